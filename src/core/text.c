@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/text.h"
+
+#include <stdio.h>
+
+#define ELLIPSIS "\xe2\x80\xa6"
+
+int text_to_uint64(Slice s, uint64_t max, uint64_t *ret) {
+        uint64_t value = 0;
+
+        if (s.size == 0 || (s.size > 1 && s.data[0] == '0'))
+                return TEXT_BAD;
+
+        for (size_t i = 0; i < s.size; i++) {
+                uint64_t digit = (uint64_t) (unsigned char) s.data[i] - '0';
+
+                if (digit > 9 || value > (UINT64_MAX - digit) / 10)
+                        return TEXT_BAD;
+                value = value * 10 + digit;
+        }
+        if (value > max)
+                return TEXT_BAD;
+
+        *ret = value;
+        return 0;
+}
+
+int text_to_uint32(Slice s, uint32_t max, uint32_t *ret) {
+        uint64_t value;
+        int r;
+
+        r = text_to_uint64(s, max, &value);
+        if (r == 0)
+                *ret = (uint32_t) value;
+        return r;
+}
+
+static int hex_value(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        if (c >= 'A' && c <= 'F')
+                return c - 'A' + 10;
+        return -1;
+}
+
+int text_from_hex(Slice s, void *ret, size_t size) {
+        uint8_t *bytes = ret;
+
+        if (s.size / 2 != size || s.size % 2 != 0)
+                return TEXT_BAD;
+        for (size_t i = 0; i < s.size; i++)
+                if (hex_value(s.data[i]) < 0)
+                        return TEXT_BAD;
+
+        for (size_t i = 0; i < size; i++)
+                bytes[i] = (uint8_t) (hex_value(s.data[2 * i]) << 4 | hex_value(s.data[2 * i + 1]));
+        return 0;
+}
+
+void text_to_hex(const void *data, size_t size, char *ret) {
+        static const char digits[] = "0123456789abcdef";
+        const uint8_t *bytes = data;
+
+        for (size_t i = 0; i < size; i++) {
+                ret[2 * i] = digits[bytes[i] >> 4];
+                ret[2 * i + 1] = digits[bytes[i] & 15];
+        }
+        ret[2 * size] = '\0';
+}
+
+int digest_from_text(Slice s, Digest *ret) {
+        return text_from_hex(s, ret->bytes, sizeof(ret->bytes));
+}
+
+void digest_to_text(const Digest *d, char ret[DIGEST_TEXT_SIZE]) {
+        text_to_hex(d->bytes, sizeof(d->bytes), ret);
+}
+
+/* Not tolower(): what is equal on the wire must not hang on somebody's locale. */
+static char lower(char c) {
+        return c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
+}
+
+bool slice_equal_nocase(Slice a, Slice b) {
+        if (a.size != b.size)
+                return false;
+        for (size_t i = 0; i < a.size; i++)
+                if (lower(a.data[i]) != lower(b.data[i]))
+                        return false;
+        return true;
+}
+
+bool slice_starts_with(Slice s, const char *prefix) {
+        size_t n = strlen(prefix);
+
+        return s.size >= n && (n == 0 || memcmp(s.data, prefix, n) == 0);
+}
+
+static bool is_blank(char c) {
+        return c == ' ' || c == '\t';
+}
+
+Slice slice_trim(Slice s) {
+        while (s.size > 0 && is_blank(s.data[s.size - 1]))
+                s.size--;
+        while (s.size > 0 && is_blank(s.data[0])) {
+                s.data++;
+                s.size--;
+        }
+        return s;
+}
+
+bool slice_split(Slice *rest, char separator, Slice *ret) {
+        const char *end;
+
+        if (!rest->data)
+                return false;
+
+        end = rest->size > 0 ? memchr(rest->data, separator, rest->size) : NULL;
+        if (!end) {
+                *ret = *rest;
+                *rest = (Slice){ NULL, 0 };
+                return true;
+        }
+        *ret = (Slice){ rest->data, (size_t) (end - rest->data) };
+        *rest = (Slice){ end + 1, rest->size - ret->size - 1 };
+        return true;
+}
+
+/* Bytes of the character at the start of s and which one it is; 0 where there is no whole, shortest-form one. */
+static size_t utf8_next(Slice s, uint32_t *ret) {
+        static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+        const unsigned char *p = (const unsigned char *) s.data;
+        uint32_t c;
+        size_t n;
+
+        if (s.size == 0)
+                return 0;
+        if (p[0] < 0x80) {
+                *ret = p[0];
+                return 1;
+        }
+        n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+        if (p[0] < 0xc2 || p[0] > 0xf4 || s.size < n)
+                return 0;
+
+        c = p[0] & (0x7fu >> n);
+        for (size_t i = 1; i < n; i++) {
+                if ((p[i] & 0xc0) != 0x80)
+                        return 0;
+                c = c << 6 | (p[i] & 0x3f);
+        }
+        if (c < smallest[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+                return 0;
+        *ret = c;
+        return n;
+}
+
+bool text_is_utf8(Slice s) {
+        while (s.size > 0) {
+                uint32_t c;
+                size_t n = utf8_next(s, &c);
+
+                if (n == 0)
+                        return false;
+                s.data += n;
+                s.size -= n;
+        }
+        return true;
+}
+
+bool text_has_control(Slice s) {
+        for (size_t i = 0; i < s.size; i++)
+                if ((unsigned char) s.data[i] < 0x20 || s.data[i] == 0x7f)
+                        return true;
+        return false;
+}
+
+/* Characters that move the cursor, turn the direction of text, or can't be seen. */
+static bool is_unfit(uint32_t c) {
+        return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f ||
+                (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
+/* What the first character of s looks like; gives the bytes that it takes up in s. */
+static size_t escape_next(Slice s, char text[16], Slice *ret) {
+        uint32_t c;
+        size_t n = utf8_next(s, &c);
+        int size;
+
+        if (n == 0) {
+                n = 1;
+                size = snprintf(text, 16, "\\x%02x", (unsigned) (unsigned char) s.data[0]);
+        } else if (c == '\\')
+                size = snprintf(text, 16, "\\\\");
+        else if (is_unfit(c))
+                size = snprintf(text, 16, n == 1 ? "\\x%02x" : "\\u{%04x}", (unsigned) c);
+        else {
+                *ret = (Slice){ s.data, n };
+                return n;
+        }
+        *ret = (Slice){ text, (size_t) size };
+        return n;
+}
+
+int text_escape(Buf *b, Slice s, size_t max_out) {
+        const size_t start = b->size, ellipsis = sizeof(ELLIPSIS) - 1;
+        size_t cut = start;             /* behind the last character that leaves room for an ellipsis */
+        int r;
+
+        while (s.size > 0) {
+                char text[16];
+                Slice shown;
+                size_t n = escape_next(s, text, &shown);
+
+                if (shown.size > max_out - (b->size - start)) {
+                        buf_truncate(b, cut);
+                        r = max_out >= ellipsis ? buf_append_string(b, ELLIPSIS) : 0;
+                        if (r != 0)
+                                buf_truncate(b, start);
+                        return r;
+                }
+                r = buf_append_slice(b, shown);
+                if (r != 0) {
+                        buf_truncate(b, start);
+                        return r;
+                }
+                if (max_out >= ellipsis && b->size - start <= max_out - ellipsis)
+                        cut = b->size;
+                s.data += n;
+                s.size -= n;
+        }
+        return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * The few things that several parsers do with text: numbers, hex, lines, and the one function that makes a
+ * string from outside fit to be shown.
+ */
+
+#include "core/base.h"
+#include "core/buf.h"
+
+/* Answers */
+enum {
+        TEXT_BAD = 1,           /* not of that form, or out of range; the output is untouched */
+};
+
+/*
+ * Decimal digits only (no sign, no blank, no leading zero but "0" itself), at most max.
+ */
+int text_to_uint64(Slice s, uint64_t max, uint64_t *ret) _must_check_;
+int text_to_uint32(Slice s, uint32_t max, uint32_t *ret) _must_check_;
+
+/* Exactly 2 * size hex digits, upper or lower case. */
+int text_from_hex(Slice s, void *ret, size_t size) _must_check_;
+/* Writes 2 * size lower-case hex digits and a NUL. */
+void text_to_hex(const void *data, size_t size, char *ret);
+
+#define DIGEST_TEXT_SIZE (2 * DIGEST_SIZE + 1)
+int digest_from_text(Slice s, Digest *ret) _must_check_;
+void digest_to_text(const Digest *d, char ret[DIGEST_TEXT_SIZE]);
+
+/* ASCII case does not count. */
+bool slice_equal_nocase(Slice a, Slice b);
+bool slice_starts_with(Slice s, const char *prefix);
+/* Without blanks and tabs at both ends. */
+Slice slice_trim(Slice s);
+/*
+ * The part of *rest before the first `separator`, which *rest then starts behind; without one all of it, and
+ * *rest becomes { NULL, 0 }. false when *rest was { NULL, 0 }.
+ */
+bool slice_split(Slice *rest, char separator, Slice *ret);
+
+/* Whole and shortest-form UTF-8, no surrogates, up to U+10FFFF. NUL counts as valid. */
+bool text_is_utf8(Slice s);
+/* No C0 (also no tab), no DEL. What a title, a host name or an OS name must be beside UTF-8. */
+bool text_has_control(Slice s);
+
+/*
+ * Appends s so that it can be shown on a terminal, in a journal message and in STATUS=: C0 (also tab and line
+ * feed), DEL, C1 (U+0080..U+009F), bidirectional controls (U+061C, U+200E/F, U+202A..E, U+2066..9), U+2028/9,
+ * U+FEFF, and bytes that are no UTF-8 become \xNN (bytes) or \u{NNNN} (characters); a backslash becomes "\\". At
+ * most max_out bytes are added; what does not fit is cut at a whole character and "…" (3 bytes, within max_out) is
+ * put there. Every string from outside goes through this once.
+ */
+int text_escape(Buf *b, Slice s, size_t max_out) _must_check_;

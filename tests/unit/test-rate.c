@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/rate.h"
+
+static const uint64_t hash_key[2] = { 0x1234, 0x5678 };
+
+static Address address(const char *text) {
+        Address a;
+
+        assert_int_equal(address_from_text(slice_of(text), &a), 0);
+        return a;
+}
+
+/* How many tokens there are to be had at that time. */
+static unsigned drain(RateTable *t, const char *source, usec_t at) {
+        const Address a = address(source);
+        const Now now = { .boottime = at };
+        unsigned n = 0;
+
+        while (n < 1000 && rate_table_take(t, &a, &now))
+                n++;
+        return n;
+}
+
+static void test_bucket_gives_its_burst_then_its_rate(void **state) {
+        static const struct {
+                usec_t at;
+                unsigned tokens;
+        } table[] = {
+                { 5 * USEC_PER_SEC, 4 },
+                { 5 * USEC_PER_SEC, 0 },
+                { 5 * USEC_PER_SEC + 499 * USEC_PER_MSEC, 0 },
+                { 5 * USEC_PER_SEC + 500 * USEC_PER_MSEC, 1 },
+                { 6 * USEC_PER_SEC + 499 * USEC_PER_MSEC, 1 },
+                { 6 * USEC_PER_SEC + 500 * USEC_PER_MSEC, 1 },
+                { 3600 * USEC_PER_SEC, 4 },
+        };
+        Bucket b = { 0 };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                const Now now = { .boottime = table[i].at };
+                unsigned n = 0;
+
+                while (bucket_take(&b, 2, 4, &now))
+                        n++;
+                assert_int_equal(n, table[i].tokens);
+        }
+}
+
+static void test_no_rate_is_no_limit(void **state) {
+        _cleanup_(rate_table_free_p) RateTable *t = NULL;
+        Bucket b = { 0 };
+
+        (void) state;
+        for (unsigned i = 0; i < 1000; i++)
+                assert_true(bucket_take(&b, 0, 0, &(Now){ 0 }));
+        assert_int_equal(rate_table_new(4, 0, 0, hash_key, &t), 0);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 1000);
+        assert_int_equal(rate_table_count(t), 0);
+}
+
+static void test_each_source_has_its_own_bucket(void **state) {
+        _cleanup_(rate_table_free_p) RateTable *t = NULL;
+
+        (void) state;
+        assert_int_equal(rate_table_new(RATE_TABLE_SIZE, 1, 3, hash_key, &t), 0);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 3);
+        assert_int_equal(drain(t, "192.0.2.2", 0), 3);
+        assert_int_equal(drain(t, "::ffff:192.0.2.1", 0), 0);
+        assert_int_equal(drain(t, "192.0.2.1", USEC_PER_SEC), 1);
+        assert_int_equal(rate_table_count(t), 2);
+}
+
+static void test_an_ipv6_64_is_one_source(void **state) {
+        _cleanup_(rate_table_free_p) RateTable *t = NULL;
+
+        (void) state;
+        assert_int_equal(rate_table_new(16, 1, 3, hash_key, &t), 0);
+        assert_int_equal(drain(t, "2001:db8:0:1::1", 0), 3);
+        assert_int_equal(drain(t, "2001:db8:0:1:ffff::2", 0), 0);
+        assert_int_equal(drain(t, "2001:db8:0:2::1", 0), 3);
+        assert_int_equal(rate_table_count(t), 2);
+}
+
+static void test_a_full_table_forgets_who_was_silent_longest(void **state) {
+        _cleanup_(rate_table_free_p) RateTable *t = NULL;
+
+        (void) state;
+        assert_int_equal(rate_table_new(3, 1, 2, hash_key, &t), 0);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 2);
+        assert_int_equal(drain(t, "192.0.2.2", 0), 2);
+        assert_int_equal(drain(t, "192.0.2.3", 0), 2);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 0);  /* now .2 is the one not heard of for longest */
+        assert_int_equal(drain(t, "192.0.2.4", 0), 2);
+        assert_int_equal(rate_table_count(t), 3);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 0);
+        assert_int_equal(drain(t, "192.0.2.3", 0), 0);
+        assert_int_equal(drain(t, "192.0.2.2", 0), 2);  /* forgotten: a full bucket, and .4 goes */
+        assert_int_equal(drain(t, "192.0.2.1", 0), 0);
+        assert_int_equal(drain(t, "192.0.2.4", 0), 2);
+}
+
+static void test_many_sources_cost_no_memory(void **state) {
+        _cleanup_(rate_table_free_p) RateTable *t = NULL;
+
+        (void) state;
+        assert_int_equal(rate_table_new(100, 1, 2, hash_key, &t), 0);
+        for (uint32_t i = 0; i < 10000; i++) {
+                Address a = address("10.0.0.0");
+
+                a.bytes[14] = (uint8_t) (i >> 8);
+                a.bytes[15] = (uint8_t) i;
+                assert_true(rate_table_take(t, &a, &(Now){ 0 }));
+                assert_int_equal(rate_table_count(t), MIN_OF(i + 1, 100u));
+        }
+}
+
+static void test_reload_keeps_fill_levels(void **state) {
+        static const struct {
+                unsigned taken;
+                uint32_t per_sec, burst;
+                unsigned left, a_second_later;
+        } table[] = {
+                { 4, 10, 10, 6, 10 },
+                { 4, 5, 10, 6, 5 },
+                { 4, 5, 3, 3, 3 },
+                { 4, 20, 50, 6, 20 },
+                { 10, 20, 50, 0, 20 },
+                { 10, 1, 2, 0, 1 },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                _cleanup_(rate_table_free_p) RateTable *t = NULL;
+                const Address a = address("192.0.2.1");
+                const usec_t at = 100 * USEC_PER_SEC;
+
+                assert_int_equal(rate_table_new(16, 10, 10, hash_key, &t), 0);
+                for (unsigned n = 0; n < table[i].taken; n++)
+                        assert_true(rate_table_take(t, &a, &(Now){ .boottime = at }));
+                rate_table_set(t, table[i].per_sec, table[i].burst);
+                assert_int_equal(drain(t, "192.0.2.1", at), table[i].left);
+                assert_int_equal(drain(t, "192.0.2.1", at + USEC_PER_SEC), table[i].a_second_later);
+                assert_int_equal(drain(t, "192.0.2.2", at), table[i].burst);
+        }
+}
+
+static void test_reload_can_lift_the_limit_and_bring_it_back(void **state) {
+        _cleanup_(rate_table_free_p) RateTable *t = NULL;
+
+        (void) state;
+        assert_int_equal(rate_table_new(16, 1, 2, hash_key, &t), 0);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 2);
+        rate_table_set(t, 0, 0);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 1000);
+        rate_table_set(t, 1, 2);
+        assert_int_equal(drain(t, "192.0.2.1", 0), 2);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_bucket_gives_its_burst_then_its_rate),
+                cmocka_unit_test(test_no_rate_is_no_limit),
+                cmocka_unit_test(test_each_source_has_its_own_bucket),
+                cmocka_unit_test(test_an_ipv6_64_is_one_source),
+                cmocka_unit_test(test_a_full_table_forgets_who_was_silent_longest),
+                cmocka_unit_test(test_many_sources_cost_no_memory),
+                cmocka_unit_test(test_reload_keeps_fill_levels),
+                cmocka_unit_test(test_reload_can_lift_the_limit_and_bring_it_back),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
