@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * IndexMerge: an answer to RFCQuery on its way into the index. It is parsed aside, whole, and only then goes in, by
+ * slices between which the index may change. What counts is when the request was sent: a record stated later than
+ * that is not touched, and one of the source stated before, and not again here, is gone.
+ */
+#include <errno.h>
+
+#include "core/rfc-index-internal.h"
+
+typedef struct MergeLine {
+        Digest digest;
+        uint64_t size;
+        uint32_t number;
+        uint32_t ttl_sec;
+        uint32_t title_at;              /* in IndexMerge.titles */
+        uint16_t title_size;
+        bool self;                      /* by holder "-" */
+        Endpoint holder;                /* of self: the source */
+} MergeLine;
+
+typedef enum Phase {
+        FEEDING,
+        SPENT,                          /* bad, or cut off */
+        PUTTING,                        /* line by line */
+        REMOVING,                       /* what was not stated again */
+        DONE,
+} Phase;
+
+struct IndexMerge {
+        IndexMergeConf conf;
+        Phase phase;
+        size_t n_bytes;                 /* fed so far */
+        Buf partial;                    /* the start of a line whose end is still to come */
+        MergeLine *lines;               /* owned, ascending */
+        size_t n_lines, allocated;
+        Buf titles;
+        size_t n_put;                   /* lines that are in the index */
+        uint32_t next_number;           /* REMOVING for INDEX_MERGE_SET: all below have been looked at */
+        bool begun;
+        bool incomplete;                /* an own line could not go in */
+        IndexMergeResult result;
+};
+
+int index_merge_new(const IndexMergeConf *conf, IndexMerge **ret) {
+        assert((conf->kind == INDEX_MERGE_SET) == (conf->set != NULL));
+
+        IndexMerge *m = calloc(1, sizeof(*m));
+        if (!m)
+                return -ENOMEM;
+        m->conf = *conf;
+        buf_init(&m->partial, PROTO_INDEX_LINE_MAX);
+        buf_init(&m->titles, PROTO_INDEX_BYTES_MAX);
+        *ret = m;
+        return 0;
+}
+
+IndexMerge *index_merge_free(IndexMerge *m) {
+        if (!m)
+                return NULL;
+        buf_done(&m->partial);
+        buf_done(&m->titles);
+        free(m->lines);
+        free(m);
+        return NULL;
+}
+
+/* ---- parsing ---- */
+
+static int check_line(const IndexMerge *m, const IndexLine *l) {
+        if (l->ttl_sec == 0)
+                return RFC_INDEX_BAD;
+        if (m->conf.kind == INDEX_MERGE_OWN && !l->self)
+                return RFC_INDEX_BAD;
+        if (m->conf.kind == INDEX_MERGE_SET && !rfc_set_contains(m->conf.set, l->number))
+                return RFC_INDEX_BAD;
+        if (m->n_lines == 0)
+                return 0;
+
+        const MergeLine *last = &m->lines[m->n_lines - 1];
+        if (last->number != l->number)
+                return last->number < l->number ? 0 : RFC_INDEX_BAD;
+        IndexLine before = { .number = last->number, .self = last->self, .holder = last->holder };
+        return proto_compare_index_lines(&before, l) < 0 ? 0 : RFC_INDEX_BAD;
+}
+
+static int add_line(IndexMerge *m, const IndexLine *l) {
+        int r = check_line(m, l);
+        if (r != 0)
+                return r;
+        if (m->n_lines >= PROTO_INDEX_RECORDS_MAX)
+                return RFC_INDEX_TOO_LARGE;
+        if (m->n_lines == m->allocated) {
+                size_t wanted = MAX_OF(m->allocated * 2, (size_t) 64);
+                MergeLine *grown = reallocarray(m->lines, wanted, sizeof(*grown));
+                if (!grown)
+                        return -ENOMEM;
+                m->lines = grown;
+                m->allocated = wanted;
+        }
+
+        uint32_t title_at = (uint32_t) m->titles.size;
+        r = buf_append_slice(&m->titles, l->title);
+        if (r != 0)
+                return r < 0 ? r : RFC_INDEX_TOO_LARGE;
+        m->lines[m->n_lines++] = (MergeLine){
+                .digest = l->digest,
+                .size = l->size,
+                .number = l->number,
+                .ttl_sec = l->ttl_sec,
+                .title_at = title_at,
+                .title_size = (uint16_t) l->title.size,
+                .self = l->self,
+                .holder = l->self ? m->conf.source : l->holder,
+        };
+        return 0;
+}
+
+/* Whole lines from the start of *bytes; what is left of it then has no line end. */
+static int add_lines(IndexMerge *m, Slice *bytes) {
+        while (bytes->size > 0) {
+                IndexLine line;
+                int r = proto_parse_index_line(bytes, false, &line);
+                if (r == PROTO_MORE)
+                        return 0;
+                if (r != 0)
+                        return r < 0 ? r : RFC_INDEX_BAD;
+                r = add_line(m, &line);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int keep_partial(IndexMerge *m, Slice bytes) {
+        int r = buf_append_slice(&m->partial, bytes);
+        return r > 0 ? RFC_INDEX_BAD : r;
+}
+
+static int feed(IndexMerge *m, Slice bytes) {
+        if (m->partial.size > 0 && bytes.size > 0) {
+                const char *end = memchr(bytes.data, '\n', bytes.size);
+                Slice first = { bytes.data, end ? (size_t) (end - bytes.data) + 1 : bytes.size };
+                int r = keep_partial(m, first);
+                if (r != 0)
+                        return r;
+                Slice line = buf_slice(&m->partial);
+                r = add_lines(m, &line);
+                if (r != 0 || !end)
+                        return r;
+                buf_clear(&m->partial);
+                bytes = (Slice){ bytes.data + first.size, bytes.size - first.size };
+        }
+
+        int r = add_lines(m, &bytes);
+        return r != 0 ? r : keep_partial(m, bytes);
+}
+
+int index_merge_feed(IndexMerge *m, Slice bytes) {
+        if (m->phase == SPENT)
+                return RFC_INDEX_BAD;
+        assert(m->phase == FEEDING);
+
+        int r;
+        if (bytes.size > PROTO_INDEX_BYTES_MAX - m->n_bytes)
+                r = RFC_INDEX_TOO_LARGE;
+        else {
+                m->n_bytes += bytes.size;
+                r = feed(m, bytes);
+        }
+        if (r != 0)
+                m->phase = SPENT;
+        return r;
+}
+
+int index_merge_end(IndexMerge *m) {
+        if (m->phase == SPENT)
+                return RFC_INDEX_BAD;
+        assert(m->phase == FEEDING);
+
+        if (m->partial.size > 0) {
+                m->phase = SPENT;
+                return RFC_INDEX_BAD;
+        }
+        m->phase = PUTTING;
+        return 0;
+}
+
+static Slice title_of(const IndexMerge *m, const MergeLine *l) {
+        return l->title_size == 0 ? (Slice){ NULL, 0 } : (Slice){ m->titles.data + l->title_at, l->title_size };
+}
+
+bool index_merge_next_own(const IndexMerge *m, uint32_t after, RfcRecord *ret) {
+        assert(m->phase >= PUTTING);
+
+        size_t low = 0, high = m->n_lines;
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+                if (m->lines[middle].number <= after)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        while (low < m->n_lines && !m->lines[low].self)
+                low++;
+        if (low == m->n_lines)
+                return false;
+
+        const MergeLine *l = &m->lines[low];
+        *ret = (RfcRecord){
+                .number = l->number,
+                .size = l->size,
+                .digest = l->digest,
+                .title = title_of(m, l),
+                .first_hand = true,
+                .holder = m->conf.source,
+                .source = m->conf.source,
+                .expires_at = usec_add(m->conf.sent_at, l->ttl_sec * USEC_PER_SEC),
+        };
+        return true;
+}
+
+/* ---- putting it in ---- */
+
+static bool is_self(const IndexMerge *m, const Endpoint *e) {
+        for (size_t i = 0; i < m->conf.n_self; i++)
+                if (endpoint_equal(&m->conf.self[i], e))
+                        return true;
+        return false;
+}
+
+/* The answer to a later request tells, or has told, of all that the source has. */
+static bool is_stale(const IndexMerge *m, const RfcIndex *x, uint32_t source) {
+        const IndexPeer *p = index_peer(x, source);
+        return MAX_OF(p->filling_at, p->confirmed_at) > m->conf.sent_at;
+}
+
+/*
+ * Every statement goes to the front of its source's list, so what was stated before this answer, and not again, is at
+ * the end.
+ */
+static bool has_old(const IndexMerge *m, const RfcIndex *x, uint32_t source) {
+        uint32_t id = index_peer(x, source)->stated[INDEX_FIRST_HAND].last;
+        return id != 0 && index_record(x, id)->stated_at < m->conf.sent_at;
+}
+
+static bool remove_old(IndexMerge *m, RfcIndex *x, uint32_t source) {
+        if (!has_old(m, x, source))
+                return false;
+
+        IndexPeer *p = index_peer(x, source);
+        bool filling = p->filling;
+        index_record_remove(x, p->stated[INDEX_FIRST_HAND].last);
+        p->filling = filling;           /* that was no loss */
+        m->result.n_removed++;
+        return true;
+}
+
+/* A source that may not have more can still have others than before. */
+static bool make_room(IndexMerge *m, RfcIndex *x, uint32_t source, bool own) {
+        if (index_make_room(x, source, own ? INDEX_FIRST_HAND : INDEX_HEARSAY))
+                return true;
+        return own && m->conf.kind != INDEX_MERGE_SET && remove_old(m, x, source);
+}
+
+static int add(IndexMerge *m, RfcIndex *x, uint32_t holder, uint32_t source, const IndexStatement *s) {
+        bool own = holder == source;
+        if (!make_room(m, x, source, own)) {
+                m->result.n_ignored++;
+                m->incomplete |= own;
+                return 0;
+        }
+        int r = index_record_add(x, holder, source, s);
+        if (r < 0)
+                return r;
+        m->result.n_added++;
+        return 0;
+}
+
+static int restate(IndexMerge *m, RfcIndex *x, uint32_t id, uint32_t source, const IndexStatement *s) {
+        const IndexRecord *rec = index_record(x, id);
+        bool same = rec->source == source && index_doc_equal(index_doc(x, rec->doc), s);
+        int r = index_record_restate(x, id, source, s);
+        if (r < 0)
+                return r;
+        if (same)
+                m->result.n_confirmed++;
+        else
+                m->result.n_added++;
+        return 0;
+}
+
+static int put_own(IndexMerge *m, RfcIndex *x, uint32_t source, const IndexStatement *s) {
+        uint32_t id = index_record_find(x, s->number, source);
+        if (id == 0)
+                return add(m, x, source, source, s);
+
+        const IndexRecord *rec = index_record(x, id);
+        if (index_record_kind(rec) == INDEX_FIRST_HAND && rec->stated_at > s->stated_at) {
+                m->result.n_ignored++;
+                return 0;
+        }
+        return restate(m, x, id, source, s);
+}
+
+/* Hearsay only shortens: no live first-hand record and no longer life gives way to it. */
+static int put_hearsay(IndexMerge *m, RfcIndex *x, uint32_t holder, uint32_t source, const IndexStatement *s,
+                       const Now *now) {
+        uint32_t id = index_record_find(x, s->number, holder);
+        if (id == 0)
+                return add(m, x, holder, source, s);
+
+        const IndexRecord *rec = index_record(x, id);
+        if (index_record_alive(x, rec, now) &&
+            (index_record_kind(rec) == INDEX_FIRST_HAND ||
+             index_record_expires_at(x, rec) >= usec_add(s->stated_at, s->ttl_sec * USEC_PER_SEC))) {
+                m->result.n_ignored++;
+                return 0;
+        }
+        return restate(m, x, id, source, s);
+}
+
+static int put_line(IndexMerge *m, RfcIndex *x, uint32_t source, const MergeLine *l, const Now *now) {
+        IndexStatement s = {
+                .number = l->number,
+                .ttl_sec = MIN_OF(l->ttl_sec, rfc_index_ttl_sec(x)),
+                .size = l->size,
+                .digest = l->digest,
+                .title = title_of(m, l),
+                .stated_at = m->conf.sent_at,
+        };
+        bool late = usec_add(s.stated_at, s.ttl_sec * USEC_PER_SEC) <= now->boottime;
+        /* Of itself a peer says "-"; under its address it would be hearsay about its own word. */
+        bool odd = !l->self && endpoint_equal(&l->holder, &m->conf.source);
+        if (late || odd || (l->self && is_stale(m, x, source)) || is_self(m, &l->holder)) {
+                m->result.n_ignored++;
+                m->incomplete |= l->self;
+                return 0;
+        }
+        if (l->self)
+                return put_own(m, x, source, &s);
+
+        uint32_t holder;
+        int r = index_peer_ref(x, &l->holder, &holder);
+        if (r < 0)
+                return r;
+        r = put_hearsay(m, x, holder, source, &s, now);
+        index_peer_unref(x, holder);
+        return r;
+}
+
+static int put(IndexMerge *m, RfcIndex *x, uint32_t source, size_t *n_left, const Now *now) {
+        for (; m->n_put < m->n_lines; m->n_put++) {
+                if (*n_left == 0)
+                        return RFC_INDEX_MORE;
+                (*n_left)--;
+                int r = put_line(m, x, source, &m->lines[m->n_put], now);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* ---- what was not stated again ---- */
+
+static int remove_rest(IndexMerge *m, RfcIndex *x, uint32_t source, size_t *n_left) {
+        for (; has_old(m, x, source); (*n_left)--) {
+                if (*n_left == 0)
+                        return RFC_INDEX_MORE;
+                (void) remove_old(m, x, source);        /* there is one */
+        }
+        return 0;
+}
+
+static int remove_range(IndexMerge *m, RfcIndex *x, uint32_t source, RfcRange range, size_t *n_left) {
+        IndexNumber *n = index_number_at_least(x, MAX_OF(range.first, m->next_number));
+        while (n && n->number <= range.last) {
+                if (*n_left == 0)
+                        return RFC_INDEX_MORE;
+                (*n_left)--;
+                m->next_number = n->number + 1;
+                uint32_t id = index_record_find(x, n->number, source);
+                n = index_number_next(n);
+                if (id == 0)
+                        continue;
+                const IndexRecord *rec = index_record(x, id);
+                if (index_record_kind(rec) != INDEX_FIRST_HAND || rec->stated_at >= m->conf.sent_at)
+                        continue;
+                index_record_remove(x, id);
+                m->result.n_removed++;
+        }
+        return 0;
+}
+
+/* By number, since numbers stay what they are between slices, as links between records don't. */
+static int remove_asked(IndexMerge *m, RfcIndex *x, uint32_t source, size_t *n_left) {
+        const RfcSet *set = m->conf.set;
+        for (size_t i = 0; i < set->n_ranges; i++) {
+                if (set->ranges[i].last < m->next_number)
+                        continue;
+                int r = remove_range(m, x, source, set->ranges[i], n_left);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+static void begin(IndexMerge *m, RfcIndex *x, uint32_t source) {
+        if (m->begun)
+                return;
+        m->begun = true;
+        if (m->conf.kind == INDEX_MERGE_SET || is_stale(m, x, source))
+                return;
+        index_peer(x, source)->filling = true;
+        index_peer(x, source)->filling_at = m->conf.sent_at;
+}
+
+/* All that the source has is in: whatever of it is known first-hand lives anew. */
+static void confirm(IndexMerge *m, RfcIndex *x, uint32_t source) {
+        IndexPeer *p = index_peer(x, source);
+        p->confirmed_at = m->conf.sent_at;
+        p->whole = p->filling && !m->incomplete;
+        p->filling = false;
+}
+
+static int step(IndexMerge *m, RfcIndex *x, uint32_t source, size_t n_left, const Now *now) {
+        bool all = m->conf.kind != INDEX_MERGE_SET;
+        int r;
+
+        begin(m, x, source);
+        if (m->phase == PUTTING) {
+                r = put(m, x, source, &n_left, now);
+                if (r != 0)
+                        return r;
+                m->phase = REMOVING;
+        }
+        if (m->phase == REMOVING && !is_stale(m, x, source)) {
+                r = all ? remove_rest(m, x, source, &n_left) : remove_asked(m, x, source, &n_left);
+                if (r != 0)
+                        return r;
+                if (all)
+                        confirm(m, x, source);
+        }
+        m->phase = DONE;
+        return 0;
+}
+
+int index_merge_step(IndexMerge *m, RfcIndex *x, size_t max_records, const Now *now, IndexMergeResult *ret) {
+        assert(m->phase >= PUTTING);
+        assert(max_records > 0);
+
+        /* What has expired must not take the place of something new. */
+        if (x->records.n_items >= x->limits.max_records)
+                (void) rfc_index_expire(x, now, max_records);
+
+        uint32_t source;
+        int r = index_peer_ref(x, &m->conf.source, &source);
+        if (r < 0)
+                return r;
+        r = step(m, x, source, max_records, now);
+        index_peer_unref(x, source);
+        if (r == 0)
+                *ret = m->result;
+        return r;
+}

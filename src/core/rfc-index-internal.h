@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * The inside of RfcIndex, for rfc-index.c, index-store.c, index-due.c, index-encode.c and index-merge.c only.
+ *
+ *   IndexDoc     number, size, digest, title: once, however many hold it (counted)
+ *   IndexPeer    an endpoint: holder or source of records (counted); lists what it stated, first-hand and as hearsay
+ *   IndexRecord  64 bytes: holder has doc, by the word of source. In four places: the table by (number, holder), the
+ *                list of its number, the list of its source, the wheel of due times
+ *   IndexNumber  the records of one number; a tree, for walks in order
+ *   IndexOwn     an own document; a tree of its own
+ *
+ * A first-hand record lives for ttl_sec from when it was stated or from when its source last confirmed everything,
+ * whichever is later. So confirming touches the source alone; the wheel learns of it when the old due time comes.
+ */
+
+#include "core/index-table.h"
+#include "core/rfc-index.h"
+
+#include <bsd/sys/tree.h>
+
+typedef struct IndexDoc {
+        IndexNode node;
+        uint32_t number;
+        uint32_t n_refs;
+        uint64_t size;
+        Digest digest;
+        char *title;                    /* owned; not terminated */
+        size_t title_size;
+} IndexDoc;
+
+typedef enum IndexKind {
+        INDEX_FIRST_HAND,
+        INDEX_HEARSAY,
+        _INDEX_KIND_MAX,
+} IndexKind;
+
+/* What one source stated of one kind; the most recently stated first. */
+typedef struct IndexStated {
+        uint32_t first, last;
+        uint32_t n;
+        uint32_t heap_at;               /* place in the heap of this kind, counted from 1; 0: not in it (n is 0) */
+} IndexStated;
+
+typedef struct IndexPeer {
+        IndexNode node;
+        Endpoint endpoint;
+        bool filling;                   /* an answer about all it has is going in, and nothing was lost since */
+        bool whole;                     /* see rfc_index_is_whole() */
+        uint32_t n_refs;
+        usec_t filling_at;              /* sent_at of the latest such answer that began to go in; 0: none */
+        usec_t confirmed_at;            /* sent_at of the latest such answer that is in, or 304; 0: none */
+        IndexStated stated[_INDEX_KIND_MAX];
+} IndexPeer;
+
+typedef struct IndexRecord {
+        IndexNode node;
+        usec_t stated_at;
+        uint32_t ttl_sec;
+        uint32_t number;
+        uint32_t doc;
+        uint32_t holder, source;        /* peers; the same: first-hand */
+        uint32_t number_next, number_prev;
+        uint32_t source_next, source_prev;
+        uint32_t due_next, due_prev;
+        uint32_t due_sec;               /* boottime; not later than it expires, or as far ahead as the wheel goes */
+} IndexRecord;
+
+typedef struct IndexNumber {
+        RB_ENTRY(IndexNumber) entry;
+        uint32_t number;
+        uint32_t first;                 /* record */
+} IndexNumber;
+
+typedef struct IndexOwn {
+        RB_ENTRY(IndexOwn) entry;
+        uint32_t number;
+        uint32_t doc;
+        uint64_t changed;               /* the generation that it came or changed with */
+} IndexOwn;
+
+typedef RB_HEAD(IndexNumberTree, IndexNumber) IndexNumberTree;
+typedef RB_HEAD(IndexOwnTree, IndexOwn) IndexOwnTree;
+
+/* Sources, the one that stated most at the top. */
+typedef struct IndexHeap {
+        uint32_t *peers;                /* owned */
+        uint32_t n, allocated;
+} IndexHeap;
+
+/*
+ * Seconds that the wheel sees ahead: more than the usual 7200. What is due later is looked at when the wheel has
+ * turned.
+ */
+#define INDEX_WHEEL_SLOTS 8192
+
+struct RfcIndex {
+        RfcIndexLimits limits;
+        uint64_t hash_key[2];
+        Generation generation;
+
+        IndexTable docs, peers, records;
+        IndexHeap heaps[_INDEX_KIND_MAX];
+        IndexNumberTree numbers;
+        size_t n_numbers;
+        IndexNumber *number_hint;       /* the last one used: answers come in order */
+        IndexOwnTree own;
+        size_t n_own;
+
+        uint32_t wheel_sec;             /* everything due up to this second has been looked at */
+        uint32_t wheel[INDEX_WHEEL_SLOTS];
+        uint64_t wheel_used[INDEX_WHEEL_SLOTS / 64];
+};
+
+/* What somebody says that a holder has. */
+typedef struct IndexStatement {
+        uint32_t number;
+        uint32_t ttl_sec;               /* capped already */
+        uint64_t size;
+        Digest digest;
+        Slice title;
+        usec_t stated_at;
+} IndexStatement;
+
+/* What is stated of own documents, in seconds. */
+uint32_t rfc_index_ttl_sec(const RfcIndex *x);
+
+static inline IndexDoc *index_doc(const RfcIndex *x, uint32_t id) {
+        return index_table_item(&x->docs, id);
+}
+
+static inline IndexPeer *index_peer(const RfcIndex *x, uint32_t id) {
+        return index_table_item(&x->peers, id);
+}
+
+static inline IndexRecord *index_record(const RfcIndex *x, uint32_t id) {
+        return index_table_item(&x->records, id);
+}
+
+static inline IndexKind index_record_kind(const IndexRecord *rec) {
+        return rec->holder == rec->source ? INDEX_FIRST_HAND : INDEX_HEARSAY;
+}
+
+/* ---- index-store.c: the pieces, kept consistent with each other ------------------------------------------------ */
+
+/* The counted doc that equals s, made where there is none. 0 or -ENOMEM. */
+int index_doc_intern(RfcIndex *x, const IndexStatement *s, uint32_t *ret) _must_check_;
+bool index_doc_equal(const IndexDoc *d, const IndexStatement *s);
+void index_doc_unref(RfcIndex *x, uint32_t id);
+
+uint32_t index_peer_find(const RfcIndex *x, const Endpoint *e);         /* 0: not there */
+int index_peer_ref(RfcIndex *x, const Endpoint *e, uint32_t *ret) _must_check_;
+void index_peer_unref(RfcIndex *x, uint32_t id);
+
+usec_t index_record_expires_at(const RfcIndex *x, const IndexRecord *rec);
+bool index_record_alive(const RfcIndex *x, const IndexRecord *rec, const Now *now);
+void index_record_fill(const RfcIndex *x, const IndexRecord *rec, RfcRecord *ret);
+uint32_t index_record_find(const RfcIndex *x, uint32_t number, uint32_t holder);        /* 0: not there */
+/* There must be none of that number and holder. 0 or -ENOMEM. */
+int index_record_add(RfcIndex *x, uint32_t holder, uint32_t source, const IndexStatement *s) _must_check_;
+/* What was known of that number and holder is now as s, by the word of source. 0, -ENOMEM: nothing changed. */
+int index_record_restate(RfcIndex *x, uint32_t id, uint32_t source, const IndexStatement *s) _must_check_;
+void index_record_remove(RfcIndex *x, uint32_t id);
+/*
+ * Room for one more record of that kind by that source, by dropping one of somebody else's if need be. false: there
+ * is none.
+ */
+bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind);
+/* Drops one record: hearsay first, then of the source that has most. */
+void index_evict(RfcIndex *x);
+
+IndexNumber *index_number_at_least(const RfcIndex *x, uint32_t number);
+IndexNumber *index_number_next(IndexNumber *n);
+void index_numbers_done(RfcIndex *x);
+
+/* ---- index-due.c: when records are due ------------------------------------------------------------------------- */
+
+/* Sees to it that the record is looked at when it expires, at the latest; call after every change of its life. */
+void index_due_add(RfcIndex *x, uint32_t id);
+void index_due_sooner(RfcIndex *x, uint32_t id);
+void index_due_remove(RfcIndex *x, uint32_t id);
+
+/* ---- rfc-index.c ----------------------------------------------------------------------------------------------- */
+
+IndexOwn *index_own_at_least(const RfcIndex *x, uint32_t number);
+IndexOwn *index_own_next(IndexOwn *o);

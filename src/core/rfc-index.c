@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/rfc-index.h"
+
+#include <errno.h>
+
+#include "core/rfc-index-internal.h"
+
+static int own_compare(const IndexOwn *a, const IndexOwn *b) {
+        return a->number < b->number ? -1 : a->number > b->number;
+}
+
+RB_GENERATE_INTERNAL(IndexOwnTree, IndexOwn, entry, own_compare, __attribute__((unused)) static)
+
+int rfc_index_new(const RfcIndexLimits *limits, uint64_t epoch, const uint64_t hash_key[2], RfcIndex **ret) {
+        assert(epoch != 0);
+        assert(limits->ttl_usec >= USEC_PER_SEC);
+
+        RfcIndex *x = calloc(1, sizeof(*x));
+        if (!x)
+                return -ENOMEM;
+        x->limits = *limits;
+        x->generation.epoch = epoch;
+        memcpy(x->hash_key, hash_key, sizeof(x->hash_key));
+        index_table_init(&x->docs, sizeof(IndexDoc));
+        index_table_init(&x->peers, sizeof(IndexPeer));
+        index_table_init(&x->records, sizeof(IndexRecord));
+        RB_INIT(&x->numbers);
+        RB_INIT(&x->own);
+        *ret = x;
+        return 0;
+}
+
+RfcIndex *rfc_index_free(RfcIndex *x) {
+        if (!x)
+                return NULL;
+
+        IndexOwn *o, *next;
+        RB_FOREACH_SAFE(o, IndexOwnTree, &x->own, next) {
+                RB_REMOVE(IndexOwnTree, &x->own, o);
+                index_doc_unref(x, o->doc);
+                free(o);
+        }
+        for (IndexNumber *n = index_number_at_least(x, 0); n; n = index_number_next(n))
+                for (uint32_t id = n->first; id != 0; id = index_record(x, id)->number_next)
+                        index_doc_unref(x, index_record(x, id)->doc);
+        index_numbers_done(x);
+        for (unsigned kind = 0; kind < _INDEX_KIND_MAX; kind++)
+                free(x->heaps[kind].peers);
+        index_table_done(&x->docs);
+        index_table_done(&x->peers);
+        index_table_done(&x->records);
+        free(x);
+        return NULL;
+}
+
+void rfc_index_set_limits(RfcIndex *x, const RfcIndexLimits *limits) {
+        assert(limits->ttl_usec >= USEC_PER_SEC);
+        x->limits = *limits;
+}
+
+/* ---- own documents ---- */
+
+IndexOwn *index_own_at_least(const RfcIndex *x, uint32_t number) {
+        IndexOwn key = { .number = number };
+        /* The tree's functions know no const; this one changes nothing. */
+        return RB_NFIND(IndexOwnTree, (IndexOwnTree *) &x->own, &key);
+}
+
+IndexOwn *index_own_next(IndexOwn *o) {
+        return RB_NEXT(IndexOwnTree, NULL, o);
+}
+
+static IndexOwn *find_own(const RfcIndex *x, uint32_t number) {
+        IndexOwn *o = index_own_at_least(x, number);
+        return o && o->number == number ? o : NULL;
+}
+
+int rfc_index_set_own(RfcIndex *x, uint32_t number, uint64_t size, const Digest *digest, Slice title) {
+        assert(number >= 1 && number <= RFC_NUMBER_MAX);
+        assert(title.size <= PROTO_TITLE_MAX);
+
+        IndexStatement s = { .number = number, .size = size, .digest = *digest, .title = title };
+        IndexOwn *o = find_own(x, number);
+        if (o && index_doc_equal(index_doc(x, o->doc), &s))
+                return RFC_INDEX_UNCHANGED;
+
+        _cleanup_free_ IndexOwn *fresh = NULL;
+        if (!o) {
+                fresh = calloc(1, sizeof(*fresh));
+                if (!fresh)
+                        return -ENOMEM;
+                fresh->number = number;
+        }
+        uint32_t doc;
+        int r = index_doc_intern(x, &s, &doc);
+        if (r < 0)
+                return r;
+
+        if (fresh) {
+                o = TAKE_PTR(fresh);
+                RB_INSERT(IndexOwnTree, &x->own, o);
+                x->n_own++;
+        } else
+                index_doc_unref(x, o->doc);
+        o->doc = doc;
+        o->changed = ++x->generation.number;
+        return 0;
+}
+
+int rfc_index_remove_own(RfcIndex *x, uint32_t number) {
+        IndexOwn *o = find_own(x, number);
+        if (!o)
+                return RFC_INDEX_UNCHANGED;
+        RB_REMOVE(IndexOwnTree, &x->own, o);
+        index_doc_unref(x, o->doc);
+        free(o);
+        x->n_own--;
+        x->generation.number++;
+        return 0;
+}
+
+static bool fill_own(const RfcIndex *x, const IndexOwn *o, RfcRecord *ret) {
+        if (!o)
+                return false;
+        const IndexDoc *d = index_doc(x, o->doc);
+        *ret = (RfcRecord){
+                .number = o->number,
+                .size = d->size,
+                .digest = d->digest,
+                .title = { d->title, d->title_size },
+                .own = true,
+                .first_hand = true,
+                .expires_at = USEC_INFINITY,
+        };
+        return true;
+}
+
+bool rfc_index_get_own(const RfcIndex *x, uint32_t number, RfcRecord *ret) {
+        return fill_own(x, find_own(x, number), ret);
+}
+
+bool rfc_index_next_own(const RfcIndex *x, uint32_t after, RfcRecord *ret) {
+        return after < RFC_NUMBER_MAX && fill_own(x, index_own_at_least(x, after + 1), ret);
+}
+
+uint32_t rfc_index_ttl_sec(const RfcIndex *x) {
+        return (uint32_t) MIN_OF(x->limits.ttl_usec / USEC_PER_SEC, (usec_t) UINT32_MAX);
+}
+
+Generation rfc_index_generation(const RfcIndex *x) {
+        return x->generation;
+}
+
+size_t rfc_index_count_own(const RfcIndex *x) {
+        return x->n_own;
+}
+
+/* ---- of others ---- */
+
+void rfc_index_confirm(RfcIndex *x, const Endpoint *source, usec_t sent_at) {
+        uint32_t id = index_peer_find(x, source);
+        if (id != 0)
+                index_peer(x, id)->confirmed_at = MAX_OF(index_peer(x, id)->confirmed_at, sent_at);
+}
+
+bool rfc_index_is_whole(const RfcIndex *x, const Endpoint *source) {
+        uint32_t id = index_peer_find(x, source);
+        return id != 0 && index_peer(x, id)->whole;
+}
+
+size_t rfc_index_forget_source(RfcIndex *x, const Endpoint *source) {
+        uint32_t id = index_peer_find(x, source);
+        if (id == 0)
+                return 0;
+
+        /* Kept while its last record goes. */
+        IndexPeer *p = index_peer(x, id);
+        p->n_refs++;
+        size_t n = 0;
+        for (unsigned kind = 0; kind < _INDEX_KIND_MAX; kind++)
+                for (; p->stated[kind].first != 0; n++)
+                        index_record_remove(x, p->stated[kind].first);
+        p->confirmed_at = p->filling_at = 0;
+        index_peer_unref(x, id);
+        return n;
+}
+
+static uint32_t find_record(const RfcIndex *x, uint32_t number, const Endpoint *holder) {
+        uint32_t id = index_peer_find(x, holder);
+        return id == 0 ? 0 : index_record_find(x, number, id);
+}
+
+void rfc_index_forget_record(RfcIndex *x, uint32_t number, const Endpoint *holder) {
+        uint32_t id = find_record(x, number, holder);
+        if (id != 0)
+                index_record_remove(x, id);
+}
+
+static bool is_better(const RfcRecord *a, const RfcRecord *b) {
+        if (a->first_hand != b->first_hand)
+                return a->first_hand;
+        return a->expires_at > b->expires_at;
+}
+
+size_t rfc_index_find(const RfcIndex *x, uint32_t number, const Now *now, RfcRecord *ret, size_t n) {
+        const IndexNumber *num = index_number_at_least(x, number);
+        if (!num || num->number != number)
+                return 0;
+
+        size_t n_all = 0, n_ret = 0;
+        for (uint32_t id = num->first; id != 0; id = index_record(x, id)->number_next) {
+                if (!index_record_alive(x, index_record(x, id), now))
+                        continue;
+                n_all++;
+                RfcRecord found;
+                index_record_fill(x, index_record(x, id), &found);
+                if (n_ret == n && (n == 0 || !is_better(&found, &ret[n - 1])))
+                        continue;
+                size_t at = n_ret < n ? n_ret++ : n - 1;
+                for (; at > 0 && is_better(&found, &ret[at - 1]); at--)
+                        ret[at] = ret[at - 1];
+                ret[at] = found;
+        }
+        return n_all;
+}
+
+bool rfc_index_get(const RfcIndex *x, uint32_t number, const Endpoint *holder, const Now *now, RfcRecord *ret) {
+        uint32_t id = find_record(x, number, holder);
+        if (id == 0 || !index_record_alive(x, index_record(x, id), now))
+                return false;
+        index_record_fill(x, index_record(x, id), ret);
+        return true;
+}
+
+static bool has_live(const RfcIndex *x, const IndexNumber *n, const Now *now) {
+        for (uint32_t id = n->first; id != 0; id = index_record(x, id)->number_next)
+                if (index_record_alive(x, index_record(x, id), now))
+                        return true;
+        return false;
+}
+
+uint32_t rfc_index_next_number(const RfcIndex *x, uint32_t after, const Now *now) {
+        if (after >= RFC_NUMBER_MAX)
+                return 0;
+        const IndexOwn *o = index_own_at_least(x, after + 1);
+        uint32_t own = o ? o->number : 0;
+        for (IndexNumber *n = index_number_at_least(x, after + 1); n; n = index_number_next(n)) {
+                if (own != 0 && n->number >= own)
+                        break;
+                if (has_live(x, n, now))
+                        return n->number;
+        }
+        return own;
+}
+
+size_t rfc_index_count(const RfcIndex *x) {
+        return x->records.n_items;
+}
+
+size_t rfc_index_count_numbers(const RfcIndex *x) {
+        return x->n_numbers;
+}
+
+size_t rfc_index_count_source(const RfcIndex *x, const Endpoint *source) {
+        uint32_t id = index_peer_find(x, source);
+        return id == 0 ? 0 : index_peer(x, id)->stated[INDEX_FIRST_HAND].n;
+}
