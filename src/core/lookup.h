@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * Lookup: how one RFC is found and fetched: registration server, a peer's index, merge, search, fetch from whoever has
+ * it, next peer, until done or exhausted (protocol, section 4). A state machine that never calls back: the program asks
+ * lookup_next(), does what it says, and tells how it went. It holds no sockets, and reads index and holders afresh at
+ * each step, so whatever other lookups learn serves it too.
+ */
+
+#include "core/address.h"
+#include "core/base.h"
+#include "core/holders.h"
+#include "core/rfc-index.h"
+
+#define LOOKUP_ASKS_AT_ONCE 32          /* peers whose index is being asked, protocol section 4 */
+
+typedef struct Lookup Lookup;
+
+typedef struct LookupConf {
+        uint32_t number;
+        usec_t fresh_usec;              /* Index.PullIntervalSec=: whose own documents were confirmed within this, and are
+                                           all still in the index, is not asked */
+        usec_t ask_pause_usec;          /* after this long without an answer the next index is asked beside it */
+        unsigned n_asks_max;            /* at once; at most LOOKUP_ASKS_AT_ONCE */
+        bool has_servers;               /* one is configured; else only static and last known peers are asked */
+} LookupConf;
+
+typedef enum LookupDo {
+        LOOKUP_WAIT,                    /* for what is under way, or until at */
+        LOOKUP_ASK_SERVER,              /* PQuery, all pages: the first step; who has a fresh list says OK at once */
+        LOOKUP_ASK_INDEX,               /* RFCQuery with `RFC: number` to peer, merge */
+        LOOKUP_FETCH,                   /* GetRFC from peer; `record` is what is expected */
+        LOOKUP_DONE,                    /* result tells how it ended */
+} LookupDo;
+
+typedef enum LookupResult {
+        LOOKUP_FOUND,                   /* fetched, verified, stored */
+        LOOKUP_NOT_HELD,                /* every peer that could be asked was: nobody has it */
+        LOOKUP_NO_PEERS,                /* no peer is active, or no server in reach and no last-known peer answers */
+        LOOKUP_INTEGRITY,               /* somebody has it, but nothing that could be verified came */
+        LOOKUP_UNREACHABLE,             /* active holders are known, none could be reached or delivered */
+        LOOKUP_FAILED,                  /* this host failed (disk): error is set */
+} LookupResult;
+
+typedef struct LookupStep {
+        LookupDo what;
+        usec_t at;                      /* WAIT: call again then; USEC_INFINITY: when something has happened */
+        Endpoint peer;                  /* ASK_INDEX, FETCH */
+        RfcRecord record;               /* FETCH; title as in RfcRecord */
+        LookupResult result;            /* DONE */
+        int error;                      /* DONE with LOOKUP_FAILED: negative errno */
+        bool servers_away;              /* DONE, FETCH: no registration server answered, last-known peers were used */
+} LookupStep;
+
+/* How a step went. */
+typedef enum LookupOutcome {
+        LOOKUP_OK,                      /* server: complete list; index: merged; fetch: stored */
+        LOOKUP_GONE,                    /* could not be reached, timed out, closed in the middle, 503 … */
+        LOOKUP_EMPTY,                   /* server: 204; index: 404 or nothing; fetch: 404: the record was dropped */
+        LOOKUP_CHANGED,                 /* fetch: not the record's digest; that was renewed or dropped: look again */
+        LOOKUP_FAULT,                   /* wrong bytes: the peer was quarantined */
+        LOOKUP_BROKEN,                  /* this host failed: ends the lookup; `error` says how */
+} LookupOutcome;
+
+int lookup_new(const LookupConf *conf, Lookup **ret) _must_check_;
+Lookup *lookup_free(Lookup *l);
+DEFINE_CLEANUP(Lookup *, lookup_free)
+
+/*
+ * The next thing to do; to be asked again until it says WAIT or DONE, and again after each outcome. Fetches one at a
+ * time (hedging comes later). x is read under the caller's lock. 0 or -ENOMEM.
+ *
+ * It always ends: each peer is asked for its index at most once and fetched from at most twice (the second time only
+ * after CHANGED), and no more than HOLDERS_MAX peers are tried, however index and holders grow meanwhile. DONE does not
+ * wait for indexes that are still being asked: the caller drops them or lets them end. What is told after DONE is
+ * ignored.
+ */
+int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, LookupStep *ret) _must_check_;
+/*
+ * error: negative errno with BROKEN, else 0. Holders, index and quarantine are the caller's to bring up to date
+ * before it tells.
+ */
+void lookup_server_told(Lookup *l, LookupOutcome outcome, int error);
+void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now);
+void lookup_fetch_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now);
+/* "ok", "not-held", "no-peers", "integrity", "unreachable", "failed": P2PDI_RESULT */
+const char *lookup_result_name(LookupResult r);
