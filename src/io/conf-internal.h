@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/* What conf.c has for tests and fuzzers: the same loading with other trees, and from bytes. */
+
+#include "io/conf.h"
+
+typedef struct ConfRoots {
+        const char *dirs[3];            /* weakest first; the shipped ones: /usr/lib/p2pdi, /run/p2pdi, /etc/p2pdi */
+} ConfRoots;
+
+typedef struct ConfRequest {
+        ConfProgram program;
+        ConfRoots roots;
+        const char *file;               /* as in conf_load_rs() */
+        const char *instance;           /* as in conf_load_peer() */
+} ConfRequest;
+
+/* *ret is a RsConf or a PeerConf. */
+int conf_load_from(const ConfRequest *request, void **ret, ConfIssues *issues) _must_check_;
+int conf_files_from(const ConfRequest *request, StringList *ret) _must_check_;
+/* The bytes of one file, called `name` in issues. */
+int conf_load_bytes(ConfProgram program, const char *name, Slice bytes, void **ret, ConfIssues *issues) _must_check_;

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "io/conn.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/deadline.h"
+#include "io/incoming.h"
+#include "io/loop.h"
+#include "io/outgoing.h"
+
+/* In one turn of the loop, so that one fast reader does not keep the others waiting. */
+#define TURN_BYTES ((size_t) 256 * 1024)
+#define TURN_REQUESTS 16
+
+#define DRAIN_BYTES_MAX (64 * 1024)
+#define DRAIN_USEC USEC_PER_SEC
+
+typedef enum ConnState {
+        STATE_READING,          /* until a head is whole; silent while `in` is empty */
+        STATE_ANSWERING,        /* the owner has the request: until conn_reply() */
+        STATE_SENDING,
+        STATE_DRAINING,         /* sending is shut down; `why` is known */
+        STATE_ENDED,            /* on_end is due with `why` */
+} ConnState;
+
+struct Conn {
+        sd_event *event;                /* borrowed: the sources below hold it */
+        sd_event_source *io;            /* owned, and owns the socket */
+        Deadline deadline;
+        const ConnConf *conf;
+        const ConnHandler *handler;
+        void *userdata;
+        Endpoint remote, local;
+        usec_t born_at;                 /* boottime, as all of these */
+        usec_t request_at;
+
+        Incoming in;
+        Outgoing out;
+        void *tag;
+        uint64_t n_written;             /* to the socket, ever */
+        uint64_t window_base;           /* bytes that had arrived there when the window began */
+        uint32_t events;                /* that `io` waits for */
+        uint32_t n_drained;
+
+        ConnState state;
+        ConnEnd why;
+        bool has_reply;                 /* conn_reply() was called, on_replied not yet */
+        bool close;                     /* after this reply */
+        bool stopping;
+        bool has_window;
+        bool dispatching;
+        bool dead;                      /* freed as soon as the callback under way is left */
+};
+
+static int conn_fd(const Conn *c) {
+        return sd_event_source_get_io_fd(c->io);
+}
+
+static usec_t conn_now(const Conn *c) {
+        Now now;
+
+        now_of_event(c->event, &now);
+        return now.boottime;
+}
+
+static usec_t conn_ends_at(const Conn *c) {
+        return usec_add(c->born_at, c->conf->lifetime);
+}
+
+static void conn_watch(Conn *c, uint32_t events) {
+        if (c->events == events)
+                return;
+        c->events = events;
+        (void) sd_event_source_set_io_events(c->io, events); /* changing takes no memory, so it does not fail */
+}
+
+/* Tells the owner how its reply ended, if there is one. The owner may free the Conn meanwhile. */
+static void conn_settle(Conn *c, bool ok) {
+        uint64_t n_sent = c->out.body_sent;
+
+        if (!c->has_reply)
+                return;
+        c->has_reply = false;
+        outgoing_done(&c->out);
+        c->handler->on_replied(c, c->tag, ok, n_sent, c->userdata);
+}
+
+static void conn_destroy(Conn *c) {
+        outgoing_done(&c->out);
+        incoming_done(&c->in);
+        deadline_done(&c->deadline);
+        event_source_free(c->io);
+        free(c);
+}
+
+Conn *conn_free(Conn *c) {
+        if (!c || c->dead)
+                return NULL;
+        c->dead = true;
+        c->io = event_source_free(c->io);
+        deadline_done(&c->deadline);
+        conn_settle(c, false);
+        if (!c->dispatching)
+                conn_destroy(c);
+        return NULL;
+}
+
+/* From event callbacks only. */
+static void conn_finish(Conn *c, ConnEnd why) {
+        conn_settle(c, false);
+        if (c->dead)
+                return;
+        c->handler->on_end(c, why, c->userdata);
+        conn_free(c);
+}
+
+/* Has on_end called by the loop, where it must not be called from here. */
+static void conn_finish_later(Conn *c, ConnEnd why) {
+        c->state = STATE_ENDED;
+        c->why = why;
+        conn_watch(c, 0);
+        deadline_set(&c->deadline, 0);
+}
+
+static void conn_await_request(Conn *c) {
+        usec_t now = conn_now(c);
+
+        c->state = STATE_READING;
+        if (c->in.bytes.size > 0)
+                deadline_set(&c->deadline, usec_add(now, c->conf->request_timeout));
+        else
+                deadline_set(&c->deadline, MIN_OF(usec_add(now, c->conf->idle_timeout), conn_ends_at(c)));
+}
+
+/* ---- requests ---- */
+
+static void conn_refuse(Conn *c, unsigned status) {
+        c->state = STATE_ANSWERING;
+        c->close = true;
+        c->why = status == 408 ? CONN_TIMEOUT : CONN_DONE;
+        deadline_set(&c->deadline, USEC_INFINITY);
+        c->handler->on_bad_request(c, status, buf_slice(&c->in.bytes), c->userdata);
+        incoming_done(&c->in);
+}
+
+/* Hands the next head to the owner. false: there is no whole one. */
+static bool conn_next_request(Conn *c) {
+        MsgHead head;
+        int r;
+
+        if (!c->in.unparsed)
+                return false;
+        r = msg_parse_request(buf_slice(&c->in.bytes), &head);
+        if (r == MSG_PARTIAL) {
+                c->in.unparsed = false;
+                return false;
+        }
+        if (r != 0) {
+                conn_refuse(c, r == MSG_TOO_LARGE ? 431 : 400);
+                return true;
+        }
+
+        c->state = STATE_ANSWERING;
+        c->close = false;
+        c->why = CONN_DONE;
+        c->request_at = conn_now(c);
+        deadline_set(&c->deadline, USEC_INFINITY);
+        c->handler->on_request(c, &head, (Slice){ c->in.bytes.data, head.size }, c->userdata);
+        incoming_consume(&c->in, head.size);
+        return true;
+}
+
+/* false: the connection is over. */
+static bool conn_read(Conn *c) {
+        bool first = c->in.bytes.size == 0;
+        int r;
+
+        r = incoming_read(&c->in, conn_fd(c));
+        if (r < 0)
+                conn_finish(c, CONN_FAILED);
+        else if (r == INCOMING_BROKEN || (r == INCOMING_CLOSED && !first))
+                conn_finish(c, CONN_BROKEN);
+        else if (r == INCOMING_CLOSED)
+                conn_finish(c, CONN_CLOSED_BY_PEER);
+        else {
+                if (r == 0 && first)
+                        deadline_set(&c->deadline, usec_add(conn_now(c), c->conf->request_timeout));
+                return true;
+        }
+        return false;
+}
+
+/* ---- replies ---- */
+
+/* Bytes that arrived there: those that wait in our kernel may be megabytes, and say nothing about the reader. */
+static uint64_t conn_n_arrived(const Conn *c) {
+        int waiting = 0;
+
+        if (ioctl(conn_fd(c), SIOCOUTQ, &waiting) < 0 || waiting < 0)
+                waiting = 0;
+        return c->n_written - MIN_OF((uint64_t) waiting, c->n_written);
+}
+
+static usec_t conn_window(const Conn *c) {
+        return c->conf->rate_window > 0 ? c->conf->rate_window : RATE_WINDOW_USEC;
+}
+
+static void conn_begin_window(Conn *c, uint64_t n_arrived) {
+        c->has_window = true;
+        c->window_base = n_arrived;
+        deadline_set(&c->deadline, usec_add(conn_now(c), conn_window(c)));
+}
+
+static void conn_drain(Conn *c) {
+        char bytes[4096];
+
+        while (c->n_drained < DRAIN_BYTES_MAX) {
+                ssize_t n = recv(conn_fd(c), bytes, sizeof(bytes), MSG_DONTWAIT);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        return;
+                if (n <= 0)
+                        break;
+                c->n_drained += (uint32_t) n;
+        }
+        conn_finish(c, c->why);
+}
+
+/* Closes without losing what the peer has not read yet: closing with bytes of it unread would reset the connection. */
+static void conn_shut_down(Conn *c, ConnEnd why) {
+        c->state = STATE_DRAINING;
+        c->why = why;
+        c->n_drained = 0;
+        incoming_done(&c->in);
+        if (shutdown(conn_fd(c), SHUT_WR) < 0) {
+                conn_finish(c, CONN_BROKEN);
+                return;
+        }
+        deadline_set(&c->deadline, usec_add(conn_now(c), DRAIN_USEC));
+        conn_watch(c, EPOLLIN);
+        conn_drain(c);
+}
+
+static void conn_on_sent(Conn *c) {
+        c->has_window = false;
+        conn_settle(c, true);
+        if (c->dead)
+                return;
+        if (c->close)
+                conn_shut_down(c, c->why);
+        else if (c->stopping)
+                conn_shut_down(c, CONN_STOPPED);
+        else if (conn_now(c) >= conn_ends_at(c))
+                conn_shut_down(c, CONN_LIFETIME);
+        else
+                conn_await_request(c);
+}
+
+/* Sends what can be sent. false: no more in this turn, or the connection is over. */
+static bool conn_send(Conn *c, size_t *budget) {
+        size_t before = *budget;
+        int r;
+
+        r = outgoing_send(&c->out, conn_fd(c), budget);
+        c->n_written += before - *budget;
+        switch (r) {
+        case 0:
+                conn_on_sent(c);
+                return !c->dead;
+        case OUTGOING_BLOCKED:
+        case OUTGOING_BUDGET:
+                if (!c->has_window)
+                        conn_begin_window(c, conn_n_arrived(c));
+                return false;
+        case OUTGOING_BROKEN:
+                conn_finish(c, CONN_BROKEN);
+                return false;
+        default:
+                conn_finish(c, CONN_FAILED);
+                return false;
+        }
+}
+
+/* ---- the loop ---- */
+
+/* Goes on until something must be waited for: bytes, the owner, room in the socket, or the next turn. */
+static void conn_run(Conn *c) {
+        size_t budget = TURN_BYTES;
+        unsigned n_requests = 0;
+        bool more = true;
+
+        while (more && !c->dead)
+                if (c->state == STATE_READING)
+                        more = n_requests++ < TURN_REQUESTS && conn_next_request(c);
+                else
+                        more = c->state == STATE_SENDING && conn_send(c, &budget);
+        if (c->dead)
+                return;
+
+        /* A socket that can be written to gives the next turn, also to a request that waits in the buffer. */
+        if (c->state == STATE_SENDING || (c->state == STATE_READING && c->in.unparsed))
+                conn_watch(c, EPOLLOUT);
+        else if (c->state == STATE_READING)
+                conn_watch(c, EPOLLIN);
+        else if (c->state == STATE_ANSWERING)
+                conn_watch(c, c->events & ~(uint32_t) EPOLLOUT);
+}
+
+static void conn_on_events(Conn *c, uint32_t revents) {
+        switch (c->state) {
+        case STATE_READING:
+                if (c->in.unparsed || conn_read(c))
+                        conn_run(c);
+                return;
+        case STATE_ANSWERING:
+                if (revents & (EPOLLHUP | EPOLLERR))
+                        conn_finish(c, CONN_BROKEN);
+                else
+                        conn_watch(c, 0); /* the next request waits in the kernel until this one is answered */
+                return;
+        case STATE_SENDING:
+                if (revents & (EPOLLHUP | EPOLLERR))
+                        conn_finish(c, CONN_BROKEN);
+                else
+                        conn_run(c);
+                return;
+        case STATE_DRAINING:
+                conn_drain(c);
+                return;
+        case STATE_ENDED:
+                conn_finish(c, c->why);
+        }
+}
+
+static void conn_on_deadline(Conn *c, usec_t now) {
+        uint64_t n_arrived;
+
+        switch (c->state) {
+        case STATE_READING:
+                if (c->in.bytes.size > 0) {
+                        conn_refuse(c, 408);
+                        conn_run(c);
+                } else
+                        conn_finish(c, now >= conn_ends_at(c) ? CONN_LIFETIME : CONN_IDLE);
+                return;
+        case STATE_ANSWERING:
+                return;
+        case STATE_SENDING:
+                n_arrived = conn_n_arrived(c);
+                if (rate_is_too_slow(n_arrived - MIN_OF(c->window_base, n_arrived), conn_window(c), c->conf->min_rate))
+                        conn_finish(c, CONN_TOO_SLOW);
+                else
+                        conn_begin_window(c, n_arrived);
+                return;
+        case STATE_DRAINING:
+        case STATE_ENDED:
+                conn_finish(c, c->why);
+        }
+}
+
+static void conn_leave(Conn *c) {
+        c->dispatching = false;
+        if (c->dead)
+                conn_destroy(c);
+}
+
+static int conn_io_callback(_unused_ sd_event_source *s, _unused_ int fd, uint32_t revents, void *userdata) {
+        Conn *c = userdata;
+
+        c->dispatching = true;
+        conn_on_events(c, revents);
+        conn_leave(c);
+        return 0;
+}
+
+static int conn_deadline_callback(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
+        Conn *c = userdata;
+        usec_t now = conn_now(c);
+
+        if (!deadline_due(&c->deadline, now))
+                return 0;
+        c->dispatching = true;
+        conn_on_deadline(c, now);
+        conn_leave(c);
+        return 0;
+}
+
+/* ---- for the owner ---- */
+
+static int conn_add_sources(Conn *c, int *fd) {
+        int r;
+
+        c->events = EPOLLIN;
+        r = sd_event_add_io(c->event, &c->io, *fd, c->events, conn_io_callback, c);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_io_fd_own(c->io, true);
+        if (r < 0)
+                return r;
+        *fd = -1;
+        return deadline_init(&c->deadline, c->event, conn_deadline_callback, c);
+}
+
+int conn_new(sd_event *e, int fd, const Endpoint *remote, const ConnConf *conf, const ConnHandler *handler,
+             void *userdata, Conn **ret) {
+        struct sockaddr_storage local;
+        socklen_t size = sizeof(local);
+        int r, yes = 1;
+        Conn *c;
+
+        c = malloc(sizeof(*c));
+        if (!c) {
+                (void) close(fd);
+                return -ENOMEM;
+        }
+        *c = (Conn){
+                .event = e,
+                .conf = conf,
+                .handler = handler,
+                .userdata = userdata,
+                .remote = *remote,
+                .in = INCOMING_INIT,
+                .out = OUTGOING_INIT,
+        };
+        /*
+         * Heads and bodies go out in as few pieces as can be; what is left must not wait for an acknowledgement. (Not
+         * for sockets of other kinds.)
+         */
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+        if (getsockname(fd, (struct sockaddr *) &local, &size) < 0 ||
+            endpoint_from_sockaddr((struct sockaddr *) &local, &c->local) != 0)
+                c->local = (Endpoint){};
+
+        r = conn_add_sources(c, &fd);
+        if (r < 0) {
+                if (fd >= 0)
+                        (void) close(fd);
+                conn_destroy(c);
+                return r;
+        }
+        c->born_at = conn_now(c);
+        conn_await_request(c);
+
+        *ret = c;
+        return 0;
+}
+
+const Endpoint *conn_remote(const Conn *c) {
+        return &c->remote;
+}
+
+const Endpoint *conn_local(const Conn *c) {
+        return &c->local;
+}
+
+usec_t conn_request_at(const Conn *c) {
+        return c->request_at;
+}
+
+sd_event *conn_event(const Conn *c) {
+        return c->event;
+}
+
+void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag) {
+        int r;
+
+        assert(c->state == STATE_ANSWERING && !c->has_reply);
+
+        c->tag = tag;
+        c->has_reply = true;
+        c->close = c->close || close;
+        r = outgoing_begin(&c->out, head, body);
+        if (r != 0 || head.size == 0) {
+                conn_finish_later(c, CONN_FAILED);
+                return;
+        }
+        c->state = STATE_SENDING;
+        /* Within a callback it goes out as soon as the handler returns, else in the next turn. */
+        if (!c->dispatching)
+                conn_watch(c, EPOLLOUT);
+}
+
+void conn_stop(Conn *c) {
+        if (c->dead)
+                return;
+        c->stopping = true;
+        if (c->state == STATE_READING)
+                conn_finish_later(c, CONN_STOPPED);
+}

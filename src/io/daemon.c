@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "io/daemon.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "io/log.h"
+#include "io/loop.h"
+
+#ifndef STATE_DIR
+#define STATE_DIR "/var/lib"
+#endif
+#ifndef RUNTIME_DIR
+#define RUNTIME_DIR "/run"
+#endif
+
+static void print_help(const char *program, bool has_instances) {
+        printf("%s [OPTION...]\n\n"
+               "  -h --help              Show this help\n"
+               "     --version           Show the version\n"
+               "     --config=FILE       Read FILE alone instead of the usual configuration files\n"
+               "%s"
+               "     --check-config      Check the configuration and exit: 0 if it is good, 78 if not\n"
+               "     --state-dir=DIR     Where to keep state, without $STATE_DIRECTORY\n"
+               "     --runtime-dir=DIR   Where to put the control socket, without $RUNTIME_DIRECTORY\n\n"
+               "See %s(8).\n",
+               program, has_instances ? "     --instance=NAME     Be the instance NAME, of peer@NAME.ini\n" : "", program);
+}
+
+/* systemd gives a list with colons where a unit has several directories: the first is ours. */
+static char *directory_of(const char *environment, const char *option, const char *fallback) {
+        const char *e = getenv(environment), *from = e && *e ? e : option ? option : fallback;
+        size_t n = e && *e ? strcspn(e, ":") : strlen(from);
+        _cleanup_free_ char *here = NULL;
+        char *path;
+
+        if (from[0] == '/')
+                return strndup(from, n);
+        /* Paths are told to others, whose working directory is another. */
+        here = getcwd(NULL, 0);
+        return here && asprintf(&path, "%s/%.*s", here, (int) n, from) >= 0 ? path : NULL;
+}
+
+/* The generator makes unit names of it, systemd a directory: nothing that needs escaping. */
+static bool instance_is_valid(const char *name) {
+        size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-");
+        return n > 0 && n <= 64 && !name[n] && name[0] != '.';
+}
+
+int daemon_parse_options(int argc, char *argv[], const char *program, const char *state, bool has_instances, DaemonOptions *ret,
+                         int *ret_status) {
+        enum { ARG_VERSION = 0x100, ARG_CONFIG, ARG_INSTANCE, ARG_CHECK, ARG_STATE_DIR, ARG_RUNTIME_DIR };
+        static const struct option options[] = {
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, ARG_VERSION },
+                { "config", required_argument, NULL, ARG_CONFIG },
+                { "check-config", no_argument, NULL, ARG_CHECK },
+                { "state-dir", required_argument, NULL, ARG_STATE_DIR },
+                { "runtime-dir", required_argument, NULL, ARG_RUNTIME_DIR },
+                { "instance", required_argument, NULL, ARG_INSTANCE },
+                {}
+        };
+        const char *state_dir = NULL, *runtime_dir = NULL;
+        DaemonOptions o = {};
+        int c;
+
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+                switch (c) {
+                case 'h':
+                        print_help(program, has_instances);
+                        *ret_status = EXIT_SUCCESS;
+                        return DAEMON_EXIT;
+                case ARG_VERSION:
+                        printf("%s %s\n", program, PACKAGE_VERSION);
+                        *ret_status = EXIT_SUCCESS;
+                        return DAEMON_EXIT;
+                case ARG_CONFIG:
+                        o.config = optarg;
+                        break;
+                case ARG_CHECK:
+                        o.check_config = true;
+                        break;
+                case ARG_STATE_DIR:
+                        state_dir = optarg;
+                        break;
+                case ARG_RUNTIME_DIR:
+                        runtime_dir = optarg;
+                        break;
+                case ARG_INSTANCE:
+                        if (has_instances && instance_is_valid(optarg)) {
+                                o.instance = optarg;
+                                break;
+                        }
+                        fprintf(stderr, "%s: --instance= takes a name of letters, digits and \":_.-\"%s.\n", program,
+                                has_instances ? "" : ", and this program has no instances");
+                        *ret_status = 2;
+                        return DAEMON_EXIT;
+                default:        /* getopt has said what is wrong */
+                        *ret_status = 2;
+                        return DAEMON_EXIT;
+                }
+        }
+        if (optind < argc) {
+                fprintf(stderr, "%s: takes no arguments, but got \"%s\".\n", program, argv[optind]);
+                *ret_status = 2;
+                return DAEMON_EXIT;
+        }
+
+        _cleanup_free_ char *built_in_state = NULL, *built_in_runtime = NULL;
+        if (asprintf(&built_in_state, STATE_DIR "/%s%s%s", state, o.instance ? "@" : "", o.instance ? o.instance : "") < 0 ||
+            asprintf(&built_in_runtime, RUNTIME_DIR "/p2pdi%s%s", o.instance ? "@" : "", o.instance ? o.instance : "") < 0)
+                return -ENOMEM;
+        o.state_dir = directory_of("STATE_DIRECTORY", state_dir, built_in_state);
+        o.runtime_dir = directory_of("RUNTIME_DIRECTORY", runtime_dir, built_in_runtime);
+        if (!o.state_dir || !o.runtime_dir)
+                return -ENOMEM;
+        *ret = o;
+        return 0;
+}
+
+int daemon_make_directory(const char *path) {
+        _cleanup_free_ char *p = strdup(path);
+        if (!p)
+                return -ENOMEM;
+        for (char *slash = strchr(p + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+                *slash = 0;
+                if (mkdir(p, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+                *slash = '/';
+        }
+        if (mkdir(p, 0755) < 0 && errno != EEXIST)
+                return -errno;
+        return 0;
+}
+
+int daemon_path(const char *directory, const char *name, char **ret) {
+        char *p;
+        if (asprintf(&p, "%s/%s", directory, name) < 0)
+                return -ENOMEM;
+        *ret = p;
+        return 0;
+}
+
+void daemon_log_issues(const ConfIssues *issues) {
+        bool said = false;
+        for (size_t i = 0; i < issues->n_issues; i++) {
+                const ConfIssue *n = &issues->issues[i];
+                LogFields f = { .config_file = n->file, .config_line = n->line };
+                char line[16] = "";
+                if (n->line)
+                        snprintf(line, sizeof(line), "%u:", n->line);
+                log_entry(n->is_error ? LOG_LEVEL_ERR : LOG_LEVEL_WARNING, n->is_error ? LOG_EVENT_CONF_INVALID : LOG_EVENT_NONE, &f,
+                          "%s:%s %s", n->file, line, n->text);
+                if (n->is_error && !said) {
+                        notify_status("%s:%s %s", n->file, line, n->text);
+                        said = true;
+                }
+        }
+}
+
+uint32_t daemon_limit_connections(uint32_t wanted, unsigned per_connection, unsigned others) {
+        struct rlimit limit;
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return wanted;
+        if (limit.rlim_cur < limit.rlim_max) {
+                limit.rlim_cur = limit.rlim_max;
+                (void) setrlimit(RLIMIT_NOFILE, &limit);        /* the old limit holds then, and is what is read next */
+                (void) getrlimit(RLIMIT_NOFILE, &limit);
+        }
+        rlim_t room = limit.rlim_cur > others ? (limit.rlim_cur - others) / per_connection : 0;
+        uint32_t allowed = (uint32_t) MIN_OF(MAX_OF(room, (rlim_t) 1), (rlim_t) UINT32_MAX);
+        if (allowed >= wanted)
+                return wanted;
+        log_warning("Server.MaxConnections=%u needs more descriptors than LimitNOFILE= allows (%llu): going on with %u.", wanted,
+                    (unsigned long long) limit.rlim_cur, allowed);
+        return allowed;
+}
+
+void daemon_listener_conf(const ConfCommon *c, uint32_t max_connections, ListenerConf *ret) {
+        *ret = (ListenerConf){
+                .max_connections = max_connections,
+                .max_per_source = c->max_connections_per_source,
+                .rate_per_source = c->rate_per_source,
+                .burst = c->burst,
+                .access = { .allow = c->allow, .n_allow = c->n_allow, .deny = c->deny, .n_deny = c->n_deny },
+        };
+}
+
+int daemon_listen(Listener *l, const ConfCommon *c, const char *name, bool *ret_inherited) {
+        int fds[64];
+        int n = inherited_take(name, fds, ELEMENTSOF(fds));
+        if (n < 0)
+                return log_errno(LOG_LEVEL_ERR, n, "Could not take the sockets of the service manager");
+        *ret_inherited = n > 0;
+        int result = 0;
+        for (int i = 0; i < n; i++) {
+                int r = listener_add_fd(l, fds[i]);
+                if (r < 0)
+                        result = log_errno(LOG_LEVEL_ERR, r, "The socket that the service manager passed as \"%s\" can't be used", name);
+        }
+        if (n > 0)
+                return result;
+
+        for (size_t i = 0; i < c->n_listen; i++) {
+                const ConfListen *listen = &c->listen[i];
+                int r = listener_bind(l, &listen->endpoint, listen->any_address);
+                if (r < 0) {
+                        char text[ENDPOINT_TEXT_SIZE];
+                        endpoint_to_text(&listen->endpoint, text);
+                        if (listen->any_address)
+                                return log_errno(LOG_LEVEL_ERR, r, "Could not listen on port %u", listen->endpoint.port);
+                        return log_errno(LOG_LEVEL_ERR, r, "Could not listen on %s", text);
+                }
+        }
+        return 0;
+}
+
+int daemon_describe_listeners(const Listener *l, Buf *b) {
+        Endpoint endpoints[64];
+        size_t n = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints));
+        for (size_t i = 0; i < n; i++) {
+                char text[ENDPOINT_TEXT_SIZE];
+                endpoint_to_text(&endpoints[i], text);
+                int r = buf_printf(b, "%s%s", i > 0 ? ", " : "", text);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+const char *daemon_hostname(void) {
+        static char name[65];
+        /* For people only: what can't be shown is left out. */
+        if (!name[0] && (gethostname(name, sizeof(name) - 1) < 0 || !text_is_utf8(slice_of(name)) || text_has_control(slice_of(name))))
+                strcpy(name, "localhost");
+        return name;
+}
+
+const char *daemon_os(void) {
+        static char os[200];
+        struct utsname u;
+        if (!os[0] && uname(&u) >= 0)
+                snprintf(os, sizeof(os), "%s %s", u.sysname, u.release);
+        return os;
+}

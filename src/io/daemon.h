@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * What both daemons do before and beside their work: options, directories, telling what a configuration holds, the limit of descriptors.
+ */
+
+#include "core/base.h"
+#include "core/buf.h"
+#include "io/conf.h"
+#include "io/listener.h"
+
+/* Longest wait for replies under way, at SIGTERM. Below TimeoutStopSec= of the units. */
+#define DAEMON_STOP_USEC (5 * USEC_PER_SEC)
+
+typedef struct DaemonOptions {
+        const char *config;             /* --config=FILE, or NULL */
+        const char *instance;           /* --instance=NAME, or NULL */
+        const char *state_dir;          /* $STATE_DIRECTORY, else --state-dir=, else built-in; owned, absolute or as given */
+        const char *runtime_dir;        /* $RUNTIME_DIRECTORY, else --runtime-dir=, else built-in */
+        bool check_config;
+} DaemonOptions;
+
+/* Answers */
+enum {
+        DAEMON_EXIT = 1,                /* all is said and done (--help, --version, a usage error): exit with *ret_status */
+};
+
+/*
+ * program: "p2pdi-rsd". state: name below the built-in state directory ("p2pdi-rsd"). has_instances: takes --instance=. Strings of *ret live as long as
+ * the program.
+ */
+int daemon_parse_options(int argc, char *argv[], const char *program, const char *state, bool has_instances, DaemonOptions *ret,
+                         int *ret_status) _must_check_;
+
+/* Makes the directory, with what is missing above it, mode 0755. 0 or -errno. */
+int daemon_make_directory(const char *path) _must_check_;
+/* directory/name, owned by the caller. */
+int daemon_path(const char *directory, const char *name, char **ret) _must_check_;
+
+/* Logs each issue of a configuration with file and line. Also STATUS= for the first error. */
+void daemon_log_issues(const ConfIssues *issues);
+
+/*
+ * Raises the soft limit of descriptors to the hard one, and gives the most connections that it allows at `per_connection` each beside `others`.
+ * Says so in the log when that is less than `wanted`.
+ */
+uint32_t daemon_limit_connections(uint32_t wanted, unsigned per_connection, unsigned others);
+
+void daemon_listener_conf(const ConfCommon *c, uint32_t max_connections, ListenerConf *ret);
+/*
+ * Sockets inherited under `name`, else bound as configured. *ret_inherited. -errno, logged with the address that failed.
+ */
+int daemon_listen(Listener *l, const ConfCommon *c, const char *name, bool *ret_inherited) _must_check_;
+/* Appends "127.0.0.1:65423, [::]:65423": for STATUS=. */
+int daemon_describe_listeners(const Listener *l, Buf *b) _must_check_;
+
+/* Host and OS of this machine, as told to others: "alpha", "Linux 6.1.0". Live as long as the program. */
+const char *daemon_hostname(void);
+const char *daemon_os(void);

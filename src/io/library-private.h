@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * What the files of the library share: the table of documents and what is done with one of them (library-document.c),
+ * reading files (library-read.c), scan (library-scan.c), watch (library-watch.c), storing (library-store.c).
+ */
+
+#include <openssl/evp.h>
+#include <sys/stat.h>
+
+#include <bsd/sys/tree.h>
+
+#include "core/rfc-number.h"
+#include "io/catalogue.h"
+#include "io/library.h"
+
+#define LIBRARY_INDEX_NAME "rfc-index.txt"
+#define LIBRARY_TEMPORARY_PREFIX ".p2pdi-"
+/* The editor's have 1 to 3 kB. */
+#define LIBRARY_JSON_MAX (UINT64_C(1) << 20)
+
+/* What was found unfit, so that it is told only once. */
+typedef struct LibraryComplaint {
+        LibraryStamp stamp;
+        const char *why;                /* NULL: nothing */
+} LibraryComplaint;
+
+/* A number of which the directory or the catalogue holds something. */
+typedef struct LibraryDocument {
+        RB_ENTRY(LibraryDocument) node;
+        uint32_t number;
+        bool hashed;                    /* stamp, digest and text_title are of a file that was read whole */
+        bool changed;                   /* stamp or digest are not in the catalogue, or were not announced */
+        bool announced;                 /* present() was called, gone() not yet */
+        bool unfinished;                /* somebody made it and did not close it yet */
+        uint64_t seen;                  /* in the listing of this scan */
+        LibraryStamp stamp;             /* device 0: from the catalogue, not compared with the file yet */
+        Digest digest;
+        char *text_title;               /* out of the document; NULL: none */
+        LibraryStamp json;              /* of rfcN.json; all 0: not there or not read */
+        char *json_title;
+        char *title;                    /* as announced */
+        LibraryComplaint complaint;
+} LibraryDocument;
+
+typedef RB_HEAD(LibraryDocuments, LibraryDocument) LibraryDocuments;
+
+struct Library {
+        char *path, *catalogue_path;
+        uint64_t max_file_size;
+        LibraryHandler handler;
+
+        int dir_fd;                     /* never changes its value: other threads use it */
+        int inotify_fd, watch;
+        bool moved;                     /* the directory was moved or removed: look for a new one at path */
+
+        Catalogue *catalogue;
+        bool catalogue_failed;          /* told */
+        LibraryDocuments documents;
+        size_t n_unfinished;
+
+        RfcMeta *meta;                  /* rfc-index.txt; NULL: not there */
+        LibraryStamp meta_stamp;
+        LibraryComplaint meta_complaint;
+
+        uint32_t *scan;                 /* numbers of the listing; NULL: no scan under way */
+        size_t scan_size, scan_at;
+        uint64_t scan_serial;
+
+        size_t n_files;                 /* being stored */
+};
+
+/* ---- library-document.c ---- */
+
+LibraryDocument *library_find(Library *l, uint32_t number);      /* NULL: none */
+LibraryDocument *library_first(Library *l);
+LibraryDocument *library_next(LibraryDocument *d);
+/* Finds or makes. */
+int library_obtain(Library *l, uint32_t number, LibraryDocument **ret) _must_check_;
+void library_forget(Library *l, LibraryDocument *d);
+/*
+ * Compares one document with its file, reads it if it has to, tells the handler, keeps it in the catalogue. 0,
+ * -errno. d may be freed.
+ */
+int library_check(Library *l, uint32_t number) _must_check_;
+/* A file was made under that name: check it if it is whole, else wait until it is closed. */
+int library_check_created(Library *l, uint32_t number) _must_check_;
+/* Only the title may have changed. */
+int library_check_title(Library *l, uint32_t number) _must_check_;
+/* Was stored by us: needs no reading. Takes text_title. */
+int library_adopt(Library *l, uint32_t number, const LibraryStamp *stamp, const Digest *digest, char *text_title)
+        _must_check_;
+/* Writes the catalogue. */
+void library_flush(Library *l);
+/* Tells the handler, unless it was told before. */
+void library_complain(Library *l, LibraryComplaint *c, const char *name, const LibraryComplaint *now, int error);
+
+/* ---- library.c ---- */
+
+/* Opens Store.Path, made if it is not there and `make`. 0, -errno. */
+int library_open_directory(const char *path, bool make, int *ret) _must_check_;
+
+/* ---- library-scan.c ---- */
+
+/* The next library_scan() starts from the beginning. */
+void library_scan_reset(Library *l);
+
+/* ---- library-watch.c ---- */
+
+/* Watches the directory that dir_fd is. */
+int library_watch_start(Library *l) _must_check_;
+
+/* ---- library-read.c ---- */
+
+static inline bool library_stamp_equal(const LibraryStamp *a, const LibraryStamp *b) {
+        return a->inode == b->inode && a->size == b->size && a->mtime_nsec == b->mtime_nsec;
+}
+LibraryStamp library_stamp(const struct stat *st);
+
+/* Hashes bytes that pass by, and keeps the beginning for the title. */
+typedef struct LibraryIntake {
+        EVP_MD_CTX *hash;
+        Buf text;
+} LibraryIntake;
+
+int library_intake_init(LibraryIntake *i) _must_check_;
+void library_intake_done(LibraryIntake *i);
+int library_intake_feed(LibraryIntake *i, Slice bytes) _must_check_;
+/* *ret_title: owned by the caller; NULL: none found. */
+int library_intake_finish(LibraryIntake *i, Digest *ret_digest, char **ret_title) _must_check_;
+
+/* Answers of the reading calls */
+enum {
+        LIBRARY_READ_GONE = 1,          /* no such file */
+        LIBRARY_READ_UNFIT,             /* no file to be read: complaint and error are set */
+        LIBRARY_READ_CHANGED,           /* while it was read: of no use; who writes to it will close it */
+};
+
+typedef struct LibraryReading {
+        const char *name;
+        uint64_t max_size;
+        int (*feed)(Slice bytes, void *userdata);       /* 0, -errno (forwarded) */
+        void *userdata;
+        /* results */
+        LibraryStamp stamp;
+        nlink_t n_links;
+        LibraryComplaint complaint;
+        int error;                      /* -errno or 0 */
+} LibraryReading;
+
+/* Looks at the file without opening it. 0, GONE, UNFIT. Sets stamp and n_links when 0. */
+int library_look(const Library *l, LibraryReading *reading) _must_check_;
+/* library_look(), then reads it whole. 0, GONE, UNFIT, CHANGED, -errno. */
+int library_read(const Library *l, LibraryReading *reading) _must_check_;
+/*
+ * The title in rfcN.json: reads it where its stamp is not the one given, and replaces both (*title NULL: none in it,
+ * else owned by the caller). 0, GONE, UNFIT, CHANGED, -errno.
+ */
+int library_read_json(const Library *l, uint32_t number, LibraryStamp *stamp, char **title) _must_check_;

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "io/library-private.h"
+
+/* ---- rfc-index.txt ---- */
+
+static int feed_meta(Slice bytes, void *userdata) {
+        return rfc_meta_feed(userdata, bytes);
+}
+
+static void meta_replace(Library *l, RfcMeta *meta, const LibraryStamp *stamp) {
+        (void) rfc_meta_free(l->meta);
+        l->meta = meta;
+        l->meta_stamp = *stamp;
+}
+
+/* Reads it where it is another one than last time; without one the titles come from elsewhere. */
+static int refresh_meta(Library *l) {
+        _cleanup_(rfc_meta_free_p) RfcMeta *meta = NULL;
+        LibraryReading reading = { .name = LIBRARY_INDEX_NAME, .max_size = RFC_META_BYTES_MAX, .feed = feed_meta };
+        const LibraryStamp none = { 0 };
+        int r;
+
+        r = library_look(l, &reading);
+        if (r == 0 && library_stamp_equal(&l->meta_stamp, &reading.stamp))
+                return 0;
+        if (r == 0) {
+                r = rfc_meta_new(&meta);
+                if (r < 0)
+                        return r;
+                reading.userdata = meta;
+                r = library_read(l, &reading);
+        }
+        if (r == 0 && rfc_meta_end(meta) != 0)
+                r = LIBRARY_READ_GONE;  /* nothing of use in it */
+        if (r < 0)
+                return r;
+        /* Being written: the one that is held serves until it is closed. */
+        if (r == LIBRARY_READ_CHANGED)
+                return 0;
+        if (r == LIBRARY_READ_UNFIT)
+                library_complain(l, &l->meta_complaint, LIBRARY_INDEX_NAME, &reading.complaint, reading.error);
+        else
+                l->meta_complaint = (LibraryComplaint){ 0 };
+        if (r == 0)
+                meta_replace(l, TAKE_PTR(meta), &reading.stamp);
+        else
+                meta_replace(l, NULL, &none);
+        return 0;
+}
+
+/* ---- scan ---- */
+
+static int number_compare(const void *a, const void *b) {
+        const uint32_t *x = a, *y = b;
+
+        return (*x > *y) - (*x < *y);
+}
+
+static int list_add(Library *l, uint32_t **numbers, size_t *n, size_t *allocated, uint32_t number) {
+        LibraryDocument *d = library_find(l, number);
+
+        if (d)
+                d->seen = l->scan_serial;
+        if (*n == *allocated) {
+                const size_t wanted = *allocated == 0 ? 1024 : 2 * *allocated;
+                uint32_t *p = reallocarray(*numbers, wanted, sizeof(*p));
+
+                if (!p)
+                        return -ENOMEM;
+                *numbers = p;
+                *allocated = wanted;
+        }
+        (*numbers)[(*n)++] = number;
+        return 0;
+}
+
+static int list_entries(Library *l, DIR *dir, uint32_t **numbers, size_t *ret_n) {
+        size_t n = 0, allocated = 0;
+        struct dirent *entry;
+        uint32_t number;
+        int r;
+
+        for (;;) {
+                errno = 0;
+                entry = readdir(dir);
+                if (!entry)
+                        break;
+                if (rfc_number_from_file_name(slice_of(entry->d_name), &number) == 0) {
+                        r = list_add(l, numbers, &n, &allocated, number);
+                        if (r < 0)
+                                return r;
+                } else if (l->n_files == 0 && slice_starts_with(slice_of(entry->d_name), LIBRARY_TEMPORARY_PREFIX))
+                        /*
+                         * Nobody is storing, so it is left over from a crash. If it can't be removed, it does no
+                         * harm.
+                         */
+                        (void) unlinkat(l->dir_fd, entry->d_name, 0);
+        }
+        if (errno != 0)
+                return -errno;
+        *ret_n = n;
+        return 0;
+}
+
+static int list_directory(Library *l) {
+        _cleanup_free_ uint32_t *numbers = NULL;
+        size_t n = 0;
+        DIR *dir;
+        int fd, r;
+
+        /* Not a dup(): that would share the position, and closedir() closes what it is given. */
+        fd = openat(l->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 && errno != ENOENT)
+                return -errno;
+        l->scan_serial++;
+        if (fd >= 0) {                  /* else it was removed: nothing is there */
+                dir = fdopendir(fd);
+                if (!dir) {
+                        r = -errno;
+                        (void) close(fd);
+                        return r;
+                }
+                r = list_entries(l, dir, &numbers, &n);
+                (void) closedir(dir);
+                if (r < 0)
+                        return r;
+        }
+        if (!numbers) {
+                numbers = malloc(sizeof(*numbers));     /* NULL says that no scan is under way */
+                if (!numbers)
+                        return -ENOMEM;
+        }
+        /* Ascending: at the next start they are in that order in the catalogue, and the log is readable. */
+        qsort(numbers, n, sizeof(*numbers), number_compare);
+        free(l->scan);
+        l->scan = TAKE_PTR(numbers);
+        l->scan_size = n;
+        l->scan_at = 0;
+        return 0;
+}
+
+void library_scan_reset(Library *l) {
+        free(l->scan);
+        l->scan = NULL;
+        l->scan_size = l->scan_at = 0;
+}
+
+/* Where another directory has taken the place of the one that was moved or removed, it becomes the library. */
+static int follow_path(Library *l) {
+        struct stat old, new;
+        int fd, r;
+
+        r = library_open_directory(l->path, /* make= */ false, &fd);
+        if (r < 0) {
+                l->handler.skipped(l->path, "was moved or removed", r, l->handler.userdata);
+                return 0;
+        }
+        r = fstat(fd, &new) < 0 || fstat(l->dir_fd, &old) < 0 ? -errno : 0;
+        /* In place: readers in other threads see the one or the other. */
+        if (r == 0 && (old.st_dev != new.st_dev || old.st_ino != new.st_ino))
+                r = dup3(fd, l->dir_fd, O_CLOEXEC) < 0 ? -errno : library_watch_start(l);
+        (void) close(fd);
+        if (r == 0)
+                l->moved = false;
+        return r;
+}
+
+static int scan_start(Library *l) {
+        int r = 0;
+
+        if (l->moved)
+                r = follow_path(l);
+        if (r == 0)
+                r = refresh_meta(l);
+        return r == 0 ? list_directory(l) : r;
+}
+
+/*
+ * What is known, from before or out of the catalogue, and was not listed: gone, or came and was seen by the watch
+ * since.
+ */
+static int scan_finish(Library *l) {
+        LibraryDocument *d, *next;
+        int r;
+
+        for (d = library_first(l); d; d = next) {
+                next = library_next(d);
+                if (d->seen == l->scan_serial)
+                        continue;
+                r = library_check(l, d->number);
+                if (r < 0)
+                        return r;
+        }
+        library_scan_reset(l);
+        return 0;
+}
+
+static usec_t monotonic_usec(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);      /* can't fail for this clock */
+        return (usec_t) t.tv_sec * USEC_PER_SEC + (usec_t) t.tv_nsec / 1000;
+}
+
+static int scan_slice(Library *l, usec_t budget) {
+        const usec_t until = usec_add(monotonic_usec(), budget);
+        int r;
+
+        if (!l->scan) {
+                r = scan_start(l);
+                if (r < 0)
+                        return r;
+        }
+        while (l->scan_at < l->scan_size) {
+                LibraryDocument *d;
+
+                r = library_check(l, l->scan[l->scan_at]);
+                if (r < 0)
+                        return r;
+                d = library_find(l, l->scan[l->scan_at++]);
+                if (d)
+                        d->seen = l->scan_serial;
+                if (monotonic_usec() >= until)
+                        return LIBRARY_MORE;
+        }
+        return scan_finish(l);
+}
+
+int library_scan(Library *l, usec_t budget) {
+        int r = scan_slice(l, budget);
+
+        library_flush(l);
+        return r;
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/proto.h"
+#include "io/library-private.h"
+
+/*
+ * Names tried for a temporary file, where there is no O_TMPFILE: more fetches of one document at a time don't happen.
+ */
+#define TEMPORARY_TRIES 100
+#define TEMPORARY_NAME_SIZE (sizeof(LIBRARY_TEMPORARY_PREFIX) + sizeof("2147483647-99"))
+
+struct LibraryFile {
+        Library *library;
+        uint32_t number;
+        uint64_t size, received;
+        Digest digest;                  /* promised */
+        char *title;                    /* said; NULL: nothing of use */
+        LibraryIntake intake;
+        int fd;
+        char temporary[TEMPORARY_NAME_SIZE];    /* "": an O_TMPFILE */
+};
+
+static int open_named(LibraryFile *f) {
+        for (unsigned i = 0; i < TEMPORARY_TRIES; i++) {
+                char name[TEMPORARY_NAME_SIZE];
+
+                (void) snprintf(name, sizeof(name), LIBRARY_TEMPORARY_PREFIX "%u-%u", (unsigned) f->number, i);
+                f->fd = openat(f->library->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+                if (f->fd >= 0) {
+                        memcpy(f->temporary, name, sizeof(name));
+                        return 0;
+                }
+                if (errno != EEXIST)
+                        return -errno;
+        }
+        return -EEXIST;
+}
+
+static int open_temporary(LibraryFile *f) {
+        f->fd = openat(f->library->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        if (f->fd >= 0)
+                return 0;
+        /* NFS, overlay on some, old FUSE: each has its own way to say that it can't. */
+        return errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL ? open_named(f) : -errno;
+}
+
+/*
+ * So that a full disk is known before the transfer, not at its end. Not every file system can; writing tells in that
+ * case.
+ */
+static int reserve(int fd, uint64_t size) {
+        if (size == 0 || fallocate(fd, 0, 0, (off_t) size) == 0)
+                return 0;
+        return errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO ? -errno : 0;
+}
+
+static int keep_title(LibraryFile *f, Slice title) {
+        _cleanup_buf_ Buf b = BUF_INIT(PROTO_TITLE_MAX);
+        int r;
+
+        r = rfc_title_clean(title, &b);
+        if (r < 0)
+                return r;
+        if (r == 0 && b.size > 0) {
+                f->title = strndup(b.data, b.size);
+                if (!f->title)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest *digest, Slice title,
+                        LibraryFile **ret) {
+        _cleanup_(library_store_abort_p) LibraryFile *f = NULL;
+        int r;
+
+        if (size > l->max_file_size)
+                return -EFBIG;
+        f = calloc(1, sizeof(*f));
+        if (!f)
+                return -ENOMEM;
+        l->n_files++;
+        f->library = l;
+        f->number = number;
+        f->size = size;
+        f->digest = *digest;
+        f->fd = -1;
+        r = keep_title(f, title);
+        if (r == 0)
+                r = library_intake_init(&f->intake);
+        if (r == 0)
+                r = open_temporary(f);
+        if (r == 0)
+                r = reserve(f->fd, size);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(f);
+        return 0;
+}
+
+LibraryFile *library_store_abort(LibraryFile *f) {
+        if (!f)
+                return NULL;
+        if (f->temporary[0] != '\0')
+                (void) unlinkat(f->library->dir_fd, f->temporary, 0);   /* else the next scan does it */
+        if (f->fd >= 0)
+                (void) close(f->fd);
+        library_intake_done(&f->intake);
+        f->library->n_files--;
+        free(f->title);
+        free(f);
+        return NULL;
+}
+
+int library_store_write(LibraryFile *f, Slice bytes) {
+        int r;
+
+        if (bytes.size > f->size - f->received)
+                return LIBRARY_MISMATCH;
+        r = library_intake_feed(&f->intake, bytes);
+        if (r < 0)
+                return r;
+        f->received += bytes.size;
+        while (bytes.size > 0) {
+                ssize_t n = write(f->fd, bytes.data, bytes.size);
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                bytes.data += n;
+                bytes.size -= (size_t) n;
+        }
+        return 0;
+}
+
+/* Under its name, if nothing has that name by now. 0, -EEXIST, -errno. */
+static int publish(LibraryFile *f, const char *name) {
+        const int dir_fd = f->library->dir_fd;
+        char path[sizeof("/proc/self/fd/") + 10];
+
+        if (f->temporary[0] == '\0') {
+                /* AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH. */
+                (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+                return linkat(AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+        }
+        if (renameat2(dir_fd, f->temporary, dir_fd, name, RENAME_NOREPLACE) < 0) {
+                if (errno != EINVAL && errno != ENOSYS)
+                        return -errno;
+                /* The temporary name goes with the abort. */
+                return linkat(dir_fd, f->temporary, dir_fd, name, 0) < 0 ? -errno : 0;
+        }
+        f->temporary[0] = '\0';
+        return 0;
+}
+
+static int make_visible(LibraryFile *f, LibraryStamp *ret) {
+        Library *l = f->library;
+        char name[RFC_FILE_NAME_SIZE];
+        struct stat st;
+        int r;
+
+        /* Others may read the library, whatever the umask; before the flush, and before it has a name. */
+        if (fchmod(f->fd, 0644) < 0 || fsync(f->fd) < 0 || fstat(f->fd, &st) < 0)
+                return -errno;
+        rfc_number_to_file_name(f->number, name);
+        r = publish(f, name);
+        if (r < 0)
+                return r;
+        if (fsync(l->dir_fd) < 0) {
+                r = -errno;
+                (void) unlinkat(l->dir_fd, name, 0);    /* who was told of an error must not find it later */
+                return r;
+        }
+        *ret = library_stamp(&st);
+        return 0;
+}
+
+/* What somebody put there in the meantime stays; is it a document, then that is the one we hold. */
+static int accept_other(Library *l, uint32_t number) {
+        const LibraryDocument *d;
+        int r;
+
+        r = library_check(l, number);
+        if (r < 0)
+                return r;
+        d = library_find(l, number);
+        return d && d->announced ? 0 : -EEXIST;
+}
+
+static int commit(LibraryFile *f, Digest *ret_digest) {
+        _cleanup_free_ char *title = NULL;
+        Library *l = f->library;
+        LibraryStamp stamp;
+        Digest digest;
+        int r;
+
+        r = library_intake_finish(&f->intake, &digest, &title);
+        if (r < 0)
+                return r;
+        if (ret_digest)
+                *ret_digest = digest;
+        if (f->received != f->size || !digest_equal(&digest, &f->digest))
+                return LIBRARY_MISMATCH;
+        r = make_visible(f, &stamp);
+        if (r == -EEXIST)
+                return accept_other(l, f->number);
+        if (r < 0)
+                return r;
+        return library_adopt(l, f->number, &stamp, &digest, title ? TAKE_PTR(title) : TAKE_PTR(f->title));
+}
+
+int library_store_commit(LibraryFile *f, Digest *ret_digest) {
+        Library *l = f->library;
+        int r = commit(f, ret_digest);
+
+        (void) library_store_abort(f);
+        library_flush(l);
+        return r;
+}

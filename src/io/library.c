@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "io/library.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "io/library-private.h"
+
+/* ---- life ---- */
+
+int library_open_directory(const char *path, bool make, int *ret) {
+        bool made = false;
+        int fd;
+
+        if (make) {
+                made = mkdir(path, 0755) == 0;
+                /* On a read-only file system it is EROFS also where the directory is there. */
+                if (!made && errno != EEXIST && errno != EROFS)
+                        return -errno;
+        }
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        /* The umask of a daemon takes away what others need to read the documents. */
+        if (made && fchmod(fd, 0755) < 0) {
+                int r = -errno;
+
+                (void) close(fd);
+                return r;
+        }
+        *ret = fd;
+        return 0;
+}
+
+static int load_row(const CatalogueRow *row, void *userdata) {
+        Library *l = userdata;
+        LibraryDocument *d;
+        int r;
+
+        r = library_obtain(l, row->number, &d);
+        if (r < 0)
+                return r;
+        d->hashed = true;
+        d->stamp = row->stamp;
+        d->digest = row->digest;
+        d->json = row->json;
+        if (row->text_title) {
+                d->text_title = strdup(row->text_title);
+                if (!d->text_title)
+                        return -ENOMEM;
+        }
+        if (row->json_title) {
+                d->json_title = strdup(row->json_title);
+                if (!d->json_title)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library **ret) {
+        _cleanup_(library_free_p) Library *l = NULL;
+        int answer, r;
+
+        l = calloc(1, sizeof(*l));
+        if (!l)
+                return -ENOMEM;
+        l->dir_fd = l->inotify_fd = l->watch = -1;
+        RB_INIT(&l->documents);
+        l->handler = *handler;
+        l->max_file_size = conf->max_file_size;
+        l->path = strdup(conf->path);
+        l->catalogue_path = strdup(conf->catalogue);
+        if (!l->path || !l->catalogue_path)
+                return -ENOMEM;
+
+        r = library_open_directory(l->path, /* make= */ true, &l->dir_fd);
+        if (r == 0)
+                r = library_watch_start(l);
+        if (r < 0)
+                return r;
+        answer = catalogue_open(l->catalogue_path, &l->catalogue);
+        if (answer < 0)
+                return answer;
+        r = catalogue_load(l->catalogue, load_row, l);
+        if (r != 0)
+                return r;
+        *ret = TAKE_PTR(l);
+        return answer == CATALOGUE_DAMAGED ? LIBRARY_DAMAGED : 0;
+}
+
+Library *library_free(Library *l) {
+        LibraryDocument *d;
+
+        if (!l)
+                return NULL;
+        assert(l->n_files == 0);
+        if (l->catalogue)
+                library_flush(l);
+        (void) catalogue_free(l->catalogue);
+        while ((d = library_first(l)))
+                library_forget(l, d);
+        (void) rfc_meta_free(l->meta);
+        if (l->inotify_fd >= 0)
+                (void) close(l->inotify_fd);
+        if (l->dir_fd >= 0)
+                (void) close(l->dir_fd);
+        free(l->scan);
+        free(l->catalogue_path);
+        free(l->path);
+        free(l);
+        return NULL;
+}
+
+/* ---- for readers ---- */
+
+int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, int *ret_fd) {
+        char name[RFC_FILE_NAME_SIZE];
+        LibraryStamp found;
+        struct stat st;
+        int fd, r = 0;
+
+        rfc_number_to_file_name(number, name);
+        fd = openat(l->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0)
+                switch (errno) {
+                case ENOENT:
+                case ELOOP:             /* a link is in its place */
+                case ENXIO:             /* a socket */
+                case EACCES:
+                case EPERM:
+                        return LIBRARY_NONE;
+                default:
+                        return -errno;
+                }
+        if (fstat(fd, &st) < 0)
+                r = -errno;
+        else {
+                found = library_stamp(&st);
+                if (!S_ISREG(st.st_mode) || found.device != stamp->device || !library_stamp_equal(&found, stamp))
+                        r = LIBRARY_NONE;
+        }
+        if (r != 0) {
+                (void) close(fd);
+                return r;
+        }
+        *ret_fd = fd;
+        return 0;
+}
+
+int library_recheck(Library *l, uint32_t number) {
+        int r = library_check(l, number);
+
+        library_flush(l);
+        return r;
+}
+
+int library_path(const Library *l, uint32_t number, char **ret) {
+        char name[RFC_FILE_NAME_SIZE], *path;
+
+        rfc_number_to_file_name(number, name);
+        if (asprintf(&path, "%s/%s", l->path, name) < 0)
+                return -ENOMEM;
+        *ret = path;
+        return 0;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * Library: a directory of rfcN.txt: scanning, the catalogue (digest and title by inode, size and mtime, in SQLite, so
+ * that a second start reads no document), watching, opening for readers, and storing what was fetched. The only file
+ * that knows the directory: one descriptor of it, openat with O_NOFOLLOW, names made from numbers, never from the
+ * wire.
+ *
+ * Lives in the disk worker: all calls but library_open() and library_watch_fd() are made there and may block.
+ * library_open() is for any thread.
+ *
+ * A document is announced only once it was hashed, and only a regular file that did not change meanwhile. Stored
+ * files become visible whole, verified and flushed: O_TMPFILE, or where the file system has none a dot-name
+ * (".p2pdi-…": a scan removes those left over); hashed while written; fsync; linkat or rename to a name that nobody
+ * has; fsync of the directory.
+ *
+ * A title is that of rfc-index.txt in the library; where that has none, of rfcN.json beside the document; else out of
+ * the document's text; else the one said when it was stored (another peer's word); else "RFC N".
+ */
+
+#include "core/base.h"
+#include "core/buf.h"
+#include "core/rfc-meta.h"
+
+typedef struct Library Library;
+
+/* What a document was when it was hashed; a file whose status differs is not served as this one. */
+typedef struct LibraryStamp {
+        uint64_t device, inode;
+        uint64_t size;
+        int64_t mtime_nsec;             /* realtime */
+} LibraryStamp;
+
+typedef struct LibraryEntry {
+        uint32_t number;
+        LibraryStamp stamp;
+        Digest digest;
+        const char *title;              /* valid UTF-8 without control bytes; valid until the library is called again */
+} LibraryEntry;
+
+typedef struct LibraryConf {
+        const char *path;               /* made if it is not there, 0755 */
+        const char *catalogue;          /* SQLite file in the state directory */
+        uint64_t max_file_size;         /* bigger ones are passed over, with a warning by `skipped` */
+} LibraryConf;
+
+typedef struct LibraryHandler {
+        /*
+         * A document is there (new, or another one, or with another stamp or title), or gone. Called from within the
+         * scanning and storing calls, in the disk worker; must not call the library.
+         */
+        void (*present)(const LibraryEntry *e, void *userdata);
+        void (*gone)(uint32_t number, void *userdata);
+        /*
+         * Something can't be used: `name` `why`, e.g. "rfc5.txt" "is not a regular file", "is a symbolic link", "is
+         * bigger than Store.MaxFileSize=", "cannot be read"; once per file, stamp and reason. Also rfc-index.txt, the
+         * catalogue ("cannot be written": works on without), and the library itself ("was moved or removed": what is
+         * held open is served on). error: -errno, or 0 where `why` says it all.
+         */
+        void (*skipped)(const char *name, const char *why, int error, void *userdata);
+        void *userdata;
+} LibraryHandler;
+
+/* Answers */
+enum {
+        LIBRARY_MORE = 1,               /* call again */
+        LIBRARY_NONE,                   /* no such document, or not the one meant */
+        LIBRARY_MISMATCH,               /* store: the bytes do not give the promised digest or length: thrown away */
+        LIBRARY_DAMAGED,                /* open: the catalogue was damaged, moved aside, and made anew */
+};
+
+/*
+ * 0, LIBRARY_DAMAGED (usable all the same), -errno: path or catalogue not usable; -EMFILE also at the limits of
+ * inotify. The watch begins here, so nothing that comes during the first scan is missed. conf strings are copied.
+ */
+int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library **ret) _must_check_;
+/* All LibraryFiles must be committed or aborted before. */
+Library *library_free(Library *l);
+DEFINE_CLEANUP(Library *, library_free)
+
+/*
+ * Scanning, in slices of about `budget` of time (one document is read whole), so that other work of the disk worker
+ * is not held up: MORE until the whole directory was looked at, then 0. To be started again when
+ * library_watch_process() says so. The first call of a scan reads the directory and rfc-index.txt. After -errno
+ * (memory, descriptors) the next call goes on where it was.
+ */
+int library_scan(Library *l, usec_t budget) _must_check_;
+/*
+ * inotify descriptor, non-blocking, to wait for on any loop; owned by the library. When it is readable:
+ * library_watch_process() in the disk worker.
+ */
+int library_watch_fd(const Library *l);
+/*
+ * Reads some events (the descriptor stays readable if there are more), looks at what they name. MORE: a scan is due
+ * from the beginning (overflow, another rfc-index.txt, or the library was moved). -errno: the same, as something
+ * could not be looked at.
+ */
+int library_watch_process(Library *l) _must_check_;
+
+/*
+ * A descriptor for the document, at its beginning, if the file is still what `stamp` says. LIBRARY_NONE: gone,
+ * changed or not to be read any more (tell library_recheck() in the worker). -errno. Thread-safe: uses the directory
+ * descriptor only.
+ */
+int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, int *ret_fd) _must_check_;
+/* Looks at one document anew: calls the handler if it is not what was announced. 0, -errno. */
+int library_recheck(Library *l, uint32_t number) _must_check_;
+/* The full path of a document, to show: owned by the caller. */
+int library_path(const Library *l, uint32_t number, char **ret) _must_check_;
+
+/* ---- storing ---- */
+
+typedef struct LibraryFile LibraryFile;
+
+/*
+ * size and digest as promised; title as said. The space is reserved, so -ENOSPC, -EDQUOT come now where the file
+ * system can tell; -EFBIG over max_file_size; -errno. Several may be under way.
+ */
+int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest *digest, Slice title,
+                        LibraryFile **ret) _must_check_;
+int library_store_write(LibraryFile *f, Slice bytes) _must_check_;      /* 0, MISMATCH (too long), -errno */
+/*
+ * Verifies, flushes, makes visible, calls `present`, frees f in any case. 0, MISMATCH, -errno. A file that got this
+ * name in the meantime is kept, never replaced: 0 if it is a document (announced as what it is), else -EEXIST.
+ * ret_digest: what the bytes gave, set with 0 and MISMATCH; may be NULL.
+ */
+int library_store_commit(LibraryFile *f, Digest *ret_digest) _must_check_;
+LibraryFile *library_store_abort(LibraryFile *f);
+DEFINE_CLEANUP(LibraryFile *, library_store_abort)

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * Listener: listening sockets, inherited or bound, and who may come in: access lists, connections in all and per
+ * source, rate per source. Each accepted connection is handed over once as a descriptor; who got it says
+ * listener_released() when it is closed.
+ *
+ * Over a limit the connection is accepted and closed at once (with a reply where the owner gives one), never left in
+ * the backlog; without descriptors a reserve is given up for a moment to accept and close, and accepting pauses for
+ * 100 ms rather than spin.
+ */
+
+#include "core/address.h"
+#include "core/base.h"
+#include "core/rate.h"
+
+#include <systemd/sd-event.h>
+
+typedef struct Listener Listener;
+
+typedef struct AccessList {
+        /*
+         * borrowed; systemd's rule: an allow match wins, then deny, else allowed. An allow list without deny list
+         * denies the rest.
+         */
+        const Prefix *allow, *deny;
+        size_t n_allow, n_deny;
+} AccessList;
+bool access_allowed(const AccessList *a, const Address *address);
+
+typedef struct ListenerConf {
+        uint32_t max_connections;
+        uint32_t max_per_source;
+        uint32_t rate_per_source;       /* new connections a second; 0: no limit */
+        uint32_t burst;
+        AccessList access;
+} ListenerConf;
+
+/* Why a connection was refused: P2PDI_LIMIT of the journal. */
+typedef enum ListenerRefusal {
+        LISTENER_ACCESS,                /* closed without a word */
+        LISTENER_CONNECTIONS,
+        LISTENER_PER_SOURCE,
+        LISTENER_RATE,
+        LISTENER_DESCRIPTORS,
+        _LISTENER_REFUSAL_MAX,
+} ListenerRefusal;
+/* "Access", "MaxConnections", "MaxConnectionsPerSource", "RatePerSource", "LimitNOFILE" */
+const char *listener_refusal_name(ListenerRefusal r);
+
+typedef struct ListenerHandler {
+        /* Takes fd. listener_released() is called once for it, also where it was of no use. */
+        void (*on_connection)(int fd, const Endpoint *remote, void *userdata);
+        /* fd is closed after the call; it may send a short reply without blocking (LISTENER_ACCESS: -1). */
+        void (*on_refused)(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata);
+} ListenerHandler;
+
+/* conf is borrowed and may change in place; after a change call listener_reconfigure(). */
+int listener_new(sd_event *e, const ListenerConf *conf, const ListenerHandler *handler, void *userdata,
+                 Listener **ret) _must_check_;
+/* Not from within its handlers. */
+Listener *listener_free(Listener *l);
+DEFINE_CLEANUP(Listener *, listener_free)
+void listener_reconfigure(Listener *l);
+
+/* An inherited listening stream socket of AF_INET or AF_INET6; takes fd anyway. -EINVAL: something else. */
+int listener_add_fd(Listener *l, int fd) _must_check_;
+/*
+ * Binds [::]:port (both families), or 0.0.0.0 where there is no IPv6; or a concrete address (IP_FREEBIND). port 0: a
+ * free one.
+ */
+int listener_bind(Listener *l, const Endpoint *e, bool any_address) _must_check_;
+/* The addresses in use: how many there are; the first n of them in ret. */
+size_t listener_endpoints(const Listener *l, Endpoint *ret, size_t n);
+/* The connection from this source is over. */
+void listener_released(Listener *l, const Endpoint *remote);
+/*
+ * A refused request counts against its source's rate (protocol: never requests that are answered well on an open
+ * connection).
+ */
+void listener_charge(Listener *l, const Endpoint *remote);
+size_t listener_count(const Listener *l);
+/* Stops accepting: closes the sockets. */
+void listener_stop(Listener *l);
+
+/*
+ * Descriptors passed by the service manager whose name is `name` (LISTEN_FDS, LISTEN_FDNAMES); up to n. Gives how
+ * many, each once; -errno. The caller owns them then. All must be asked for before threads are made; the rest is
+ * closed with inherited_close_rest(), which also takes the variables out of the environment.
+ */
+int inherited_take(const char *name, int *ret_fds, size_t n) _must_check_;
+void inherited_close_rest(void);

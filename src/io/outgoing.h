@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * Outgoing: one message on its way out: a head (copied), and a body that is sent from where it is, memory by
+ * sendmsg() and files by sendfile(). Part of io/conn and io/call, and for nobody else: with them the only caller of
+ * send and sendfile. SIGPIPE must be ignored.
+ */
+
+#include "core/base.h"
+#include "core/buf.h"
+#include "io/conn.h"
+
+typedef struct Outgoing {
+        Buf head;               /* owned */
+        size_t head_sent;
+        ConnBody body;          /* its file owned, its memory until `release` */
+        uint64_t body_sent;
+} Outgoing;
+
+#define OUTGOING_INIT ((Outgoing){ .body = CONN_NO_BODY })
+
+/* Answers */
+enum {
+        OUTGOING_BLOCKED = 1,   /* the socket takes no more now */
+        OUTGOING_BUDGET,        /* enough for this turn */
+        OUTGOING_BROKEN,        /* the other side is gone */
+};
+
+/* Of one that holds nothing. body (NULL: none) is taken also when it fails: -ENOMEM. */
+int outgoing_begin(Outgoing *o, Slice head, const ConnBody *body) _must_check_;
+/*
+ * Sends what the socket takes, at most *budget bytes; lowers *budget by what went out. 0: all is out. < 0: this host
+ * failed, -ENODATA: the file is shorter than was promised.
+ */
+int outgoing_send(Outgoing *o, int fd, size_t *budget) _must_check_;
+/* Closes and releases; it holds nothing afterwards, and may hold nothing before. */
+void outgoing_done(Outgoing *o);
+
+/* Errors of a socket that mean: the other side or the way to it is gone. */
+bool errno_is_broken(int error);

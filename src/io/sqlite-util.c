@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "io/sqlite-util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Somebody who looks into the file with sqlite3(1) while we start holds it for a moment only. */
+#define BUSY_MSEC 500
+/* Who has a hundred damaged files has another problem. */
+#define DAMAGED_MAX 100
+
+int sqlite_errno(sqlite3 *db, int rc) {
+        int error;
+
+        switch (rc & 0xff) {
+        case SQLITE_OK:
+        case SQLITE_ROW:
+        case SQLITE_DONE:
+                return 0;
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_READONLY:
+                return -EROFS;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return -EUCLEAN;
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+                return -EACCES;
+        case SQLITE_TOOBIG:
+                return -EFBIG;
+        case SQLITE_CONSTRAINT:
+                return -EEXIST;
+        case SQLITE_IOERR:
+        case SQLITE_CANTOPEN:
+                if (rc == SQLITE_IOERR_NOMEM)
+                        return -ENOMEM;
+                error = db ? sqlite3_system_errno(db) : 0;
+                return error > 0 ? -error : -EIO;
+        default:
+                return -EINVAL;
+        }
+}
+
+sqlite3 *sqlite_close(sqlite3 *db) {
+        if (db) {
+                int rc = sqlite3_close(db);
+
+                assert(rc != SQLITE_BUSY);      /* a statement was not finalized */
+                (void) rc;
+        }
+        return NULL;
+}
+
+sqlite3_stmt *sqlite_finalize(sqlite3_stmt *statement) {
+        /* It repeats the error of the last step, which was dealt with there. */
+        (void) sqlite3_finalize(statement);
+        return NULL;
+}
+
+int sqlite_exec(sqlite3 *db, const char *sql) {
+        return sqlite_errno(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
+}
+
+int sqlite_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret) {
+        return sqlite_errno(db, sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL));
+}
+
+int sqlite_run(sqlite3_stmt *statement) {
+        int r = sqlite_errno(sqlite3_db_handle(statement), sqlite3_step(statement));
+
+        (void) sqlite3_reset(statement);        /* repeats the error of the step */
+        (void) sqlite3_clear_bindings(statement);
+        return r;
+}
+
+/* The first column of the first row, as a number. */
+static int query_number(sqlite3 *db, const char *sql, int64_t *ret) {
+        _cleanup_(sqlite_finalize_p) sqlite3_stmt *statement = NULL;
+        int r, rc;
+
+        r = sqlite_prepare(db, sql, &statement);
+        if (r < 0)
+                return r;
+        rc = sqlite3_step(statement);
+        if (rc != SQLITE_ROW)
+                return rc == SQLITE_DONE ? -EUCLEAN : sqlite_errno(db, rc);
+        *ret = sqlite3_column_int64(statement, 0);
+        return 0;
+}
+
+static int quick_check(sqlite3 *db) {
+        _cleanup_(sqlite_finalize_p) sqlite3_stmt *statement = NULL;
+        const unsigned char *text;
+        int r, rc;
+
+        r = sqlite_prepare(db, "PRAGMA quick_check(1)", &statement);
+        if (r < 0)
+                return r;
+        rc = sqlite3_step(statement);
+        if (rc != SQLITE_ROW)
+                return rc == SQLITE_DONE ? -EUCLEAN : sqlite_errno(db, rc);
+        text = sqlite3_column_text(statement, 0);
+        return text && strcmp((const char *) text, "ok") == 0 ? 0 : -EUCLEAN;
+}
+
+static int make_schema(sqlite3 *db, int user_version, const char *schema) {
+        char pragma[64];
+        int r;
+
+        (void) snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d", user_version);
+        r = sqlite_exec(db, "BEGIN IMMEDIATE");
+        if (r == 0)
+                r = sqlite_exec(db, schema);
+        if (r == 0)
+                r = sqlite_exec(db, pragma);
+        return r == 0 ? sqlite_exec(db, "COMMIT") : r;  /* what is open is rolled back by the close */
+}
+
+/*
+ * SQLite makes files 0644 and follows links; so the file is there before it comes. The descriptor is closed before
+ * SQLite opens its own: closing any descriptor of a file drops the locks that the process has on it.
+ */
+static int make_file(const char *path) {
+        struct stat st;
+        int fd, r = 0;
+
+        fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                r = -errno;
+        else if (!S_ISREG(st.st_mode))
+                r = -EBADF;
+        else if ((st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)
+                r = -errno;
+        (void) close(fd);
+        return r;
+}
+
+/* 0; -EUCLEAN: not of use, another one is to be made; -errno. */
+static int open_file(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) {
+        _cleanup_(sqlite_close_p) sqlite3 *db = NULL;
+        int64_t found = 0, n_tables = 0;
+        int r, rc;
+
+        r = make_file(path);
+        if (r < 0)
+                return r;
+        rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL);
+        if (rc != SQLITE_OK)
+                return sqlite_errno(db, rc);
+        (void) sqlite3_extended_result_codes(db, 1);
+        (void) sqlite3_busy_timeout(db, BUSY_MSEC);
+
+        /* Before anything is read: so WAL needs no memory shared between processes, and a second daemon is kept out. */
+        r = sqlite_exec(db, "PRAGMA locking_mode = EXCLUSIVE");
+        if (r == 0)
+                r = query_number(db, "PRAGMA user_version", &found);
+        if (r == 0)
+                r = query_number(db, "SELECT count(*) FROM sqlite_master", &n_tables);
+        if (r == 0 && found != user_version && (found != 0 || n_tables != 0))
+                r = -EUCLEAN;
+        if (r == 0)
+                r = quick_check(db);
+        if (r == 0)
+                r = sqlite_exec(db, "PRAGMA journal_mode = WAL");
+        if (r == 0)
+                r = sqlite_exec(db, full_sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+        if (r == 0 && found == 0)
+                r = make_schema(db, user_version, schema);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(db);
+        return 0;
+}
+
+/* The log belongs to the file: SQLite looks for it beside the file, under the same name. */
+static int move_companion(const char *path, const char *to, const char *suffix) {
+        _cleanup_free_ char *old = NULL, *new = NULL;
+
+        if (asprintf(&old, "%s%s", path, suffix) < 0)
+                return -ENOMEM;
+        if (asprintf(&new, "%s%s", to, suffix) < 0)
+                return -ENOMEM;
+        return rename(old, new) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int move_aside(const char *path) {
+        for (unsigned i = 1; i <= DAMAGED_MAX; i++) {
+                _cleanup_free_ char *to = NULL;
+                struct stat st;
+                int r;
+
+                if (asprintf(&to, "%s.damaged-%u", path, i) < 0)
+                        return -ENOMEM;
+                if (lstat(to, &st) == 0)
+                        continue;
+                if (errno != ENOENT)
+                        return -errno;
+                /* First what belongs to it: a log left behind would be played into the new file. */
+                r = move_companion(path, to, "-wal");
+                if (r == 0)
+                        r = move_companion(path, to, "-journal");
+                if (r == 0)
+                        r = move_companion(path, to, "-shm");
+                if (r == 0)
+                        r = rename(path, to) < 0 ? -errno : 0;
+                return r;
+        }
+        return -EEXIST;
+}
+
+int sqlite_open(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) {
+        int r;
+
+        assert(user_version > 0);
+
+        r = open_file(path, user_version, schema, full_sync, ret);
+        if (r != -EUCLEAN)
+                return r;
+        r = move_aside(path);
+        if (r < 0)
+                return r;
+        r = open_file(path, user_version, schema, full_sync, ret);
+        return r == 0 ? SQLITE_UTIL_DAMAGED : r;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "io/varlink-internal.h"
+
+#include <errno.h>
+
+bool varlink_depth_is_bounded(Slice s) {
+        size_t depth = 0;
+        bool in_string = false;
+
+        /* jansson's own limit is 2048, compiled in, and its parser calls itself for each level. */
+        for (size_t i = 0; i < s.size; i++) {
+                char c = s.data[i];
+
+                if (in_string) {
+                        if (c == '\\')
+                                i++;
+                        else if (c == '"')
+                                in_string = false;
+                } else if (c == '"')
+                        in_string = true;
+                else if (c == '[' || c == '{') {
+                        if (++depth > VARLINK_DEPTH_MAX)
+                                return false;
+                } else if ((c == ']' || c == '}') && depth > 0)
+                        depth--;
+        }
+        return true;
+}
+
+static bool message_take_flag(const json_t *value, bool *flag) {
+        if (!json_is_boolean(value))
+                return false;
+        *flag = json_is_true(value);
+        return true;
+}
+
+/* method and parameters are borrowed from json. */
+static bool message_read(json_t *json, const char **method, json_t **parameters, VarlinkMessage *m) {
+        const char *key;
+        json_t *value;
+
+        json_object_foreach(json, key, value) {
+                bool good;
+
+                if (strcmp(key, "method") == 0)
+                        good = (*method = json_string_value(value)) != NULL;
+                else if (strcmp(key, "parameters") == 0) {
+                        *parameters = json_is_null(value) ? NULL : value;
+                        good = json_is_null(value) || json_is_object(value);
+                } else if (strcmp(key, "oneway") == 0)
+                        good = message_take_flag(value, &m->oneway);
+                else if (strcmp(key, "more") == 0)
+                        good = message_take_flag(value, &m->more);
+                else if (strcmp(key, "upgrade") == 0)
+                        good = message_take_flag(value, &m->upgrade);
+                else
+                        good = false;
+                if (!good)
+                        return false;
+        }
+        return *method && m->oneway + m->more + m->upgrade <= 1;
+}
+
+int varlink_message_parse(Slice s, VarlinkMessage *ret) {
+        VarlinkMessage m = {};
+        const char *method = NULL;
+        json_t *parameters = NULL;
+        json_error_t error;
+        json_t *json;
+        bool good;
+
+        if (s.size == 0 || s.size > VARLINK_MESSAGE_MAX || !varlink_depth_is_bounded(s))
+                return VARLINK_MESSAGE_BAD;
+        json = json_loadb(s.data, s.size, JSON_REJECT_DUPLICATES, &error);
+        if (!json)
+                return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : VARLINK_MESSAGE_BAD;
+        good = json_is_object(json) && message_read(json, &method, &parameters, &m);
+        if (good) {
+                m.method = strdup(method);
+                m.parameters = parameters ? json_incref(parameters) : json_object();
+        }
+        json_decref(json);
+        if (!good)
+                return VARLINK_MESSAGE_BAD;
+        if (!m.method || !m.parameters) {
+                varlink_message_done(&m);
+                return -ENOMEM;
+        }
+        *ret = m;
+        return 0;
+}
+
+void varlink_message_done(VarlinkMessage *m) {
+        free(m->method);
+        json_decref(m->parameters);
+        *m = (VarlinkMessage){};
+}
+
+static bool array_is_of(const json_t *array, json_type type) {
+        if (!json_is_array(array))
+                return false;
+        for (size_t i = 0; i < json_array_size(array); i++)
+                if (json_typeof(json_array_get(array, i)) != type)
+                        return false;
+        return true;
+}
+
+static bool value_is_of(const json_t *value, int type) {
+        switch (type & ~VARLINK_OPTIONAL) {
+        case VARLINK_BOOL:
+                return json_is_boolean(value);
+        case VARLINK_INT:
+                return json_is_integer(value);
+        case VARLINK_STRING:
+                return json_is_string(value);
+        case VARLINK_INT_ARRAY:
+                return array_is_of(value, JSON_INTEGER);
+        case VARLINK_STRING_ARRAY:
+                return array_is_of(value, JSON_STRING);
+        default:
+                assert(false);
+                return false;
+        }
+}
+
+static const VarlinkParameter *parameter_find(const VarlinkParameter *table, const char *name) {
+        for (const VarlinkParameter *p = table; p && p->name; p++)
+                if (strcmp(p->name, name) == 0)
+                        return p;
+        return NULL;
+}
+
+const char *varlink_parameters_check(const VarlinkParameter *table, json_t *parameters) {
+        const char *key;
+        json_t *value;
+        void *next;
+
+        json_object_foreach(parameters, key, value) {
+                const VarlinkParameter *p = parameter_find(table, key);
+
+                if (!p || !(value_is_of(value, p->type) || (json_is_null(value) && p->type & VARLINK_OPTIONAL)))
+                        return key;
+        }
+        for (const VarlinkParameter *p = table; p && p->name; p++)
+                if (!(p->type & VARLINK_OPTIONAL) && !json_object_get(parameters, p->name))
+                        return p->name;
+        json_object_foreach_safe(parameters, next, key, value)
+                if (json_is_null(value))
+                        json_object_del(parameters, key);
+        return NULL;
+}
