@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * What all verbs of p2pdi-ctl share: the options, the connection, and how failure is told.
+ *
+ * Results in ctl/: < 0 this host failed (told by main()), 0 done, > 0 an exit code of exit-codes.h whose sentence was
+ * written to stderr already. stdout carries the answer and nothing else.
+ */
+
+#include "core/base.h"
+#include "ctl/exit-codes.h"
+#include "ctl/show.h"
+#include "io/varlink-client.h"
+
+typedef struct Ctl {
+        const char *daemon;             /* "p2pdi-peerd", "p2pdi-rsd": for messages */
+        char *path;                     /* owned; of the control socket */
+        bool rs;                        /* that of the registration server */
+        bool all;                       /* --all */
+        usec_t timeout;
+        ShowJson json;
+        VarlinkClient *client;          /* owned; NULL until the first call */
+} Ctl;
+
+typedef struct Verb {
+        const char *name;
+        const char *arguments;          /* for --help */
+        const char *help;
+        int min_arguments, max_arguments;       /* without the verb itself; -1: any number */
+        int flags;
+        int (*run)(Ctl *ctl, int argc, char **argv);    /* argv[0] is the first argument */
+} Verb;
+
+enum {
+        VERB_PEER = 1 << 0,             /* the peer knows it */
+        VERB_RS = 1 << 1,               /* the registration server knows it */
+        VERB_ALL = 1 << 2,              /* takes --all */
+};
+
+/* One sentence to stderr, escaped as a whole. Gives code back. */
+int ctl_fail(int code, const char *format, ...) _printf_(2, 3);
+/* The same for what is no failure. */
+void ctl_note(const char *format, ...) _printf_(1, 2);
+
+/*
+ * For each reply that is no error; parameters and fd (-1: none) are borrowed. What it returns other than 0 is given
+ * back in the end, the highest of all replies', a negative one at once.
+ */
+typedef int (*CtlReply)(json_t *parameters, int fd, void *userdata);
+
+/*
+ * One call with all its replies, connecting first if need be. Takes parameters (NULL: none). An error is told and
+ * becomes its exit code.
+ */
+int ctl_call(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) _must_check_;
+/* The same with more: one reply or many. */
+int ctl_call_more(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) _must_check_;
+/* The member `name` of all replies in one array, *ret owned by the caller. */
+int ctl_call_list(Ctl *ctl, const char *method, json_t *parameters, const char *name, json_t **ret) _must_check_;
+
+/*
+ * Tells why a document was not had and gives the exit code. result: as in Download. message: the daemon's own words, or
+ * NULL. With `several` the sentence names the number even where it says nothing about the document.
+ */
+int ctl_fail_document(const char *result, uint32_t number, const char *message, bool several);
+
+/* Members of what a daemon sent; of another type or absent: NULL, 0, false. */
+const char *member_string(const json_t *o, const char *name);
+uint64_t member_uint(const json_t *o, const char *name);
+bool member_bool(const json_t *o, const char *name);
+bool member_is_set(const json_t *o, const char *name);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ctl/verbs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "ctl/numbers.h"
+#include "io/loop.h"
+
+/* Numbers in one Get: far below what a message may hold, and a daemon that refuses refuses early. */
+#define GET_BATCH 4096
+
+/* The documents that were asked for, told in the order asked as soon as all before them are told. */
+typedef struct Get {
+        Numbers numbers;
+        json_t **downloads;             /* each owned; NULL: not done yet, or told */
+        size_t n_told;
+        bool *good;                     /* of those told */
+        json_t *answer;                 /* owned; all that are told, with --json= */
+        bool quiet;                     /* tell failures only */
+        bool told_servers;
+} Get;
+
+static void get_done(Get *g) {
+        for (size_t i = 0; g->downloads && i < g->numbers.n; i++)
+                json_decref(g->downloads[i]);
+        free(g->downloads);
+        free(g->good);
+        json_decref(g->answer);
+        numbers_done(&g->numbers);
+}
+
+static void tell_fetched(uint32_t number, const json_t *d) {
+        char size[SHOW_TEXT_SIZE], duration[SHOW_TEXT_SIZE], digest[SHOW_TEXT_SIZE], id[SHOW_TEXT_SIZE] = "";
+        const char *source = member_string(d, "source"), *holder = member_string(d, "holder");
+
+        if (source && strcmp(source, "local") == 0) {
+                ctl_note("RFC %u: in store", number);
+                return;
+        }
+        if (!holder)
+                holder = "-";
+        if (member_is_set(d, "peerId"))
+                (void) snprintf(id, sizeof(id), "peer %" PRIu64, member_uint(d, "peerId"));
+        ctl_note("RFC %u: fetched from %s%s%s%s, %s in %s, sha256 %s", number, id, id[0] ? " (" : "", holder,
+                 id[0] ? ")" : "", show_size(member_uint(d, "size"), size),
+                 show_duration(member_uint(d, "durationUSec"), duration),
+                 show_digest(member_string(d, "sha256"), digest));
+}
+
+/* One that is done. Exit code, or < 0. */
+static int get_tell(Get *g, size_t place, json_t *d) {
+        const char *result = member_string(d, "result"), *path = member_string(d, "path");
+        uint32_t number = g->numbers.asked[place];
+
+        if (g->answer && json_array_append(g->answer, d) < 0)
+                return -ENOMEM;
+        if (member_bool(d, "serversAway") && !g->told_servers) {
+                g->told_servers = true;
+                ctl_note("Note: no registration server answered, last-known peers were asked.");
+        }
+        if (!result || strcmp(result, "ok") != 0)
+                return ctl_fail_document(result, number, member_string(d, "message"), g->numbers.n > 1);
+        g->good[place] = true;
+        if (g->quiet)
+                return 0;
+        tell_fetched(number, d);
+        if (!g->answer && path) {
+                puts(path);
+                /* Beside the lines on stderr it shall stand where it belongs. */
+                fflush(stdout);
+        }
+        return 0;
+}
+
+/* All that can be told now; with `rest` those too that wait for one that is not done. */
+static int get_tell_ready(Get *g, bool rest) {
+        int code = 0;
+
+        for (; g->n_told < g->numbers.n; g->n_told++) {
+                json_t *d = TAKE_PTR(g->downloads[g->n_told]);
+                int r;
+
+                if (!d && !rest)
+                        break;
+                if (!d)
+                        continue;
+                r = get_tell(g, g->n_told, d);
+                json_decref(d);
+                if (r < 0)
+                        return r;
+                code = MAX_OF(code, r);
+        }
+        return code;
+}
+
+static int get_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
+        json_t *d = json_object_get(parameters, "download");
+        const char *state = member_string(d, "state");
+        uint64_t number = member_uint(d, "number");
+        Get *g = userdata;
+        size_t place;
+
+        if (!state || strcmp(state, "done") != 0)
+                return 0;
+        if (number > RFC_NUMBER_MAX || !numbers_find(&g->numbers, (uint32_t) number, &place) || place < g->n_told)
+                return 0;
+        json_decref(g->downloads[place]);
+        g->downloads[place] = json_incref(d);
+        return get_tell_ready(g, false);
+}
+
+static int get_send(Ctl *ctl, Get *g, size_t first, const char *transaction) {
+        size_t end = MIN_OF(first + GET_BATCH, g->numbers.n);
+        json_t *numbers = json_array(), *parameters;
+        bool good = numbers != NULL;
+
+        for (size_t i = first; good && i < end; i++)
+                good = json_array_append_new(numbers, json_integer((json_int_t) g->numbers.asked[i])) == 0;
+        if (!good) {
+                json_decref(numbers);
+                return -ENOMEM;
+        }
+        parameters = json_pack("{s:o, s:s}", "numbers", numbers, "transaction", transaction);
+        if (!parameters)
+                return -ENOMEM;
+        return ctl_call_more(ctl, "org.p2pdi.Peer.Get", parameters, get_on_reply, g);
+}
+
+/* Has all documents and tells how each went. */
+static int get_run(Ctl *ctl, Get *g) {
+        char transaction[17];
+        size_t first = 0;
+        int code = 0, r;
+
+        (void) snprintf(transaction, sizeof(transaction), "%016" PRIx64, random_u64());
+        for (; first < g->numbers.n; first += GET_BATCH) {
+                size_t end = MIN_OF(first + GET_BATCH, g->numbers.n);
+
+                r = get_send(ctl, g, first, transaction);
+                if (r < 0)
+                        return r;
+                code = MAX_OF(code, r);
+                /* Cut short (the time passed, nobody answers): that was told, and no further batch will do better. */
+                if (g->n_told < end && r > 0)
+                        break;
+                for (size_t i = MAX_OF(first, g->n_told); i < end; i++)
+                        if (!g->downloads[i]) {
+                                r = ctl_fail(CTL_FAILURE, "RFC %u: the daemon did not say how it ended.",
+                                             g->numbers.asked[i]);
+                                code = MAX_OF(code, r);
+                        }
+        }
+        r = get_tell_ready(g, true);
+        return r < 0 ? r : MAX_OF(code, r);
+}
+
+static int get_init(Get *g, int argc, char **argv) {
+        int r;
+
+        r = numbers_from_arguments(argc, argv, &g->numbers);
+        if (r != 0)
+                return r;
+        g->downloads = calloc(g->numbers.n, sizeof(*g->downloads));
+        g->good = calloc(g->numbers.n, sizeof(*g->good));
+        return g->downloads && g->good ? 0 : -ENOMEM;
+}
+
+int verb_get(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(get_done) Get g = {};
+        int code, r;
+
+        r = get_init(&g, argc, argv);
+        if (r != 0)
+                return r;
+        if (ctl->json != SHOW_JSON_OFF) {
+                g.answer = json_array();
+                if (!g.answer)
+                        return -ENOMEM;
+        }
+        code = get_run(ctl, &g);
+        if (code < 0 || !g.answer || (code > 0 && json_array_size(g.answer) == 0))
+                return code;
+        r = show_json(stdout, g.answer, ctl->json);
+        return r < 0 ? r : code;
+}
+
+/* ---- cat ---- */
+
+static int copy_out(int fd) {
+        char block[65536];
+
+        for (;;) {
+                ssize_t n = read(fd, block, sizeof(block));
+
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return 0;
+                for (ssize_t at = 0; at < n;) {
+                        ssize_t k = write(STDOUT_FILENO, block + at, (size_t) (n - at));
+
+                        if (k < 0 && errno != EINTR)
+                                return -errno;
+                        at += MAX_OF(k, 0);
+                }
+        }
+}
+
+static int cat_on_reply(json_t *parameters, int fd, _unused_ void *userdata) {
+        const json_t *document = json_object_get(parameters, "document");
+
+        if (fd < 0)
+                return ctl_fail(CTL_FAILURE, "RFC %" PRIu64 ": no file descriptor came with the reply.",
+                                member_uint(document, "number"));
+        return copy_out(fd);
+}
+
+int verb_cat(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(get_done) Get g = { .quiet = true };
+        int code, r;
+
+        r = get_init(&g, argc, argv);
+        if (r != 0)
+                return r;
+        code = get_run(ctl, &g);
+        if (code < 0)
+                return code;
+        for (size_t i = 0; i < g.numbers.n; i++) {
+                json_t *parameters;
+
+                if (!g.good[i])
+                        continue;
+                parameters = json_pack("{s:I}", "number", (json_int_t) g.numbers.asked[i]);
+                if (!parameters)
+                        return -ENOMEM;
+                r = ctl_call(ctl, "org.p2pdi.Peer.Open", parameters, cat_on_reply, NULL);
+                if (r < 0)
+                        return r;
+                code = MAX_OF(code, r);
+                /* Nothing more comes over this connection. */
+                if (r == CTL_TIMEOUT)
+                        break;
+        }
+        return code;
+}

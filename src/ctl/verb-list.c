@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ctl/verbs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ctl/numbers.h"
+
+/* So many ranges fit well into a message. */
+#define RANGES_MAX 4096
+
+/* As the daemon wants them; *ret NULL where there are none: all. */
+static int ranges_from_arguments(int argc, char **argv, json_t **ret) {
+        json_t *ranges;
+
+        if (argc == 0) {
+                *ret = NULL;
+                return 0;
+        }
+        ranges = json_array();
+        if (!ranges)
+                return -ENOMEM;
+        for (int i = 0; i < argc;) {
+                RfcRange range;
+                int r;
+
+                r = numbers_next_range(argc, argv, &i, &range);
+                if (r == 0 && json_array_size(ranges) >= RANGES_MAX)
+                        r = ctl_fail(CTL_USAGE, "One call may name at most %d ranges.", RANGES_MAX);
+                if (r == 0 && json_array_append_new(ranges, range.first == range.last
+                                                                    ? json_sprintf("%" PRIu32, range.first)
+                                                                    : json_sprintf("%" PRIu32 "-%" PRIu32, range.first,
+                                                                                   range.last)) < 0)
+                        r = -ENOMEM;
+                if (r != 0) {
+                        json_decref(ranges);
+                        return r;
+                }
+        }
+        *ret = ranges;
+        return 0;
+}
+
+static int show_documents(const json_t *documents, bool all) {
+        _cleanup_(table_free_p) Table *t = NULL;
+        size_t n = json_array_size(documents), n_local = 0;
+        char size[SHOW_TEXT_SIZE];
+        uint64_t bytes = 0;
+        int r;
+
+        r = table_new(all ? ">RFC >HOLDERS LOCAL >SIZE TITLE" : ">RFC >SIZE TITLE", &t);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                const json_t *d = json_array_get(documents, i);
+                bool local = member_bool(d, "local");
+
+                table_add_uint(t, member_uint(d, "number"));
+                if (all) {
+                        table_add_uint(t, member_uint(d, "holders"));
+                        table_add(t, local ? "yes" : "no");
+                }
+                table_add(t, show_size(member_uint(d, "size"), size));
+                table_add(t, member_string(d, "title"));
+                n_local += local;
+                bytes += local ? member_uint(d, "size") : 0;
+        }
+        r = table_print(t, stdout);
+        if (r < 0)
+                return r;
+        if (all)
+                printf("\n%zu RFC%s listed, %zu local.\n", n, n == 1 ? "" : "s", n_local);
+        else
+                printf("\n%zu RFC%s listed, %s.\n", n, n == 1 ? "" : "s", show_size(bytes, size));
+        return 0;
+}
+
+int verb_list(Ctl *ctl, int argc, char **argv) {
+        json_t *ranges = NULL, *parameters, *documents;
+        int r;
+
+        r = ranges_from_arguments(argc, argv, &ranges);
+        if (r != 0)
+                return r;
+        parameters = json_pack("{s:o*, s:b}", "ranges", ranges, "all", ctl->all);
+        if (!parameters)
+                return -ENOMEM;
+        r = ctl_call_list(ctl, "org.p2pdi.Peer.List", parameters, "document", &documents);
+        if (r != 0)
+                return r;
+        r = ctl->json != SHOW_JSON_OFF ? show_json(stdout, documents, ctl->json) : show_documents(documents, ctl->all);
+        json_decref(documents);
+        return r;
+}
+
+static int show_holders(const json_t *holders) {
+        _cleanup_(table_free_p) Table *t = NULL;
+        size_t n = json_array_size(holders);
+        char text[SHOW_TEXT_SIZE];
+        int r;
+
+        r = table_new("HOLDER >ID HOST STATE STATED-BY >SIZE SHA256 >RTT EXPIRES", &t);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                const json_t *h = json_array_get(holders, i);
+
+                table_add(t, member_string(h, "holder"));
+                if (member_is_set(h, "peerId"))
+                        table_add_uint(t, member_uint(h, "peerId"));
+                else
+                        table_add(t, NULL);
+                table_add(t, member_string(h, "host"));
+                table_add(t, member_string(h, "state"));
+                table_add(t, member_bool(h, "firstHand") ? "itself" : member_string(h, "statedBy"));
+                table_add(t, show_size(member_uint(h, "size"), text));
+                table_add(t, show_digest(member_string(h, "sha256"), text));
+                table_add(t, member_is_set(h, "rttUSec") ? show_duration(member_uint(h, "rttUSec"), text) : NULL);
+                table_add(t, member_is_set(h, "expiresInSec")
+                                     ? show_timespan(member_uint(h, "expiresInSec") * USEC_PER_SEC, text)
+                                     : NULL);
+        }
+        r = table_print(t, stdout);
+        if (r < 0)
+                return r;
+        printf("\n%zu holder%s listed.\n", n, n == 1 ? "" : "s");
+        return 0;
+}
+
+int verb_where(Ctl *ctl, int argc, char **argv) {
+        json_t *parameters, *holders;
+        uint32_t number;
+        int r;
+
+        r = numbers_get_one(argc, argv, &number);
+        if (r != 0)
+                return r;
+        parameters = json_pack("{s:I}", "number", (json_int_t) number);
+        if (!parameters)
+                return -ENOMEM;
+        r = ctl_call_list(ctl, "org.p2pdi.Peer.ListHolders", parameters, "holder", &holders);
+        if (r != 0)
+                return r;
+        if (ctl->json != SHOW_JSON_OFF)
+                r = show_json(stdout, holders, ctl->json);
+        else if (json_array_size(holders) > 0)
+                r = show_holders(holders);
+        if (r == 0 && json_array_size(holders) == 0)
+                r = ctl_fail(CTL_NOT_HELD, "RFC %" PRIu32 " is not known to be held by any peer.", number);
+        json_decref(holders);
+        return r;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ctl/verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "core/text.h"
+#include "io/loop.h"
+
+static void show_head(const Ctl *ctl, const json_t *s) {
+        const char *version = member_string(s, "version"), *hostname = member_string(s, "hostname");
+        _cleanup_buf_ Buf b = BUF_INIT(1024);
+        char text[512];
+
+        (void) snprintf(text, sizeof(text), "%s %s on %s", ctl->daemon, version ? version : "-",
+                        hostname ? hostname : "-");
+        if (text_escape(&b, slice_of(text), 1024) == 0)
+                printf("● %.*s\n", (int) b.size, b.data);
+}
+
+static void show_strings(const char *label, const json_t *strings, const char *behind) {
+        for (size_t i = 0; i < json_array_size(strings); i++) {
+                const char *s = json_string_value(json_array_get(strings, i));
+
+                show_line(stdout, i == 0 ? label : NULL, "%s%s", s ? s : "-", behind);
+        }
+}
+
+static void show_common(const json_t *s, const Now *now) {
+        char text[SHOW_TEXT_SIZE];
+
+        show_line(stdout, "Running", "for %s",
+                  show_timespan(usec_sub(now->realtime, member_uint(s, "startedUSec")), text));
+        show_strings("Warnings", json_object_get(s, "warnings"), "");
+}
+
+/* One line for each registration server. */
+static void show_server(const char *label, const json_t *server, const Now *now) {
+        const char *state = member_string(server, "state"), *name = member_string(server, "server");
+        const char *silent = member_bool(server, "reachable") ? "" : ", which does not answer";
+        char renewed[SHOW_TEXT_SIZE], expires[SHOW_TEXT_SIZE];
+
+        if (!name)
+                name = "-";
+        if (state && strcmp(state, "left") == 0)
+                show_line(stdout, label, "left %s", name);
+        else if (!state || strcmp(state, "registered") != 0)
+                show_line(stdout, label, "not registered at %s%s", name, silent);
+        else
+                show_line(stdout, label, "%" PRIu64 ", registered at %s%s, renewed %s ago, expires in %s",
+                          member_uint(server, "peerId"), name, silent,
+                          show_timespan(usec_sub(now->realtime, member_uint(server, "renewedUSec")), renewed),
+                          show_timespan(member_uint(server, "expiresInSec") * USEC_PER_SEC, expires));
+}
+
+static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
+        const json_t *servers = json_object_get(s, "servers");
+        const char *path = member_string(s, "storePath");
+        char size[SHOW_TEXT_SIZE];
+
+        show_head(ctl, s);
+        for (size_t i = 0; i < json_array_size(servers); i++)
+                show_server(i == 0 ? "Peer" : NULL, json_array_get(servers, i), now);
+        if (json_array_size(servers) == 0)
+                show_line(stdout, "Peer", "no registration server is configured");
+        show_strings("Listening", json_object_get(s, "listening"), member_bool(s, "inherited") ? " (socket unit)" : "");
+        show_line(stdout, "Store", "%" PRIu64 " RFCs, %s in %s%s", member_uint(s, "storeDocuments"),
+                  show_size(member_uint(s, "storeBytes"), size), path ? path : "-",
+                  member_bool(s, "scanning") ? " (being scanned)" : "");
+        show_line(stdout, "Index", "%" PRIu64 " RFCs, %" PRIu64 " records, own generation %" PRIu64,
+                  member_uint(s, "indexDocuments"), member_uint(s, "indexRecords"), member_uint(s, "generation"));
+        show_line(stdout, "Peers", "%" PRIu64 " known, %" PRIu64 " active", member_uint(s, "peersKnown"),
+                  member_uint(s, "peersActive"));
+        show_line(stdout, "Transfers",
+                  "%" PRIu64 " up, %" PRIu64 " down (total %" PRIu64 " up, %" PRIu64 " down, %" PRIu64 " failed)",
+                  member_uint(s, "uploadsActive"), member_uint(s, "downloadsActive"), member_uint(s, "uploadsTotal"),
+                  member_uint(s, "downloadsTotal"), member_uint(s, "downloadsFailed"));
+        show_common(s, now);
+}
+
+static void show_rs_status(const Ctl *ctl, const json_t *s, const Now *now) {
+        char lease[SHOW_TEXT_SIZE];
+
+        show_head(ctl, s);
+        show_strings("Listening", json_object_get(s, "listening"), member_bool(s, "inherited") ? " (socket unit)" : "");
+        show_line(stdout, "Peers", "%" PRIu64 " active, %" PRIu64 " known", member_uint(s, "active"),
+                  member_uint(s, "known"));
+        show_line(stdout, "Connections", "%" PRIu64, member_uint(s, "connections"));
+        show_line(stdout, "Lease", "%s", show_timespan(member_uint(s, "ttlSec") * USEC_PER_SEC, lease));
+        show_common(s, now);
+}
+
+static int status_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
+        const Ctl *ctl = userdata;
+        Now now;
+
+        if (ctl->json != SHOW_JSON_OFF)
+                return show_json(stdout, parameters, ctl->json);
+        now_read(&now);
+        if (ctl->rs)
+                show_rs_status(ctl, parameters, &now);
+        else
+                show_peer_status(ctl, parameters, &now);
+        return 0;
+}
+
+int verb_status(Ctl *ctl, _unused_ int argc, _unused_ char **argv) {
+        return ctl_call(ctl, ctl->rs ? "org.p2pdi.Registration.GetStatus" : "org.p2pdi.Peer.GetStatus", NULL,
+                        status_on_reply, ctl);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c (PQuery), pull.c
+ * (RFCQuery), transfer.c (GetRFC).
+ */
+
+#include "io/call.h"
+#include "peerd/client.h"
+
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+
+/* Lookups under way at once; the others wait in line. */
+#define OPERATIONS_ACTIVE_MAX 32
+/* Downloads that may be asked for and not yet ended. */
+#define OPERATIONS_MAX 200000
+/* Own addresses seen. */
+#define SELF_MAX 64
+#define SERVERS_MAX 32
+
+typedef struct Operation Operation;
+typedef struct Pull Pull;
+typedef struct Query Query;
+typedef struct Transfer Transfer;
+typedef struct Refresh Refresh;
+
+TAILQ_HEAD(OperationList, Operation);
+RB_HEAD(OperationTree, Operation);
+TAILQ_HEAD(PullList, Pull);
+TAILQ_HEAD(RefreshList, Refresh);
+
+/* Settings of the client: a copy, since the main loop's may be replaced. */
+typedef struct ClientSettings {
+        CallConf call;                          /* of queries and pulls */
+        CallConf transfer;                      /* of documents */
+        HoldersLimits holders;
+        RfcIndexLimits index;
+        usec_t pull_interval;
+        uint64_t max_file_size;
+        unsigned n_servers;
+        unsigned remember_max;
+        Endpoint *static_peers;                 /* owned */
+        size_t n_static_peers;
+} ClientSettings;
+
+typedef struct ServerInfo {
+        ServerStanding standing;
+        bool has_endpoint;
+        Endpoint endpoint;
+        uint64_t cookie;
+} ServerInfo;
+
+struct Client {
+        ClientConf conf;
+        LoopThread *loop;
+        sd_event *event;
+        ClientSettings settings;
+        Holders *holders;
+        ServerInfo servers[SERVERS_MAX];
+        bool servers_away;                      /* at the last query none answered */
+        Endpoint self[SELF_MAX];
+        size_t n_self;
+        struct OperationList operations, line;  /* with a lookup; waiting for their turn */
+        struct OperationTree by_number;         /* both */
+        size_t n_operations, n_active;
+        Message line_message;                   /* to let the next of the line begin */
+        bool line_queued;
+        struct PullList pulls;
+        Query *query;                           /* under way, or NULL */
+        struct RefreshList refreshes;
+        sd_event_source *expiry_timer;
+        ClientCounters counters;
+};
+
+/* "An address of this peer's own": merging ignores records about it. */
+void client_add_self(Client *c, const Address *address);
+/* The request's common parts: Host:, OS:, transaction, Connection: close. */
+void client_fill_request(Request *r, Verb verb, uint64_t transaction);
+
+/* Asks the main loop to register with that server now. */
+void client_want_registration(Client *c, unsigned server);
+
+/* ---- operation.c ---- */
+
+void download_event_post(Client *c, const DownloadEvent *e);
+
+/* Someone who wants to hear of an operation. */
+typedef struct Watcher {
+        TAILQ_ENTRY(Watcher) link;
+        uint64_t request;
+} Watcher;
+
+struct Operation {
+        TAILQ_ENTRY(Operation) link;
+        RB_ENTRY(Operation) node;
+        Client *client;
+        uint32_t number;
+        uint64_t transaction;
+        usec_t began_at;
+        bool active;                            /* its turn has come */
+        bool waits_for_query;
+        Lookup *lookup;
+        Transfer *transfer;
+        sd_event_source *timer;
+        TAILQ_HEAD(, Watcher) watchers;
+        Message recheck_done;
+        DownloadEvent told;                     /* the last that was told; template of the next */
+        usec_t told_at;                         /* boottime of the last progress */
+};
+
+int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) _must_check_;
+void operation_free(Operation *o);
+/* Goes on as far as it can. May free o. */
+void operation_advance(Operation *o);
+/* All that wait for the peer list. */
+void operations_query_done(Client *c, LookupOutcome outcome);
+/* The index of a peer was asked for this number on behalf of an operation. */
+void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome);
+/* Told at the start of a transfer, then every 100 ms, and when all is received. */
+void operation_progress(Operation *o, const Transfer *t, uint64_t received);
+void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error);
+void operations_forget_request(Client *c, uint64_t request);
+
+/* ---- query.c ---- */
+
+/* Asks all registration servers for their lists; joins a query under way. Ends in operations_query_done() and refresh_query_done(). */
+void query_start(Client *c, uint64_t transaction);
+void query_server_changed(Client *c, unsigned server);
+void query_free(Query *q);
+
+/* ---- pull.c ---- */
+
+/* Ask peer for this number; several asks of one turn go out together. 0 or -ENOMEM. */
+int pull_number(Client *c, const Endpoint *peer, uint32_t number, uint64_t transaction) _must_check_;
+/* Pull the index of that peer; ends in refresh_pull_done(). */
+int pull_index(Client *c, const Endpoint *peer, uint64_t transaction) _must_check_;
+void pull_free(Pull *p);
+/* That peer was caught lying: what is on the way from it is not merged. */
+void pulls_distrust(Client *c, const Endpoint *peer);
+/* Expires records; sets the timer anew. */
+void pull_arm_expiry(Client *c);
+int pull_on_expiry(sd_event_source *s, uint64_t usec, void *userdata);
+
+/* ---- transfer.c ---- */
+
+/* Fetches o's document from that holder. Ends in operation_transfer_done(), never at once. 0 or -ENOMEM. */
+int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expected) _must_check_;
+/* The disk worker must be gone, or have nothing of it. NULL is fine. */
+void transfer_free(Transfer *t);
+/* Its holder was asked for a fresh statement, and this is how that went. */
+void transfer_restated(Transfer *t, LookupOutcome outcome);
+bool transfer_waits_for(const Transfer *t, const Endpoint *peer);
+/* Fills in size, digest, holder. */
+void transfer_describe(const Transfer *t, DownloadEvent *e);
+
+/* ---- refresh, in client.c ---- */
+
+void refresh_query_done(Client *c, LookupOutcome outcome);
+void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged);

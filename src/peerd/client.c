@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/client.h"
+
+#include <errno.h>
+
+#include "core/proto.h"
+#include "io/daemon.h"
+#include "io/log.h"
+#include "io/loop.h"
+#include "peerd/client-internal.h"
+
+/* Answers to queries are small and come at once, or something is wrong. */
+#define ANSWER_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define IDLE_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define REFRESH_AT_ONCE 16
+
+/* ---- settings ---- */
+
+static int settings_from(const PeerConf *p, ClientSettings *ret) {
+        ClientSettings s = {
+                .call = {
+                        .connect_timeout = p->connect_timeout,
+                        .answer_timeout = ANSWER_TIMEOUT_USEC,
+                        .idle_timeout = IDLE_TIMEOUT_USEC,
+                        .min_rate = p->min_transfer_rate,
+                        .total_timeout = USEC_INFINITY,
+                },
+                .holders = { .quarantine_usec = p->quarantine, .quarantine_max_usec = 10 * USEC_PER_MINUTE },
+                .index = { .ttl_usec = p->index_ttl, .max_records = p->max_entries },
+                .pull_interval = p->pull_interval,
+                .max_file_size = p->max_file_size,
+                .n_servers = p->registration_enabled ? (unsigned) MIN_OF(p->n_servers, (size_t) SERVERS_MAX) : 0,
+                .remember_max = p->remember_max,
+                .n_static_peers = p->n_static_peers,
+        };
+        /* A concrete address that the administrator listens on is also the source of the peer's own connections. */
+        if (!p->common.listen[0].any_address && !p->common.listen[0].is_auto) {
+                s.call.has_source = true;
+                s.call.source = p->common.listen[0].endpoint.address;
+        }
+        s.transfer = s.call;
+        if (p->n_static_peers > 0) {
+                s.static_peers = reallocarray(NULL, p->n_static_peers, sizeof(Endpoint));
+                if (!s.static_peers)
+                        return -ENOMEM;
+                memcpy(s.static_peers, p->static_peers, p->n_static_peers * sizeof(Endpoint));
+        }
+        *ret = s;
+        return 0;
+}
+
+/* Takes the settings. */
+static void settings_apply(Client *c, const ClientSettings *s) {
+        free(c->settings.static_peers);
+        c->settings = *s;
+        holders_set_limits(c->holders, &s->holders);
+        holders_clear_static(c->holders);
+        for (size_t i = 0; i < s->n_static_peers; i++)
+                if (holders_add_static(c->holders, &s->static_peers[i]) != 0)
+                        log_warning("A peer of Peers.Static= is left out: there are too many.");
+        rfc_index_set_limits(documents_lock(c->conf.documents), &s->index);
+        documents_unlock(c->conf.documents);
+}
+
+typedef struct Reconfigure {
+        Message message;
+        Client *client;
+        ClientSettings settings;
+} Reconfigure;
+
+static void run_reconfigure(Message *m) {
+        Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
+        settings_apply(r->client, &r->settings);
+        free(r);
+}
+
+void client_reconfigure(Client *c, const PeerConf *settings) {
+        Reconfigure *r = calloc(1, sizeof(*r));
+        if (!r || settings_from(settings, &r->settings) < 0) {
+                free(r);
+                log_warning("No memory to tell the client of the new settings: it goes on with the old ones.");
+                return;
+        }
+        r->message.run = run_reconfigure;
+        r->client = c;
+        loop_thread_post(c->loop, &r->message);
+}
+
+/* ---- what all parts use ---- */
+
+void client_add_self(Client *c, const Address *address) {
+        const Endpoint e = { *address, c->conf.own_port };
+        for (size_t i = 0; i < c->n_self; i++)
+                if (endpoint_equal(&c->self[i], &e))
+                        return;
+        if (c->n_self < SELF_MAX)
+                c->self[c->n_self++] = e;
+}
+
+void client_fill_request(Request *r, Verb verb, uint64_t transaction) {
+        *r = (Request){
+                .verb = verb,
+                .version = MSG_P2PDI_1_0,
+                .transaction = transaction,
+                .close = true,
+                .host = slice_of(daemon_hostname()),
+                .os = slice_of(daemon_os()),
+        };
+}
+
+/* ---- registration servers ---- */
+
+typedef struct SetServer {
+        Message message;
+        Client *client;
+        unsigned server;
+        ServerInfo info;
+        bool has_self;
+        Endpoint self;
+} SetServer;
+
+static void run_set_server(Message *m) {
+        SetServer *s = MESSAGE_OF(m, SetServer, message);
+        ServerInfo *info = &s->client->servers[s->server];
+        /* Where it was is remembered while it is away. */
+        if (!s->info.has_endpoint && info->has_endpoint) {
+                s->info.has_endpoint = true;
+                s->info.endpoint = info->endpoint;
+        }
+        *info = s->info;
+        if (s->has_self)
+                client_add_self(s->client, &s->self.address);
+        query_server_changed(s->client, s->server);
+        free(s);
+}
+
+void client_set_server(Client *c, unsigned server, ServerStanding standing, const Endpoint *endpoint, uint64_t cookie,
+                       const Endpoint *self) {
+        SetServer *s = calloc(1, sizeof(*s));
+        if (!s || server >= SERVERS_MAX) {
+                free(s);
+                return;         /* a query finds out by itself */
+        }
+        *s = (SetServer){
+                .message = { .run = run_set_server },
+                .client = c,
+                .server = server,
+                .info = { .standing = standing, .has_endpoint = endpoint != NULL, .cookie = cookie },
+                .has_self = self != NULL,
+        };
+        if (endpoint)
+                s->info.endpoint = *endpoint;
+        if (self)
+                s->self = *self;
+        loop_thread_post(c->loop, &s->message);
+}
+
+typedef struct WantServer {
+        Message message;
+        const Client *client;
+        unsigned server;
+} WantServer;
+
+static void run_want(Message *m) {
+        WantServer *w = MESSAGE_OF(m, WantServer, message);
+        w->client->conf.handler.on_register_wanted(w->server, w->client->conf.handler.userdata);
+        free(w);
+}
+
+void client_want_registration(Client *c, unsigned server) {
+        WantServer *w = calloc(1, sizeof(*w));
+        if (!w)
+                return;         /* the query has a deadline */
+        *w = (WantServer){ .message = { .run = run_want }, .client = c, .server = server };
+        mailbox_post(c->conf.main, &w->message);
+}
+
+/* ---- getting ---- */
+
+typedef struct GetJob {
+        Message message;
+        Client *client;
+        uint64_t request, transaction;
+        size_t n;
+        uint32_t numbers[];
+} GetJob;
+
+static void run_get(Message *m) {
+        GetJob *j = MESSAGE_OF(m, GetJob, message);
+        for (size_t i = 0; i < j->n; i++) {
+                int k = operation_add(j->client, j->request, j->transaction, j->numbers[i]);
+                if (k == 0)
+                        continue;
+                DownloadEvent e = {
+                        .request = j->request, .number = j->numbers[i], .state = DOWNLOAD_DONE, .result = LOOKUP_FAILED, .error = k,
+                        .transaction = j->transaction,
+                };
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not start the download of RFC %u", j->numbers[i]);
+                download_event_post(j->client, &e);
+        }
+        free(j);
+}
+
+int client_get(Client *c, uint64_t request, uint64_t transaction, const uint32_t *numbers, size_t n) {
+        GetJob *j = calloc(1, sizeof(*j) + n * sizeof(*numbers));
+        if (!j)
+                return -ENOMEM;
+        *j = (GetJob){ .message = { .run = run_get }, .client = c, .request = request, .transaction = transaction, .n = n };
+        memcpy(j->numbers, numbers, n * sizeof(*numbers));
+        loop_thread_post(c->loop, &j->message);
+        return 0;
+}
+
+typedef struct ForgetJob {
+        Message message;
+        Client *client;
+        uint64_t request;
+} ForgetJob;
+
+static void run_forget(Message *m) {
+        ForgetJob *j = MESSAGE_OF(m, ForgetJob, message);
+        operations_forget_request(j->client, j->request);
+        free(j);
+}
+
+void client_forget_request(Client *c, uint64_t request) {
+        ForgetJob *j = calloc(1, sizeof(*j));
+        if (!j)
+                return;         /* events for nobody are dropped where they arrive */
+        *j = (ForgetJob){ .message = { .run = run_forget }, .client = c, .request = request };
+        loop_thread_post(c->loop, &j->message);
+}
+
+static void run_download_event(Message *m) {
+        DownloadEvent *e = MESSAGE_OF(m, DownloadEvent, message);
+        const Client *c = e->client;
+        c->conf.handler.on_download(e, c->conf.handler.userdata);
+        free(e);
+}
+
+void download_event_post(Client *c, const DownloadEvent *e) {
+        DownloadEvent *copy = calloc(1, sizeof(*copy));
+        if (!copy) {
+                log_error("No memory to tell how a download goes on.");
+                return;
+        }
+        *copy = *e;
+        copy->message.run = run_download_event;
+        copy->client = c;
+        mailbox_post(c->conf.main, &copy->message);
+}
+
+/* ---- refreshing ---- */
+
+struct Refresh {
+        TAILQ_ENTRY(Refresh) link;
+        uint64_t request, transaction;
+        bool waits_for_query;
+        Endpoint *peers;                        /* owned */
+        size_t n_peers, n_asked, n_ended;
+};
+
+static void run_refresh_event(Message *m) {
+        RefreshEvent *e = MESSAGE_OF(m, RefreshEvent, message);
+        const Client *c = e->client;
+        c->conf.handler.on_refresh(e, c->conf.handler.userdata);
+        free(e);
+}
+
+static void refresh_tell(Client *c, const RefreshEvent *e) {
+        RefreshEvent *copy = calloc(1, sizeof(*copy));
+        if (!copy) {
+                log_error("No memory to tell how a refresh goes on.");
+                return;
+        }
+        *copy = *e;
+        copy->message.run = run_refresh_event;
+        copy->client = c;
+        mailbox_post(c->conf.main, &copy->message);
+}
+
+static void refresh_free(Client *c, Refresh *f) {
+        TAILQ_REMOVE(&c->refreshes, f, link);
+        free(f->peers);
+        free(f);
+}
+
+/* Starts pulls as far as allowed; ends the refresh when all have ended. May free f. */
+static void refresh_advance(Client *c, Refresh *f) {
+        Now now;
+        now_of_event(c->event, &now);
+        while (f->n_asked < f->n_peers && f->n_asked - f->n_ended < REFRESH_AT_ONCE) {
+                const Endpoint *peer = &f->peers[f->n_asked++];
+                RefreshEvent e = { .request = f->request, .has_peer = true, .peer = *peer };
+                if (!holders_may_dial(c->holders, peer, c->servers_away, &now)) {
+                        e.unknown = true;
+                        e.result = "unknown";
+                } else {
+                        int k = pull_index(c, peer, f->transaction);
+                        if (k == 0)
+                                continue;
+                        e.result = "failed";
+                }
+                f->n_ended++;
+                refresh_tell(c, &e);
+        }
+        if (f->n_ended < f->n_peers)
+                return;
+        refresh_tell(c, &(RefreshEvent){ .request = f->request, .last = true });
+        refresh_free(c, f);
+}
+
+void refresh_query_done(Client *c, LookupOutcome outcome) {
+        Refresh *f, *next;
+        Now now;
+        now_of_event(c->event, &now);
+        TAILQ_FOREACH_SAFE(f, &c->refreshes, link, next) {
+                if (!f->waits_for_query)
+                        continue;
+                f->waits_for_query = false;
+                refresh_tell(c, &(RefreshEvent){ .request = f->request,
+                                                 .result = outcome == LOOKUP_OK    ? "ok" :
+                                                           outcome == LOOKUP_EMPTY ? "no-peers" :
+                                                                                     "unreachable" });
+                if (!f->peers) {
+                        size_t n = holders_dialable(c->holders, c->servers_away, &now, NULL, 0);
+                        f->peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(Endpoint));
+                        f->n_peers = f->peers ? MIN_OF(n, holders_dialable(c->holders, c->servers_away, &now, f->peers, n)) : 0;
+                }
+                refresh_advance(c, f);
+        }
+}
+
+void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged) {
+        Refresh *f, *next;
+        TAILQ_FOREACH_SAFE(f, &c->refreshes, link, next) {
+                bool asked = false;
+                for (size_t i = 0; i < f->n_asked && !asked; i++)
+                        asked = endpoint_equal(&f->peers[i], peer);
+                if (!asked)
+                        continue;
+                refresh_tell(c, &(RefreshEvent){ .request = f->request, .has_peer = true, .peer = *peer, .result = result,
+                                                 .n_added = merged ? merged->n_added : 0, .n_removed = merged ? merged->n_removed : 0 });
+                f->n_ended++;
+                refresh_advance(c, f);
+        }
+}
+
+typedef struct RefreshJob {
+        Message message;
+        Client *client;
+        Refresh *refresh;
+} RefreshJob;
+
+static void run_refresh(Message *m) {
+        RefreshJob *j = MESSAGE_OF(m, RefreshJob, message);
+        Client *c = j->client;
+        Refresh *f = j->refresh;
+        free(j);
+        TAILQ_INSERT_TAIL(&c->refreshes, f, link);
+        if (c->settings.n_servers > 0) {
+                f->waits_for_query = true;
+                query_start(c, f->transaction);
+                return;
+        }
+        f->waits_for_query = true;
+        refresh_query_done(c, LOOKUP_EMPTY);
+}
+
+int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endpoint *peers, size_t n) {
+        _cleanup_free_ RefreshJob *j = calloc(1, sizeof(*j));
+        _cleanup_free_ Refresh *f = calloc(1, sizeof(*f));
+        if (!j || !f)
+                return -ENOMEM;
+        f->request = request;
+        f->transaction = transaction;
+        if (n > 0) {
+                f->peers = reallocarray(NULL, n, sizeof(Endpoint));
+                if (!f->peers)
+                        return -ENOMEM;
+                memcpy(f->peers, peers, n * sizeof(Endpoint));
+                f->n_peers = n;
+        }
+        *j = (RefreshJob){ .message = { .run = run_refresh }, .client = c, .refresh = TAKE_PTR(f) };
+        loop_thread_post(c->loop, &TAKE_PTR(j)->message);
+        return 0;
+}
+
+/* ---- visits ---- */
+
+static void run_visit(Message *m) {
+        ClientVisit *v = MESSAGE_OF(m, ClientVisit, message);
+        Client *c = v->client;
+        Now now;
+        now_of_event(c->event, &now);
+        v->run(v, c, c->holders, c->servers_away || c->settings.n_servers == 0, &now);
+}
+
+void client_visit(Client *c, ClientVisit *v) {
+        v->message.run = run_visit;
+        v->client = c;
+        loop_thread_post(c->loop, &v->message);
+}
+
+void client_ping(Client *c, Message *answer) {
+        loop_thread_post(c->loop, answer);
+}
+
+const ClientCounters *client_counters(const Client *c) {
+        return &c->counters;
+}
+
+Documents *client_documents(const Client *c) {
+        return c->conf.documents;
+}
+
+/* ---- the thread ---- */
+
+static int setup(sd_event *e, void *userdata) {
+        Client *c = userdata;
+        c->event = e;
+        return loop_timer_new(e, pull_on_expiry, c, "index-expiry", &c->expiry_timer);
+}
+
+int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
+        const uint64_t key[2] = { random_u64(), random_u64() };
+        ClientSettings s = {};
+        Client *c = calloc(1, sizeof(*c));
+
+        if (!c)
+                return -ENOMEM;
+        c->conf = *conf;
+        TAILQ_INIT(&c->operations);
+        TAILQ_INIT(&c->line);
+        TAILQ_INIT(&c->pulls);
+        TAILQ_INIT(&c->refreshes);
+        RB_INIT(&c->by_number);
+        int k = settings_from(settings, &s);
+        if (k == 0)
+                k = holders_new(&s.holders, key, &c->holders);
+        if (k == 0) {
+                settings_apply(c, &s);
+                for (size_t i = 0; i < conf->n_last_known && k >= 0; i++)
+                        k = holders_add_last_known(c->holders, &conf->last_known[i]);
+                k = MIN_OF(k, 0);       /* a full table is good enough */
+        }
+        if (k == 0)
+                k = loop_thread_new("client", setup, c, &c->loop);
+        if (k < 0) {
+                client_free(c);
+                return log_errno(LOG_LEVEL_ERR, k, "Could not start the client");
+        }
+        *ret = c;
+        return 0;
+}
+
+void client_stop(Client *c) {
+        loop_thread_stop(c->loop);
+}
+
+Client *client_free(Client *c) {
+        Operation *o;
+        Pull *p;
+        Refresh *f;
+        if (!c)
+                return NULL;
+        sd_event *e = sd_event_ref(c->event);   /* what is freed here belongs to it */
+        if (c->loop)
+                loop_thread_stop(c->loop);
+        while ((o = TAILQ_FIRST(&c->operations)) || (o = TAILQ_FIRST(&c->line)))
+                operation_free(o);
+        while ((p = TAILQ_FIRST(&c->pulls)))
+                pull_free(p);
+        while ((f = TAILQ_FIRST(&c->refreshes)))
+                refresh_free(c, f);
+        query_free(c->query);
+        event_source_free(c->expiry_timer);
+        loop_thread_free(c->loop);
+        sd_event_unref(e);
+        holders_free(c->holders);
+        free(c->settings.static_peers);
+        free(c);
+        return NULL;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * Client: what this peer asks of others: peer lists (PQuery), indexes (RFCQuery), documents (GetRFC). One thread with its own loop runs all
+ * lookups and transfers; the disk worker hashes and writes. The main loop posts work in and gets events out.
+ */
+
+#include "core/base.h"
+#include "core/holders.h"
+#include "core/lookup.h"
+#include "io/conf.h"
+#include "io/mailbox.h"
+#include "peerd/documents.h"
+
+#include <stdatomic.h>
+
+typedef struct Client Client;
+
+typedef enum DownloadState {
+        DOWNLOAD_SEARCHING,
+        DOWNLOAD_FETCHING,
+        DOWNLOAD_DONE,
+} DownloadState;
+
+/* One change of one download, for whoever asked. */
+typedef struct DownloadEvent {
+        Message message;
+        const Client *client;
+        uint64_t request;                       /* whose: as given to client_get() */
+        uint32_t number;
+        DownloadState state;
+        LookupResult result;                    /* DONE */
+        int error;                              /* DONE, LOOKUP_FAILED: negative errno */
+        bool local;                             /* DONE: it was in the library already */
+        bool servers_away;
+        uint64_t transaction;
+        uint64_t size, received;
+        Digest digest;                          /* FETCHING and DONE with LOOKUP_FOUND */
+        char title[PROTO_TITLE_MAX + 1];
+        bool has_holder;
+        Endpoint holder;
+        uint32_t peer_id;
+        usec_t duration_usec;
+} DownloadEvent;
+
+/* One answer of a refresh. */
+typedef struct RefreshEvent {
+        Message message;
+        const Client *client;
+        uint64_t request;
+        bool last;                              /* no more to come */
+        bool unknown;                           /* peer is none that may be dialled */
+        bool has_peer;                          /* else it is about the registration servers */
+        Endpoint peer;
+        const char *result;                     /* "ok", "unchanged", "timeout", "no-peers" … */
+        uint64_t n_added, n_removed;
+} RefreshEvent;
+
+/* What the client wants of the main loop; each is called there. */
+typedef struct ClientHandler {
+        void (*on_download)(const DownloadEvent *e, void *userdata);
+        void (*on_refresh)(const RefreshEvent *e, void *userdata);
+        /* A registration server is needed that this peer has no cookie with, or that did not know it: register now. */
+        void (*on_register_wanted)(unsigned server, void *userdata);
+        void *userdata;
+} ClientHandler;
+
+typedef struct ClientConf {
+        Mailbox *main;
+        Documents *documents;
+        ClientHandler handler;
+        const Endpoint *last_known;             /* from disk, best first; copied */
+        size_t n_last_known;
+        uint16_t own_port;
+        /* In the disk worker: keep these on disk as the last-known peers. userdata is the handler's. */
+        void (*remember)(const Endpoint *peers, size_t n, void *userdata);
+} ClientConf;
+
+typedef struct ClientCounters {
+        atomic_uint_fast64_t n_downloads, n_failed, n_active;
+} ClientCounters;
+
+int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) _must_check_;
+/*
+ * Ends the thread: what is posted to it later is not run. After it the disk worker may be freed, which still answers the client;
+ * then the client: downloads under way are dropped, nothing of them becomes visible.
+ */
+void client_stop(Client *c);
+Client *client_free(Client *c);
+/* New settings. Registration servers must be told anew with client_set_server(). */
+void client_reconfigure(Client *c, const PeerConf *settings);
+
+/* What the main loop knows of a registration server. */
+typedef enum ServerStanding {
+        SERVER_PENDING,                         /* a first Register is under way: a query waits for its end */
+        SERVER_READY,                           /* endpoint and cookie are good */
+        SERVER_AWAY,                            /* does not answer; endpoint and cookie may be set all the same */
+} ServerStanding;
+void client_set_server(Client *c, unsigned server, ServerStanding standing, const Endpoint *endpoint, uint64_t cookie,
+                       const Endpoint *self);
+
+/*
+ * Have these numbers: an event at each change, tagged with `request`; each number ends with DOWNLOAD_DONE. 0 or -ENOMEM.
+ */
+int client_get(Client *c, uint64_t request, uint64_t transaction, const uint32_t *numbers, size_t n) _must_check_;
+/* Nobody listens to this request any more; its downloads go on. */
+void client_forget_request(Client *c, uint64_t request);
+/* Ask the registration servers and pull the indexes of all active peers, or of these. 0 or -ENOMEM. */
+int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endpoint *peers, size_t n) _must_check_;
+
+/*
+ * Runs `run` in the client's thread with the table of known peers, which must not be touched elsewhere.
+ */
+typedef struct ClientVisit ClientVisit;
+struct ClientVisit {
+        Message message;
+        void (*run)(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now);
+        Client *client;
+};
+void client_visit(Client *c, ClientVisit *v);
+void client_ping(Client *c, Message *answer);
+const ClientCounters *client_counters(const Client *c);
+Documents *client_documents(const Client *c);

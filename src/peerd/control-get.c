@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/control-internal.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "io/log.h"
+
+/* Numbers of one call: more than there are RFCs, and bounded. */
+#define GET_NUMBERS_MAX 20000
+
+/* ---- Get ---- */
+
+static const char *state_name(DownloadState s) {
+        return s == DOWNLOAD_DONE ? "done" : s == DOWNLOAD_FETCHING ? "fetching" : "searching";
+}
+
+static const char *result_name(const DownloadEvent *e) {
+        return e->result == LOOKUP_FAILED && e->error == -ENOSPC ? "no-space" : lookup_result_name(e->result);
+}
+
+static void set_string(json_t *j, const char *name, const char *value) {
+        (void) json_object_set_new(j, name, json_stringn_nocheck(value, strlen(value)));
+}
+
+static void set_int(json_t *j, const char *name, uint64_t value) {
+        (void) json_object_set_new(j, name, json_integer((json_int_t) value));
+}
+
+static void set_digest(json_t *j, const Digest *d) {
+        char text[DIGEST_TEXT_SIZE];
+        digest_to_text(d, text);
+        set_string(j, "sha256", text);
+}
+
+static void describe_failure(json_t *j, const DownloadEvent *e) {
+        char text[256];
+
+        switch (e->result) {
+        case LOOKUP_FOUND:
+                return;
+        case LOOKUP_NOT_HELD:
+                snprintf(text, sizeof(text), "RFC %u is not held by any peer that can be reached.", e->number);
+                break;
+        case LOOKUP_NO_PEERS:
+                snprintf(text, sizeof(text), "No peer is active.");
+                break;
+        case LOOKUP_INTEGRITY:
+                snprintf(text, sizeof(text), "RFC %u was received, but not as its holder states it: it was thrown away.", e->number);
+                break;
+        case LOOKUP_UNREACHABLE:
+                snprintf(text, sizeof(text), "RFC %u has holders, but none of them delivered it.", e->number);
+                break;
+        case LOOKUP_FAILED:
+                snprintf(text, sizeof(text), "RFC %u could not be stored: %s.", e->number, strerror(-e->error));
+                break;
+        }
+        set_string(j, "message", text);
+}
+
+static json_t *download_json(Control *c, const DownloadEvent *e) {
+        char transaction[TRANSACTION_TEXT_SIZE], holder[ENDPOINT_TEXT_SIZE];
+        _cleanup_free_ char *path = NULL;
+        json_t *j = json_object();
+
+        if (!j)
+                return NULL;
+        set_int(j, "number", e->number);
+        set_string(j, "state", state_name(e->state));
+        transaction_to_text(e->transaction, transaction);
+        set_string(j, "transaction", transaction);
+        if (e->has_holder) {
+                endpoint_to_text(&e->holder, holder);
+                set_string(j, "holder", holder);
+                if (e->peer_id > 0)
+                        set_int(j, "peerId", e->peer_id);
+        }
+        if (e->state == DOWNLOAD_FETCHING || (e->state == DOWNLOAD_DONE && e->result == LOOKUP_FOUND)) {
+                set_int(j, "size", e->size);
+                set_int(j, "received", e->received);
+                set_digest(j, &e->digest);
+                set_string(j, "title", e->title);
+        }
+        if (e->state != DOWNLOAD_DONE)
+                return j;
+        set_string(j, "result", result_name(e));
+        set_int(j, "durationUSec", e->duration_usec);
+        if (e->servers_away)
+                (void) json_object_set_new(j, "serversAway", json_true());
+        if (e->result == LOOKUP_FOUND) {
+                set_string(j, "source", e->local ? "local" : "peer");
+                if (library_path(documents_library(c->peerd->documents), e->number, &path) == 0)
+                        set_string(j, "path", path);
+        }
+        describe_failure(j, e);
+        return j;
+}
+
+/* Without more there is one number, and its failure is an error of its own. */
+static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *download) {
+        static const char *const errors[] = {
+                [LOOKUP_NOT_HELD] = "NotHeld",         [LOOKUP_NO_PEERS] = "NoPeers", [LOOKUP_INTEGRITY] = "Integrity",
+                [LOOKUP_UNREACHABLE] = "Unreachable", [LOOKUP_FAILED] = "Failed",
+        };
+        VarlinkCall *call = r->call;
+        char name[64];
+
+        varlink_call_set_gone(call, NULL, NULL);
+        control_request_free(r);
+        if (e->result == LOOKUP_FOUND) {
+                (void) varlink_call_reply(call, json_pack("{s:o}", "download", download));
+                return;
+        }
+        json_t *parameters = json_pack("{s:I}", "number", (json_int_t) e->number);
+        bool no_space = e->result == LOOKUP_FAILED && e->error == -ENOSPC;
+        if (e->result == LOOKUP_FAILED && !no_space)
+                (void) json_object_set(parameters, "message", json_object_get(download, "message"));
+        json_decref(download);
+        snprintf(name, sizeof(name), "org.p2pdi.Peer.%s", no_space ? "NoSpace" : errors[e->result]);
+        (void) varlink_call_error(call, name, parameters);
+}
+
+void control_on_download(const DownloadEvent *e, void *userdata) {
+        Peerd *p = userdata;
+        Control *c = p->control;
+        if (e->state == DOWNLOAD_DONE)
+                peerd_update_status(p);
+        ControlRequest *r = c ? control_request_find(c, e->request) : NULL;
+        if (!r)
+                return;
+        bool more = varlink_call_wants_more(r->call);
+        if (!more && e->state != DOWNLOAD_DONE)
+                return;
+        json_t *download = download_json(c, e);
+        if (!download) {
+                log_error("No memory to tell how a download goes on.");
+                return;
+        }
+        if (!more) {
+                reply_single(r, e, download);
+                return;
+        }
+        if (control_request_add(r, json_pack("{s:o}", "download", download)) < 0)
+                return;         /* whoever asked is gone, and the request with it */
+        if (e->state == DOWNLOAD_DONE && --r->n_waiting == 0)
+                control_request_end(r);
+}
+
+static int number_from_json(const json_t *j, uint32_t *ret) {
+        json_int_t n = json_integer_value(j);
+        if (n < 1 || n > (json_int_t) RFC_NUMBER_MAX)
+                return -ERANGE;
+        *ret = (uint32_t) n;
+        return 0;
+}
+
+int control_get(VarlinkCall *call, json_t *parameters, void *userdata) {
+        Control *c = userdata;
+        const json_t *numbers = json_object_get(parameters, "numbers");
+        const char *text = json_string_value(json_object_get(parameters, "transaction"));
+        size_t n = json_array_size(numbers);
+        uint64_t transaction = random_u64() | 1;        /* never 0 */
+        _cleanup_free_ uint32_t *list = NULL;
+
+        if (n == 0 || n > GET_NUMBERS_MAX || (n > 1 && !varlink_call_wants_more(call)))
+                return varlink_call_invalid(call, "numbers");
+        if (text && transaction_from_text(slice_of(text), &transaction) != 0)
+                return varlink_call_invalid(call, "transaction");
+        list = reallocarray(NULL, n, sizeof(*list));
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                if (number_from_json(json_array_get(numbers, i), &list[i]) < 0)
+                        return varlink_call_invalid(call, "numbers");
+        ControlRequest *r = control_request_new(c, call);
+        if (!r)
+                return -ENOMEM;
+        r->n_waiting = n;
+        int k = client_get(c->peerd->client, r->id, transaction, list, n);
+        if (k < 0) {
+                varlink_call_set_gone(call, NULL, NULL);
+                control_request_free(r);
+        }
+        return k;
+}
+
+/* ---- Open: the disk worker opens ---- */
+
+typedef struct OpenJob {
+        Message message;
+        Control *control;
+        uint64_t request;
+        uint32_t number;
+        OwnDocument document;
+        int result, fd;
+} OpenJob;
+
+static json_t *document_json(Control *c, uint32_t number, const OwnDocument *d) {
+        _cleanup_free_ char *path = NULL;
+        json_t *j = json_object();
+        if (!j)
+                return NULL;
+        set_int(j, "number", number);
+        set_string(j, "title", d->title);
+        set_int(j, "size", d->size);
+        set_digest(j, &d->digest);
+        (void) json_object_set_new(j, "local", json_true());
+        if (library_path(documents_library(c->peerd->documents), number, &path) == 0)
+                set_string(j, "path", path);
+        set_int(j, "holders", 0);
+        return j;
+}
+
+static void run_opened(Message *m) {
+        OpenJob *j = MESSAGE_OF(m, OpenJob, message);
+        ControlRequest *r = control_request_find(j->control, j->request);
+        VarlinkCall *call = r ? r->call : NULL;
+
+        if (r) {
+                varlink_call_set_gone(call, NULL, NULL);
+                control_request_free(r);
+        }
+        if (call && j->result == 0)
+                (void) varlink_call_reply_fd(call, json_pack("{s:o}", "document", document_json(j->control, j->number, &j->document)), j->fd);
+        else if (call && j->result == LIBRARY_NONE)
+                (void) varlink_call_error(call, "org.p2pdi.Peer.NotHeld", json_pack("{s:I}", "number", (json_int_t) j->number));
+        else if (call)
+                (void) varlink_call_error(call, "org.p2pdi.Peer.Failed",
+                                          json_pack("{s:I, s:s}", "number", (json_int_t) j->number, "message", strerror(-j->result)));
+        if (j->result == 0)
+                close(j->fd);
+        free(j);
+}
+
+static void run_open(Message *m) {
+        OpenJob *j = MESSAGE_OF(m, OpenJob, message);
+        Peerd *p = j->control->peerd;
+        j->result = LIBRARY_NONE;
+        if (documents_get(p->documents, j->number, &j->document))
+                j->result = library_open(documents_library(p->documents), j->number, &j->document.stamp, &j->fd);
+        m->run = run_opened;
+        mailbox_post(p->mailbox, m);
+}
+
+int control_open(VarlinkCall *call, json_t *parameters, void *userdata) {
+        Control *c = userdata;
+        uint32_t number;
+
+        if (number_from_json(json_object_get(parameters, "number"), &number) < 0)
+                return varlink_call_invalid(call, "number");
+        OpenJob *j = calloc(1, sizeof(*j));
+        ControlRequest *r = j ? control_request_new(c, call) : NULL;
+        if (!r) {
+                free(j);
+                return -ENOMEM;
+        }
+        *j = (OpenJob){ .message = { .run = run_open }, .control = c, .request = r->id, .number = number, .fd = -1 };
+        worker_post(c->peerd->disk, &j->message);
+        return 0;
+}
+
+/* ---- Refresh ---- */
+
+void control_on_refresh(const RefreshEvent *e, void *userdata) {
+        Peerd *p = userdata;
+        ControlRequest *r = p->control ? control_request_find(p->control, e->request) : NULL;
+        if (!r)
+                return;
+        if (e->last) {
+                control_request_end(r);
+                return;
+        }
+        if (e->unknown) {
+                char text[ENDPOINT_TEXT_SIZE];
+                endpoint_to_text(&e->peer, text);
+                VarlinkCall *call = r->call;
+                varlink_call_set_gone(call, NULL, NULL);
+                control_request_free(r);
+                (void) varlink_call_error(call, "org.p2pdi.Peer.UnknownPeer", json_pack("{s:s}", "peer", text));
+                return;
+        }
+        json_t *j = json_pack("{s:s}", "result", e->result);
+        if (e->has_peer) {
+                char text[ENDPOINT_TEXT_SIZE];
+                endpoint_to_text(&e->peer, text);
+                set_string(j, "peer", text);
+                set_int(j, "added", e->n_added);
+                set_int(j, "removed", e->n_removed);
+        }
+        (void) control_request_add(r, j);       /* whoever asked may be gone: then there is nobody to tell */
+}
+
+int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata) {
+        Control *c = userdata;
+        const json_t *peers = json_object_get(parameters, "peers");
+        size_t n = json_array_size(peers);
+        _cleanup_free_ Endpoint *list = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*list));
+
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                if (endpoint_from_text(slice_of(json_string_value(json_array_get(peers, i))), &list[i]) != 0)
+                        return varlink_call_invalid(call, "peers");
+        ControlRequest *r = control_request_new(c, call);
+        if (!r)
+                return -ENOMEM;
+        int k = client_refresh(c->peerd->client, r->id, random_u64() | 1, list, n);
+        if (k < 0) {
+                varlink_call_set_gone(call, NULL, NULL);
+                control_request_free(r);
+        }
+        return k;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
+ * control-list.c (lists and status). What only another thread knows is asked there and comes back as messages, tagged with the id of a
+ * ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the message is dropped.
+ */
+
+#include "peerd/peerd.h"
+
+#include <bsd/sys/tree.h>
+#include <jansson.h>
+
+typedef struct ControlRequest {
+        RB_ENTRY(ControlRequest) node;
+        Control *control;
+        VarlinkCall *call;
+        uint64_t id;
+        uint64_t n_waiting;                     /* Get: numbers not yet done */
+        json_t *held;                           /* the reply that may be the last: only then is it known how to send it */
+        /* Waiting for a slow reader. */
+        void (*go_on)(struct ControlRequest *r, void *data);
+        void *go_on_data;
+} ControlRequest;
+
+static inline int control_request_compare(const ControlRequest *a, const ControlRequest *b) {
+        return a->id < b->id ? -1 : a->id > b->id;
+}
+RB_HEAD(ControlRequestTree, ControlRequest);
+RB_GENERATE_INTERNAL(ControlRequestTree, ControlRequest, node, control_request_compare, _unused_ static)
+
+struct Control {
+        Peerd *peerd;
+        VarlinkServerConf conf;
+        VarlinkServer *server;
+        struct ControlRequestTree requests;
+        uint64_t last_id;
+};
+
+/* NULL: no memory. */
+ControlRequest *control_request_new(Control *c, VarlinkCall *call);
+ControlRequest *control_request_find(Control *c, uint64_t id);
+ControlRequest *control_request_free(ControlRequest *r);
+void control_request_gone(VarlinkCall *call, void *data);
+/*
+ * One more reply of a stream; the one before goes out. Takes parameters (NULL: -ENOMEM). Where it does not go out any more r is gone: look for it again
+ * by its id before it is used further.
+ */
+int control_request_add(ControlRequest *r, json_t *parameters);
+/* Calls go_on, now or when the reader has taken what was sent; with r NULL when whoever asked hung up meanwhile. */
+void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, void *data), void *data);
+/* The stream is over: the reply held back is its last; without any an empty one. r is gone. */
+void control_request_end(ControlRequest *r);
+
+int control_get(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_open(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_list(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata);
+void control_on_download(const DownloadEvent *e, void *userdata);
+void control_on_refresh(const RefreshEvent *e, void *userdata);

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/control-internal.h"
+
+#include <errno.h>
+
+#include "core/text.h"
+#include "io/log.h"
+
+/* Entries that are brought from the client's thread and sent at one go: some 200 µs of the main loop. */
+#define LIST_BATCH 32
+#define HOLDERS_SHOWN_MAX 1000
+
+static void set_string(json_t *j, const char *name, Slice value) {
+        (void) json_object_set_new(j, name, json_stringn_nocheck(value.data, value.size));
+}
+
+static void set_int(json_t *j, const char *name, uint64_t value) {
+        (void) json_object_set_new(j, name, json_integer((json_int_t) value));
+}
+
+static void set_endpoint(json_t *j, const char *name, const Endpoint *e) {
+        char text[ENDPOINT_TEXT_SIZE];
+        endpoint_to_text(e, text);
+        set_string(j, name, slice_of(text));
+}
+
+/* A point in the past on boottime, as people count. */
+static usec_t realtime_of(usec_t boottime, const Now *now) {
+        return usec_sub(now->realtime, usec_sub(now->boottime, boottime));
+}
+
+static void set_record(json_t *j, const RfcRecord *r) {
+        char text[DIGEST_TEXT_SIZE];
+        digest_to_text(&r->digest, text);
+        set_int(j, "number", r->number);
+        set_int(j, "size", r->size);
+        set_string(j, "sha256", slice_of(text));
+}
+
+/*
+ * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job goes back for the next, so that
+ * neither thread is away for long and a slow reader holds up nobody.
+ */
+typedef struct ListJob {
+        ClientVisit visit;
+        Control *control;
+        uint64_t request;
+        const char *member;                     /* what a reply's entry is called */
+        /* Adds up to LIST_BATCH entries to `batch`; true: there are more. In the client's thread. */
+        bool (*fill)(struct ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now);
+        json_t *batch;                          /* array */
+        bool more;
+        /* where it stands, and what is listed */
+        RfcSet set;
+        bool all;
+        uint32_t number;
+        bool has_endpoint;
+        Endpoint endpoint;
+} ListJob;
+
+static void list_job_free(ListJob *j) {
+        if (j->batch)
+                json_decref(j->batch);
+        rfc_set_done(&j->set);
+        free(j);
+}
+
+/* The reader has taken what was sent, or is gone (r NULL). */
+static void go_on(ControlRequest *r, void *data) {
+        ListJob *j = data;
+        if (r)
+                client_visit(j->control->peerd->client, &j->visit);
+        else
+                list_job_free(j);
+}
+
+static void run_batch(Message *m) {
+        ListJob *j = MESSAGE_OF(m, ListJob, visit.message);
+        json_t *entry;
+        size_t i;
+
+        json_array_foreach(j->batch, i, entry) {
+                ControlRequest *r = control_request_find(j->control, j->request);
+                if (!r || control_request_add(r, json_pack("{s:O}", j->member, entry)) < 0) {
+                        list_job_free(j);       /* whoever asked is gone */
+                        return;
+                }
+        }
+        json_decref(j->batch);
+        j->batch = NULL;
+        ControlRequest *r = control_request_find(j->control, j->request);
+        if (r && j->more) {
+                control_request_go_on(r, go_on, j);
+                return;
+        }
+        if (r)
+                control_request_end(r);
+        list_job_free(j);
+}
+
+static void run_fill(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
+        ListJob *j = MESSAGE_OF(v, ListJob, visit);
+        j->batch = json_array();
+        j->more = j->batch && j->fill(j, c, h, servers_away, now);
+        v->message.run = run_batch;     /* client_visit() sets it anew */
+        mailbox_post(j->control->peerd->mailbox, &v->message);
+}
+
+static int start_list(VarlinkCall *call, const ListJob *template) {
+        Control *c = template->control;
+        ListJob *j = calloc(1, sizeof(*j));
+        ControlRequest *r = j ? control_request_new(c, call) : NULL;
+        if (!r) {
+                free(j);
+                return -ENOMEM;
+        }
+        *j = *template;
+        j->request = r->id;
+        j->visit.run = run_fill;
+        client_visit(c->peerd->client, &j->visit);
+        return 0;
+}
+
+/* ---- List ---- */
+
+/* The first number > after that is to be listed; 0: none. Under the lock. */
+static uint32_t next_number(const ListJob *j, const RfcIndex *x, uint32_t after, const Now *now) {
+        RfcRecord own;
+        for (;;) {
+                uint32_t n = j->all ? rfc_index_next_number(x, after, now) : rfc_index_next_own(x, after, &own) ? own.number : 0;
+                if (n == 0 || j->set.n_ranges == 0 || rfc_set_contains(&j->set, n))
+                        return n;
+                after = n;
+        }
+}
+
+static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now) {
+        Documents *d = client_documents(c);
+        RfcIndex *x = documents_lock(d);
+        size_t n = 0;
+        (void) h;
+        (void) servers_away;
+
+        for (; n < LIST_BATCH; n++) {
+                RfcRecord own, other;
+                uint32_t number = next_number(j, x, j->number, now);
+                if (number == 0)
+                        break;
+                j->number = number;
+                bool local = rfc_index_get_own(x, number, &own);
+                size_t n_holders = rfc_index_find(x, number, now, &other, 1);
+                const RfcRecord *r = local ? &own : &other;
+                json_t *e = json_object();
+                set_record(e, r);
+                set_string(e, "title", r->title);
+                (void) json_object_set_new(e, "local", json_boolean(local));
+                set_int(e, "holders", n_holders);
+                (void) json_array_append_new(j->batch, e);
+        }
+        documents_unlock(d);
+        /* Paths need no lock. */
+        json_t *e;
+        size_t i;
+        json_array_foreach(j->batch, i, e) {
+                _cleanup_free_ char *path = NULL;
+                uint32_t number = (uint32_t) json_integer_value(json_object_get(e, "number"));
+                if (json_is_true(json_object_get(e, "local")) && library_path(documents_library(d), number, &path) == 0)
+                        set_string(e, "path", slice_of(path));
+        }
+        return n == LIST_BATCH;
+}
+
+int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {
+        const json_t *ranges = json_object_get(parameters, "ranges");
+        ListJob job = {
+                .control = userdata,
+                .member = "document",
+                .fill = fill_documents,
+                .all = json_is_true(json_object_get(parameters, "all")),
+        };
+        for (size_t i = 0; i < json_array_size(ranges); i++) {
+                RfcRange range;
+                if (rfc_range_from_text(slice_of(json_string_value(json_array_get(ranges, i))), &range) != 0 ||
+                    rfc_set_add(&job.set, range) != 0) {
+                        rfc_set_done(&job.set);
+                        return varlink_call_invalid(call, "ranges");
+                }
+        }
+        int k = start_list(call, &job);
+        if (k < 0)
+                rfc_set_done(&job.set);
+        return k;
+}
+
+/* ---- ListHolders ---- */
+
+static const char *holder_state(const Holders *h, const Endpoint *e, bool servers_away, const Now *now) {
+        HolderInfo info;
+        if (holders_may_dial(h, e, servers_away, now))
+                return "active";
+        return holders_get(h, e, &info) && info.quarantined_until > now->boottime ? "quarantined" : "unlisted";
+}
+
+static json_t *holder_json(const RfcRecord *r, const Holders *h, bool servers_away, const Now *now) {
+        HolderInfo info;
+        json_t *e = json_object();
+        set_record(e, r);
+        set_endpoint(e, "holder", &r->holder);
+        set_string(e, "state", slice_of(holder_state(h, &r->holder, servers_away, now)));
+        (void) json_object_set_new(e, "firstHand", json_boolean(r->first_hand));
+        if (!r->first_hand)
+                set_endpoint(e, "statedBy", &r->source);
+        set_int(e, "expiresInSec", usec_sub(r->expires_at, now->boottime) / USEC_PER_SEC);
+        if (holders_get(h, &r->holder, &info)) {
+                if (info.peer_id > 0)
+                        set_int(e, "peerId", info.peer_id);
+                if (info.host[0])
+                        set_string(e, "host", slice_of(info.host));
+                if (info.rtt_usec > 0)
+                        set_int(e, "rttUSec", info.rtt_usec);
+        }
+        return e;
+}
+
+static bool fill_holders(ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now) {
+        Documents *d = client_documents(c);
+        _cleanup_free_ RfcRecord *records = reallocarray(NULL, HOLDERS_SHOWN_MAX, sizeof(*records));
+        RfcRecord own;
+
+        if (!records)
+                return false;
+        RfcIndex *x = documents_lock(d);
+        size_t n = MIN_OF(rfc_index_find(x, j->number, now, records, HOLDERS_SHOWN_MAX), (size_t) HOLDERS_SHOWN_MAX);
+        bool local = rfc_index_get_own(x, j->number, &own);
+        documents_unlock(d);            /* the titles may go now, and are not shown */
+        if (local) {
+                json_t *e = json_object();
+                set_record(e, &own);
+                set_string(e, "holder", slice_of("-"));
+                set_string(e, "state", slice_of("own"));
+                (void) json_object_set_new(e, "firstHand", json_true());
+                (void) json_array_append_new(j->batch, e);
+        }
+        for (size_t i = 0; i < n; i++)
+                (void) json_array_append_new(j->batch, holder_json(&records[i], h, servers_away, now));
+        return false;
+}
+
+int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata) {
+        json_int_t n = json_integer_value(json_object_get(parameters, "number"));
+        if (n < 1 || n > (json_int_t) RFC_NUMBER_MAX)
+                return varlink_call_invalid(call, "number");
+        const ListJob job = { .control = userdata, .member = "holder", .fill = fill_holders, .number = (uint32_t) n };
+        return start_list(call, &job);
+}
+
+/* ---- ListPeers ---- */
+
+static json_t *peer_json(const HolderInfo *p, const RfcIndex *x, const Now *now) {
+        json_t *e = json_object();
+        set_endpoint(e, "address", &p->endpoint);
+        if (p->peer_id > 0)
+                set_int(e, "peerId", p->peer_id);
+        if (p->host[0])
+                set_string(e, "host", slice_of(p->host));
+        set_string(e, "state", slice_of(p->quarantined_until > now->boottime ? "quarantined" :
+                                        p->listed                            ? "active" :
+                                        p->is_static                         ? "static" :
+                                                                               "last-known"));
+        if (p->generation.epoch > 0) {
+                set_int(e, "epoch", p->generation.epoch);
+                set_int(e, "generation", p->generation.number);
+        }
+        set_int(e, "documents", rfc_index_count_source(x, &p->endpoint));
+        if (p->rtt_usec > 0)
+                set_int(e, "rttUSec", p->rtt_usec);
+        if (p->seen_at > 0)
+                set_int(e, "seenUSec", realtime_of(p->seen_at, now));
+        if (p->quarantined_until > now->boottime)
+                set_int(e, "quarantineEndsInSec", (p->quarantined_until - now->boottime) / USEC_PER_SEC);
+        return e;
+}
+
+static bool fill_peers(ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now) {
+        Documents *d = client_documents(c);
+        HolderInfo info;
+        size_t n = 0;
+        (void) servers_away;
+
+        RfcIndex *x = documents_lock(d);
+        for (; n < LIST_BATCH && holders_next(h, j->has_endpoint ? &j->endpoint : NULL, &info); n++) {
+                j->has_endpoint = true;
+                j->endpoint = info.endpoint;
+                (void) json_array_append_new(j->batch, peer_json(&info, x, now));
+        }
+        documents_unlock(d);
+        return n == LIST_BATCH;
+}
+
+int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata) {
+        const ListJob job = { .control = userdata, .member = "peer", .fill = fill_peers };
+        (void) parameters;
+        return start_list(call, &job);
+}
+
+/* ---- GetStatus ---- */
+
+typedef struct StatusJob {
+        ClientVisit visit;
+        Control *control;
+        uint64_t request;
+        size_t n_known, n_active;
+} StatusJob;
+
+static json_t *servers_json(const Registration *r, const Now *now) {
+        json_t *list = json_array();
+        RegistrationInfo info;
+        for (unsigned i = 0; registration_get(r, i, &info); i++) {
+                json_t *e = json_object();
+                set_string(e, "server", slice_of(info.server));
+                set_string(e, "state", slice_of(info.state == MEMBERSHIP_ACTIVE ? "registered" : info.state == MEMBERSHIP_LEFT ? "left" : "away"));
+                (void) json_object_set_new(e, "reachable", json_boolean(info.reachable));
+                if (info.peer_id > 0)
+                        set_int(e, "peerId", info.peer_id);
+                if (info.has_address) {
+                        char text[ADDRESS_TEXT_SIZE];
+                        address_to_text(&info.address, text);
+                        set_string(e, "address", slice_of(text));
+                }
+                if (info.renewed_at > 0)
+                        set_int(e, "renewedUSec", realtime_of(info.renewed_at, now));
+                if (info.state == MEMBERSHIP_ACTIVE)
+                        set_int(e, "expiresInSec", usec_sub(info.expires_at, now->boottime) / USEC_PER_SEC);
+                (void) json_array_append_new(list, e);
+        }
+        return list;
+}
+
+static json_t *listening_json(const Listener *l) {
+        Endpoint endpoints[64];
+        size_t n = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints));
+        json_t *list = json_array();
+        for (size_t i = 0; i < n; i++) {
+                char text[ENDPOINT_TEXT_SIZE];
+                endpoint_to_text(&endpoints[i], text);
+                (void) json_array_append_new(list, json_string(text));
+        }
+        return list;
+}
+
+static void set_index(json_t *s, Documents *d) {
+        uint64_t bytes;
+        size_t n;
+        Now now;
+        now_read(&now);
+        documents_count(d, &n, &bytes);
+        set_int(s, "storeDocuments", n);
+        set_int(s, "storeBytes", bytes);
+        RfcIndex *x = documents_lock(d);
+        Generation g = rfc_index_generation(x);
+        set_int(s, "indexRecords", rfc_index_count(x));
+        set_int(s, "indexDocuments", rfc_index_count_numbers(x));
+        documents_unlock(d);
+        set_int(s, "epoch", g.epoch);
+        set_int(s, "generation", g.number);
+}
+
+static json_t *status_json(const StatusJob *j) {
+        Peerd *p = j->control->peerd;
+        const ClientCounters *downloads = client_counters(p->client);
+        ServerCounters uploads;
+        json_t *s = json_object();
+        Now now;
+
+        now_read(&now);
+        server_count(p->server, &uploads);
+        set_string(s, "version", slice_of(PACKAGE_VERSION));
+        set_string(s, "hostname", slice_of(daemon_hostname()));
+        (void) json_object_set_new(s, "listening", listening_json(server_listener(p->server)));
+        (void) json_object_set_new(s, "inherited", json_boolean(server_inherited(p->server)));
+        (void) json_object_set_new(s, "servers", servers_json(p->registration, &now));
+        (void) json_object_set_new(s, "scanning", json_boolean(!documents_scanned(p->documents)));
+        set_string(s, "storePath", slice_of(p->store_path));
+        set_index(s, p->documents);
+        set_int(s, "peersKnown", j->n_known);
+        set_int(s, "peersActive", j->n_active);
+        set_int(s, "uploadsActive", uploads.n_active);
+        set_int(s, "downloadsActive", atomic_load(&downloads->n_active));
+        set_int(s, "uploadsTotal", uploads.n_uploads);
+        set_int(s, "downloadsTotal", atomic_load(&downloads->n_downloads));
+        set_int(s, "downloadsFailed", atomic_load(&downloads->n_failed));
+        set_int(s, "startedUSec", p->started_at);
+        (void) json_object_set_new(s, "warnings", json_array());
+        return s;
+}
+
+static void run_status(Message *m) {
+        StatusJob *j = MESSAGE_OF(m, StatusJob, visit.message);
+        ControlRequest *r = control_request_find(j->control, j->request);
+        if (r) {
+                VarlinkCall *call = r->call;
+                varlink_call_set_gone(call, NULL, NULL);
+                control_request_free(r);
+                (void) varlink_call_reply(call, status_json(j));
+        }
+        free(j);
+}
+
+static void run_count(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
+        StatusJob *j = MESSAGE_OF(v, StatusJob, visit);
+        (void) c;
+        (void) servers_away;
+        (void) now;
+        j->n_known = holders_count(h);
+        j->n_active = holders_count_listed(h);
+        v->message.run = run_status;
+        mailbox_post(j->control->peerd->mailbox, &v->message);
+}
+
+int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata) {
+        Control *c = userdata;
+        StatusJob *j = calloc(1, sizeof(*j));
+        ControlRequest *r = j ? control_request_new(c, call) : NULL;
+        (void) parameters;
+        if (!r) {
+                free(j);
+                return -ENOMEM;
+        }
+        *j = (StatusJob){ .visit = { .run = run_count }, .control = c, .request = r->id };
+        client_visit(c->peerd->client, &j->visit);
+        return 0;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/peerd.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "io/interfaces.h"
+#include "io/log.h"
+#include "peerd/control-internal.h"
+
+/* ---- who may ---- */
+
+static bool uid_listed(const uint32_t *list, size_t n, uint32_t id) {
+        for (size_t i = 0; i < n; i++)
+                if (list[i] == id)
+                        return true;
+        return false;
+}
+
+static bool authorize(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, void *userdata) {
+        const PeerConf *c = ((Control *) userdata)->peerd->conf;
+        if (uid == 0 || uid == geteuid() || uid_listed(c->allow_uids, c->n_allow_uids, uid) || uid_listed(c->allow_gids, c->n_allow_gids, gid))
+                return true;
+        for (size_t i = 0; i < n_groups; i++)
+                if (uid_listed(c->allow_gids, c->n_allow_gids, groups[i]))
+                        return true;
+        return false;
+}
+
+static void finished(const char *method, uid_t uid, const char *error, void *userdata) {
+        LogFields f = { .operation = method, .result = error ? "refused" : "ok", .has_uid = true, .uid = uid };
+        (void) userdata;
+        if (!method)
+                return;
+        if (error && strcmp(error, "org.varlink.service.PermissionDenied") == 0)
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_CONTROL_DENIED, &f, "User %u was denied %s.", uid, method);
+        else if (!error && (strcmp(method, "org.p2pdi.Peer.Join") == 0 || strcmp(method, "org.p2pdi.Peer.Leave") == 0))
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_CONTROL_CHANGED, &f, "User %u called %s.", uid, method);
+}
+
+/* ---- requests that are answered by events ---- */
+
+ControlRequest *control_request_new(Control *c, VarlinkCall *call) {
+        ControlRequest *r = calloc(1, sizeof(*r));
+        if (!r)
+                return NULL;
+        r->control = c;
+        r->call = call;
+        r->id = ++c->last_id;
+        RB_INSERT(ControlRequestTree, &c->requests, r);
+        varlink_call_set_gone(call, control_request_gone, r);
+        return r;
+}
+
+ControlRequest *control_request_find(Control *c, uint64_t id) {
+        ControlRequest key = { .id = id };
+        return RB_FIND(ControlRequestTree, &c->requests, &key);
+}
+
+ControlRequest *control_request_free(ControlRequest *r) {
+        if (!r)
+                return NULL;
+        RB_REMOVE(ControlRequestTree, &r->control->requests, r);
+        if (r->held)
+                json_decref(r->held);
+        free(r);
+        return NULL;
+}
+
+/* Whoever asked has hung up: what was begun goes on, nobody is told. */
+void control_request_gone(VarlinkCall *call, void *data) {
+        ControlRequest *r = data;
+        (void) call;
+        client_forget_request(r->control->peerd->client, r->id);
+        if (r->go_on)
+                r->go_on(NULL, r->go_on_data);
+        control_request_free(r);
+}
+
+int control_request_add(ControlRequest *r, json_t *parameters) {
+        if (!parameters)
+                return -ENOMEM;
+        json_t *before = r->held;
+        r->held = parameters;
+        return before ? varlink_call_notify(r->call, before) : 0;
+}
+
+static void on_resume(VarlinkCall *call, void *data) {
+        ControlRequest *r = data;
+        (void) call;
+        void (*go_on)(ControlRequest *r, void *data) = TAKE_PTR(r->go_on);
+        go_on(r, r->go_on_data);
+}
+
+void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, void *data), void *data) {
+        if (!varlink_call_is_congested(r->call)) {
+                go_on(r, data);
+                return;
+        }
+        r->go_on = go_on;
+        r->go_on_data = data;
+        varlink_call_set_resume(r->call, on_resume, r);
+}
+
+void control_request_end(ControlRequest *r) {
+        json_t *last = r->held ? TAKE_PTR(r->held) : json_object();
+        VarlinkCall *call = r->call;
+        varlink_call_set_gone(call, NULL, NULL);
+        control_request_free(r);
+        (void) varlink_call_reply(call, last);
+}
+
+/* ---- methods that are answered at once ---- */
+
+static int membership_run(VarlinkCall *call, int (*what)(Registration *r), void *userdata) {
+        Control *c = userdata;
+        if (what(c->peerd->registration) == REGISTRATION_NO_SERVERS)
+                return varlink_call_error(call, "org.p2pdi.Peer.NoServers", NULL);
+        return varlink_call_reply(call, json_object());
+}
+
+static int join_run(VarlinkCall *call, json_t *parameters, void *userdata) {
+        (void) parameters;
+        return membership_run(call, registration_join, userdata);
+}
+
+static int leave_run(VarlinkCall *call, json_t *parameters, void *userdata) {
+        (void) parameters;
+        return membership_run(call, registration_leave, userdata);
+}
+
+/* ---- tables ---- */
+
+static const VarlinkParameter get_parameters[] = {
+        { "numbers", VARLINK_INT_ARRAY }, { "transaction", VARLINK_STRING | VARLINK_OPTIONAL }, {} };
+static const VarlinkParameter number_parameters[] = { { "number", VARLINK_INT }, {} };
+static const VarlinkParameter list_parameters[] = {
+        { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
+static const VarlinkParameter refresh_parameters[] = { { "peers", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, {} };
+
+static const VarlinkMethod methods[] = {
+        { "org.p2pdi.Peer.Get", VARLINK_MAY_MORE, get_parameters, control_get },
+        { "org.p2pdi.Peer.Open", 0, number_parameters, control_open },
+        { "org.p2pdi.Peer.List", VARLINK_NEEDS_MORE, list_parameters, control_list },
+        { "org.p2pdi.Peer.ListHolders", VARLINK_NEEDS_MORE, number_parameters, control_list_holders },
+        { "org.p2pdi.Peer.ListPeers", VARLINK_NEEDS_MORE, NULL, control_list_peers },
+        { "org.p2pdi.Peer.GetStatus", 0, NULL, control_get_status },
+        { "org.p2pdi.Peer.Refresh", VARLINK_NEEDS_MORE, refresh_parameters, control_refresh },
+        { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
+        { "org.p2pdi.Peer.Leave", VARLINK_CHANGES, NULL, leave_run },
+        {}
+};
+
+static const VarlinkInterface interface = { "org.p2pdi.Peer", interface_peer, methods };
+
+const ClientHandler control_client_handler = { .on_download = control_on_download, .on_refresh = control_on_refresh };
+
+static int open_sockets(Control *c) {
+        const DaemonOptions *o = &c->peerd->options;
+        _cleanup_free_ char *path = NULL;
+        int fds[8];
+
+        int n = inherited_take("varlink", fds, ELEMENTSOF(fds));
+        if (n < 0)
+                return log_errno(LOG_LEVEL_ERR, n, "Could not take the control socket of the service manager");
+        int result = 0;
+        for (int i = 0; i < n; i++) {
+                int k = varlink_server_add_fd(c->server, fds[i]);
+                if (k < 0)
+                        result = log_errno(LOG_LEVEL_ERR, k, "The socket that the service manager passed as \"varlink\" can't be used");
+        }
+        if (n > 0)
+                return result;
+        int k = daemon_path(o->runtime_dir, CONTROL_SOCKET_PEER, &path);
+        if (k == 0)
+                k = daemon_make_directory(o->runtime_dir);
+        if (k == 0)
+                k = varlink_server_bind(c->server, path);
+        if (k < 0)
+                return log_errno(LOG_LEVEL_ERR, k, "Could not make the control socket in %s", o->runtime_dir);
+        return 0;
+}
+
+int control_new(Peerd *p, Control **ret) {
+        Control *c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->peerd = p;
+        RB_INIT(&c->requests);
+        c->conf = (VarlinkServerConf){
+                .vendor = "P2P-DI",
+                .product = "P2P-DI Peer",
+                .version = PACKAGE_VERSION,
+                .url = "man:p2pdi-peerd(8)",
+                .interfaces = { &interface },
+                .authorize = authorize,
+                .finished = finished,
+                .userdata = c,
+        };
+        int k = varlink_server_new(p->event, &c->conf, &c->server);
+        if (k < 0)
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the control server");
+        else
+                k = open_sockets(c);
+        if (k < 0) {
+                control_free(c);
+                return k;
+        }
+        *ret = c;
+        return 0;
+}
+
+Control *control_free(Control *c) {
+        ControlRequest *r, *next;
+        if (!c)
+                return NULL;
+        RB_FOREACH_SAFE(r, ControlRequestTree, &c->requests, next) {
+                varlink_call_set_gone(r->call, NULL, NULL);
+                control_request_free(r);
+        }
+        varlink_server_free(c->server);
+        free(c);
+        return NULL;
+}

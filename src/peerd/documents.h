@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * Documents: the library and the RFC index as the threads of the peer share them. The disk worker owns the library and alone changes own
+ * records; everybody may look at the index, with documents_lock() held for at most 1 ms; and the encoded own index is an immutable, counted
+ * snapshot (OwnIndex), which download threads send without the lock.
+ */
+
+#include "core/base.h"
+#include "core/rfc-index.h"
+#include "io/library.h"
+#include "io/mailbox.h"
+
+#include <stdatomic.h>
+
+/* The body of a 200 to If-Generation:, for one generation. */
+typedef struct OwnIndex {
+        atomic_uint n_refs;             /* the one reference count of the project */
+        Generation generation;
+        Digest digest;                  /* Index-Digest: */
+        Buf body;
+} OwnIndex;
+
+OwnIndex *own_index_ref(OwnIndex *o);
+void own_index_unref(void *o);          /* takes void *: it is a ConnBody's release */
+
+typedef struct Documents Documents;
+
+typedef struct DocumentsConf {
+        LibraryConf library;
+        RfcIndexLimits limits;
+        sd_event *event;                /* main loop: for the watch */
+        Worker *disk;
+        Mailbox *main;
+        /* The first scan is done. Called in the main loop. */
+        void (*on_scanned)(void *userdata);
+        void *userdata;
+} DocumentsConf;
+
+/* Opens library and index; nothing runs yet. -errno, logged. */
+int documents_new(const DocumentsConf *conf, Documents **ret) _must_check_;
+/* Starts scanning and watching. */
+int documents_start(Documents *d) _must_check_;
+/* The disk worker must be gone. */
+Documents *documents_free(Documents *d);
+
+/* The index, locked. Never across anything that blocks. */
+RfcIndex *documents_lock(Documents *d);
+void documents_unlock(Documents *d);
+/* A new reference to the present snapshot; never NULL. */
+OwnIndex *documents_own_index(Documents *d);
+bool documents_scanned(const Documents *d);
+/* Bytes and number of own documents. */
+void documents_count(Documents *d, size_t *ret_n, uint64_t *ret_bytes);
+
+/* An own document, to be served. */
+typedef struct OwnDocument {
+        uint64_t size;
+        Digest digest;
+        LibraryStamp stamp;
+        char title[PROTO_TITLE_MAX + 1];
+} OwnDocument;
+/* false: not in the library. */
+bool documents_get(Documents *d, uint32_t number, OwnDocument *ret);
+
+/* The library itself: library_open() and library_path() from anywhere, all else in the disk worker. */
+Library *documents_library(Documents *d);
+Worker *documents_disk(Documents *d);
+/* Has the disk worker look at one document anew; then posts `done` (may be NULL) to `to`. */
+void documents_recheck(Documents *d, uint32_t number, Mailbox *to, Message *done);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/client-internal.h"
+
+#include <errno.h>
+
+#include "io/log.h"
+#include "io/loop.h"
+
+/* Progress of one download is told at most this often. */
+#define PROGRESS_USEC (100 * USEC_PER_MSEC)
+/* The next peer is asked for its index beside the first when that has not answered by then. */
+#define ASK_PAUSE_USEC (200 * USEC_PER_MSEC)
+
+static int operation_compare(const Operation *a, const Operation *b) {
+        return a->number < b->number ? -1 : a->number > b->number;
+}
+
+RB_GENERATE_INTERNAL(OperationTree, Operation, node, operation_compare, _unused_ static)
+
+/* Lookups begun in one turn of the loop. */
+#define ACTIVATE_AT_ONCE 256
+
+static void queue_line(Client *c);
+
+/* ---- telling ---- */
+
+static void tell(Operation *o) {
+        Watcher *w;
+        TAILQ_FOREACH(w, &o->watchers, link) {
+                o->told.request = w->request;
+                download_event_post(o->client, &o->told);
+        }
+}
+
+void operation_progress(Operation *o, const Transfer *t, uint64_t received) {
+        Now now;
+        now_of_event(o->client->event, &now);
+        bool first = o->told.state != DOWNLOAD_FETCHING;
+        if (!first && received < o->told.size && usec_sub(now.boottime, o->told_at) < PROGRESS_USEC)
+                return;
+        o->told_at = now.boottime;
+        o->told.state = DOWNLOAD_FETCHING;
+        o->told.received = received;
+        transfer_describe(t, &o->told);
+        tell(o);
+}
+
+static void log_result(const Operation *o, const LookupStep *step) {
+        LogFields f = {
+                .transaction = o->transaction,
+                .operation = "get-rfc",
+                .result = lookup_result_name(step->result),
+                .rfc = o->number,
+                .source = "peer",
+                .has_duration = true,
+                .duration_usec = o->told.duration_usec,
+        };
+        if (step->result == LOOKUP_NOT_HELD)
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "No peer that could be asked holds RFC %u.", o->number);
+        else if (step->result == LOOKUP_NO_PEERS)
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u can't be looked for: no peer is active.", o->number);
+        else if (step->result == LOOKUP_FAILED)
+                (void) log_errno(LOG_LEVEL_ERR, step->error, "RFC %u could not be stored", o->number);
+        else if (step->result != LOOKUP_FOUND)
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u could not be fetched from any of its holders (%s).", o->number,
+                          lookup_result_name(step->result));
+}
+
+/* The end of it: told, logged, freed. */
+static void finish(Operation *o, const LookupStep *step, bool local) {
+        Client *c = o->client;
+        Now now;
+
+        now_of_event(c->event, &now);
+        o->told.state = DOWNLOAD_DONE;
+        o->told.result = step->result;
+        o->told.error = step->error;
+        o->told.servers_away = step->servers_away;
+        o->told.local = local;
+        o->told.duration_usec = usec_sub(now.boottime, o->began_at);
+        if (step->result == LOOKUP_FOUND) {
+                OwnDocument document;
+                if (documents_get(c->conf.documents, o->number, &document)) {
+                        o->told.size = o->told.received = document.size;
+                        o->told.digest = document.digest;
+                        memcpy(o->told.title, document.title, sizeof(o->told.title));
+                }
+        }
+        if (!local) {
+                atomic_fetch_add(step->result == LOOKUP_FOUND ? &c->counters.n_downloads : &c->counters.n_failed, 1);
+                log_result(o, step);
+        }
+        tell(o);
+        operation_free(o);
+        queue_line(c);
+}
+
+static bool finish_if_held(Operation *o) {
+        OwnDocument document;
+        if (!documents_get(o->client->conf.documents, o->number, &document))
+                return false;
+        finish(o, &(LookupStep){ .result = LOOKUP_FOUND }, true);
+        return true;
+}
+
+/* ---- going on ---- */
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        (void) s;
+        (void) usec;
+        operation_advance(userdata);
+        return 0;
+}
+
+void operation_advance(Operation *o) {
+        Client *c = o->client;
+        LookupStep step;
+        char title[PROTO_TITLE_MAX];
+        Now now;
+
+        for (;;) {
+                now_of_event(c->event, &now);
+                RfcIndex *x = documents_lock(c->conf.documents);
+                int k = lookup_next(o->lookup, x, c->holders, &now, &step);
+                if (k == 0 && step.what == LOOKUP_FETCH) {      /* the title is the index's: take it along */
+                        size_t n = MIN_OF(step.record.title.size, sizeof(title));
+                        memcpy(title, step.record.title.data, n);
+                        step.record.title = (Slice){ title, n };
+                }
+                documents_unlock(c->conf.documents);
+                if (k < 0) {
+                        finish(o, &(LookupStep){ .result = LOOKUP_FAILED, .error = k }, false);
+                        return;
+                }
+                switch (step.what) {
+                case LOOKUP_WAIT:
+                        (void) loop_timer_set(o->timer, step.at);
+                        return;
+                case LOOKUP_ASK_SERVER:
+                        o->waits_for_query = true;
+                        query_start(c, o->transaction);
+                        break;
+                case LOOKUP_ASK_INDEX:
+                        k = pull_number(c, &step.peer, o->number, o->transaction);
+                        if (k < 0)
+                                lookup_index_told(o->lookup, &step.peer, LOOKUP_BROKEN, k, &now);
+                        break;
+                case LOOKUP_FETCH:
+                        k = transfer_start(o, &step.peer, &step.record);
+                        if (k < 0)
+                                lookup_fetch_told(o->lookup, &step.peer, LOOKUP_BROKEN, k, &now);
+                        break;
+                case LOOKUP_DONE:
+                        finish(o, &step, false);
+                        return;
+                }
+        }
+}
+
+void operations_query_done(Client *c, LookupOutcome outcome) {
+        Operation *o, *next;
+        TAILQ_FOREACH_SAFE(o, &c->operations, link, next) {
+                if (!o->waits_for_query)
+                        continue;
+                o->waits_for_query = false;
+                lookup_server_told(o->lookup, outcome, 0);
+                operation_advance(o);
+        }
+}
+
+void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome) {
+        Operation *o, *next;
+        Now now;
+        now_of_event(c->event, &now);
+        TAILQ_FOREACH_SAFE(o, &c->operations, link, next) {
+                if (!o->lookup || !rfc_set_contains(set, o->number))
+                        continue;
+                if (o->transfer && transfer_waits_for(o->transfer, peer)) {
+                        transfer_restated(o->transfer, outcome);
+                        continue;
+                }
+                lookup_index_told(o->lookup, peer, outcome, 0, &now);
+                operation_advance(o);
+        }
+}
+
+void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error) {
+        Now now;
+        now_of_event(o->client->event, &now);
+        o->transfer = NULL;     /* it frees itself */
+        if (outcome != LOOKUP_OK) {
+                o->told.state = DOWNLOAD_SEARCHING;
+                o->told.has_holder = false;
+                o->told.received = 0;
+        }
+        lookup_fetch_told(o->lookup, peer, outcome, error, &now);
+        operation_advance(o);
+}
+
+/* ---- beginning ---- */
+
+static void run_rechecked(Message *m) {
+        Operation *o = MESSAGE_OF(m, Operation, recheck_done);
+        Client *c = o->client;
+        const LookupConf conf = {
+                .number = o->number,
+                .fresh_usec = c->settings.pull_interval,
+                .ask_pause_usec = ASK_PAUSE_USEC,
+                .n_asks_max = LOOKUP_ASKS_AT_ONCE,
+                .has_servers = c->settings.n_servers > 0,
+        };
+        if (finish_if_held(o))
+                return;
+        int k = lookup_new(&conf, &o->lookup);
+        if (k < 0)
+                finish(o, &(LookupStep){ .result = LOOKUP_FAILED, .error = k }, false);
+        else
+                operation_advance(o);
+}
+
+static void activate(Operation *o) {
+        Client *c = o->client;
+        Now now;
+        now_of_event(c->event, &now);
+        TAILQ_REMOVE(&c->line, o, link);
+        TAILQ_INSERT_TAIL(&c->operations, o, link);
+        o->active = true;
+        c->n_active++;
+        atomic_store(&c->counters.n_active, c->n_active);
+        o->began_at = now.boottime;
+        if (finish_if_held(o))
+                return;
+        /* It may lie in the library without being known yet: the first scan runs, or it came in this moment. */
+        o->recheck_done.run = run_rechecked;
+        documents_recheck(c->conf.documents, o->number, loop_thread_mailbox(c->loop), &o->recheck_done);
+}
+
+static void run_line(Message *m) {
+        Client *c = MESSAGE_OF(m, Client, line_message);
+        c->line_queued = false;
+        for (unsigned n = 0; c->n_active < OPERATIONS_ACTIVE_MAX && !TAILQ_EMPTY(&c->line); n++) {
+                if (n == ACTIVATE_AT_ONCE) {
+                        queue_line(c);
+                        return;
+                }
+                activate(TAILQ_FIRST(&c->line));
+        }
+}
+
+/* Later, by a message: thousands that are in the library already must not end within each other. */
+static void queue_line(Client *c) {
+        if (c->line_queued)
+                return;
+        c->line_queued = true;
+        c->line_message.run = run_line;
+        loop_thread_post(c->loop, &c->line_message);
+}
+
+static int add_watcher(Operation *o, uint64_t request) {
+        Watcher *w = calloc(1, sizeof(*w));
+        if (!w)
+                return -ENOMEM;
+        w->request = request;
+        TAILQ_INSERT_TAIL(&o->watchers, w, link);
+        return 0;
+}
+
+int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) {
+        Operation key = { .number = number };
+        Operation *o = RB_FIND(OperationTree, &c->by_number, &key);
+
+        if (o) {        /* two requests for one RFC share one download */
+                int k = add_watcher(o, request);
+                if (k == 0) {
+                        o->told.request = request;
+                        download_event_post(c, &o->told);
+                }
+                return k;
+        }
+        if (c->n_operations >= OPERATIONS_MAX)
+                return -ENOBUFS;
+        o = calloc(1, sizeof(*o));
+        if (!o)
+                return -ENOMEM;
+        o->client = c;
+        o->number = number;
+        o->transaction = transaction;
+        o->told = (DownloadEvent){ .number = number, .transaction = transaction, .state = DOWNLOAD_SEARCHING };
+        TAILQ_INIT(&o->watchers);
+        RB_INSERT(OperationTree, &c->by_number, o);
+        TAILQ_INSERT_TAIL(&c->line, o, link);
+        c->n_operations++;
+        int k = add_watcher(o, request);
+        if (k == 0)
+                k = loop_timer_new(c->event, on_timer, o, "lookup", &o->timer);
+        if (k < 0) {
+                operation_free(o);
+                return k;
+        }
+        tell(o);
+        queue_line(c);
+        return 0;
+}
+
+void operation_free(Operation *o) {
+        Client *c = o->client;
+        Watcher *w;
+
+        TAILQ_REMOVE(o->active ? &c->operations : &c->line, o, link);
+        RB_REMOVE(OperationTree, &c->by_number, o);
+        c->n_operations--;
+        if (o->active) {
+                c->n_active--;
+                atomic_store(&c->counters.n_active, c->n_active);
+        }
+        while ((w = TAILQ_FIRST(&o->watchers))) {
+                TAILQ_REMOVE(&o->watchers, w, link);
+                free(w);
+        }
+        transfer_free(o->transfer);
+        event_source_free(o->timer);
+        lookup_free(o->lookup);
+        free(o);
+}
+
+void operations_forget_request(Client *c, uint64_t request) {
+        Operation *o;
+        Watcher *w, *next;
+        RB_FOREACH(o, OperationTree, &c->by_number)
+                TAILQ_FOREACH_SAFE(w, &o->watchers, link, next)
+                        if (w->request == request) {
+                                TAILQ_REMOVE(&o->watchers, w, link);
+                                free(w);
+                        }
+}

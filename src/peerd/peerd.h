@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * The peer's parts as its main loop sees them: peerd.c (main, wiring, timers), documents (library and index), server (answers other peers),
+ * client (asks them), registration (stays registered), control.c (Varlink).
+ */
+
+#include "io/conf.h"
+#include "io/daemon.h"
+#include "io/loop.h"
+#include "io/mailbox.h"
+#include "io/state.h"
+#include "io/varlink.h"
+#include "peerd/client.h"
+#include "peerd/documents.h"
+#include "peerd/registration.h"
+#include "peerd/server.h"
+
+typedef struct Control Control;
+
+typedef struct Peerd {
+        sd_event *event;
+        DaemonOptions options;
+        PeerConf *conf;
+        char *store_path;               /* owned: Store.Path=, or rfc in the state directory */
+        Mailbox *mailbox;               /* of the main loop */
+        Worker *disk;
+        State *state;                   /* the disk worker's */
+        Documents *documents;
+        Server *server;
+        Client *client;
+        Registration *registration;
+        Control *control;
+        Watchdog *watchdog;
+        sd_event_source *summary_timer, *stop_timer;
+        usec_t started_at;              /* realtime */
+        bool stopping;
+} Peerd;
+
+/* STATUS= in plain words. */
+void peerd_update_status(Peerd *p);
+
+/* ---- control.c ---- */
+
+int control_new(Peerd *p, Control **ret) _must_check_;
+Control *control_free(Control *c);
+extern const ClientHandler control_client_handler;      /* on_download and on_refresh; userdata is the Peerd */

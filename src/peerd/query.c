@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/client-internal.h"
+
+#include <errno.h>
+
+#include "core/text.h"
+#include "io/log.h"
+#include "io/loop.h"
+
+/* A query waits for a Register under way at most so long. */
+#define PENDING_USEC (8 * USEC_PER_SEC)
+/* Pages of one list: 65,536 peers in pages of no less than 64. */
+#define PAGES_MAX 1024
+#define PAGE_BYTES_MAX (16u << 20)
+
+/*
+ * One PQuery, page by page, of the first registration server that answers.
+ */
+struct Query {
+        Client *client;
+        uint64_t transaction;
+        unsigned server;                        /* being asked */
+        bool waits, registered;                 /* for its registration; that was tried once */
+        bool ended;
+        Call *call;
+        sd_event_source *timer;
+        Message begin;
+        /* the answer under way */
+        unsigned status;
+        uint32_t n_active, after;
+        size_t n_lines, n_page_lines, n_pages;
+        Buf rest;                               /* a line not yet whole */
+        bool bad;
+};
+
+static void ask(Query *q);
+
+static void end_query(Query *q, LookupOutcome outcome) {
+        Client *c = q->client;
+        c->servers_away = outcome == LOOKUP_GONE;
+        c->query = NULL;
+        query_free(q);
+        operations_query_done(c, outcome);
+        refresh_query_done(c, outcome);
+}
+
+static void next_server(Query *q) {
+        q->server++;
+        q->registered = false;
+        ask(q);
+}
+
+/* ---- what is kept on disk of the answer ---- */
+
+typedef struct Remember {
+        Message message;
+        const ClientConf *conf;
+        size_t n;
+        Endpoint peers[];
+} Remember;
+
+static void run_remember(Message *m) {
+        Remember *r = MESSAGE_OF(m, Remember, message);
+        r->conf->remember(r->peers, r->n, r->conf->handler.userdata);
+        free(r);
+}
+
+static void remember(Client *c) {
+        size_t n = c->settings.remember_max;
+        Now now;
+        if (n == 0)
+                return;
+        now_of_event(c->event, &now);
+        Remember *r = calloc(1, sizeof(*r) + n * sizeof(Endpoint));
+        if (!r)
+                return;         /* the list of before stays */
+        r->message.run = run_remember;
+        r->conf = &c->conf;
+        r->n = MIN_OF(n, holders_dialable(c->holders, false, &now, r->peers, n));
+        worker_post(documents_disk(c->conf.documents), &r->message);
+}
+
+/* ---- the answer ---- */
+
+static void page_done(Query *q) {
+        Client *c = q->client;
+        bool complete = q->n_lines >= q->n_active || q->n_page_lines == 0;
+
+        if (!complete && q->n_pages < PAGES_MAX) {
+                ask(q);
+                return;
+        }
+        holders_list_end(c->holders, q->server, complete);
+        LogFields f = { .transaction = q->transaction, .operation = "list-peers", .result = "ok", .peer = &c->servers[q->server].endpoint,
+                        .has_entries = true, .entries_added = q->n_lines };
+        log_transaction(LOG_EVENT_NONE, &f, "The registration server lists %zu active peers.", q->n_lines);
+        if (complete)
+                remember(c);
+        end_query(q, q->n_lines > 0 ? LOOKUP_OK : LOOKUP_EMPTY);
+}
+
+static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata) {
+        Query *q = userdata;
+        log_head(call_remote(call), bytes);
+        q->status = reply->status;
+        if (reply->status != 200 && reply->status != 204)
+                return -ECANCELED;
+        q->n_active = reply->has_active ? reply->active : 0;
+        q->n_page_lines = 0;
+        if (q->n_pages++ == 0)
+                holders_list_begin(q->client->holders, q->server);
+        return reply->length > PAGE_BYTES_MAX ? -ECANCELED : 0;
+}
+
+/* Whole lines are taken as they come. */
+static int take_lines(Query *q, Slice *bytes) {
+        Client *c = q->client;
+        PeerLine line;
+        Now now;
+        int k;
+
+        now_of_event(c->event, &now);
+        while ((k = proto_parse_peer_line(bytes, &line)) == 0) {
+                if (q->n_lines > 0 && line.id <= q->after)
+                        return PROTO_BAD;       /* not ascending: a page would come again and again */
+                k = holders_list_add(c->holders, q->server, &line.endpoint, line.id, line.host, &now);
+                if (k < 0)
+                        return k;
+                q->after = line.id;
+                q->n_lines++;
+                q->n_page_lines++;
+        }
+        return k == PROTO_MORE ? 0 : k;
+}
+
+static int on_body(Call *call, Slice bytes, void *userdata) {
+        Query *q = userdata;
+        (void) call;
+        int k = buf_append_slice(&q->rest, bytes);
+        if (k == 0) {
+                Slice rest = buf_slice(&q->rest);
+                k = take_lines(q, &rest);
+                buf_consume(&q->rest, q->rest.size - rest.size);
+                if (k == 0 && q->rest.size > PROTO_PEER_LINE_MAX)
+                        k = PROTO_BAD;
+        }
+        q->bad = k != 0;
+        return k == 0 ? 0 : -ECANCELED;
+}
+
+static void log_failed(const Query *q, const char *why) {
+        const ServerInfo *s = &q->client->servers[q->server];
+        LogFields f = { .transaction = q->transaction, .operation = "list-peers", .result = why, .peer = s->has_endpoint ? &s->endpoint : NULL };
+        log_transaction(LOG_EVENT_NONE, &f, "The registration server did not list its peers: %s.", why);
+}
+
+static void wait_for_registration(Query *q) {
+        Client *c = q->client;
+        Now now;
+        now_of_event(c->event, &now);
+        q->waits = true;
+        (void) loop_timer_set(q->timer, usec_add(now.boottime, PENDING_USEC));
+}
+
+/* Has the main loop register, once, and waits for how that ends. */
+static void want_registration(Query *q) {
+        q->registered = true;
+        q->client->servers[q->server].standing = SERVER_PENDING;
+        client_want_registration(q->client, q->server);
+        wait_for_registration(q);
+}
+
+static void on_end(Call *call, CallEnd end, int error, void *userdata) {
+        Query *q = userdata;
+        Endpoint own;
+        (void) error;
+
+        if (call_local(call, &own))
+                client_add_self(q->client, &own.address);
+        q->call = NULL;
+        if (end == CALL_OK && q->rest.size == 0) {
+                page_done(q);
+                return;
+        }
+        if (q->n_pages > 0)     /* part of a list proves nothing, and is worth having */
+                holders_list_end(q->client->holders, q->server, false);
+        if (q->status == 401 && !q->registered) {
+                want_registration(q);
+                return;
+        }
+        log_failed(q, q->bad || end == CALL_OK ? "malformed" : q->status >= 400 ? msg_phrase(q->status) : call_end_name(end));
+        next_server(q);
+}
+
+static const CallHandler handler = { .on_reply = on_reply, .on_body = on_body, .on_end = on_end };
+
+/* ---- asking ---- */
+
+static int start_call(Query *q) {
+        Client *c = q->client;
+        const ServerInfo *s = &c->servers[q->server];
+        Request request;
+
+        client_fill_request(&request, VERB_PQUERY, q->transaction);
+        request.cookie = s->cookie;
+        request.has_after = q->n_pages > 0;
+        request.after = q->after;
+        q->status = 0;
+        q->bad = false;
+        buf_clear(&q->rest);
+        return call_new(c->event, &s->endpoint, &request, &c->settings.call, &handler, q, &q->call);
+}
+
+/* Goes on with the server at hand, or the next. */
+static void ask(Query *q) {
+        Client *c = q->client;
+
+        for (; q->server < c->settings.n_servers; q->server++, q->registered = false) {
+                const ServerInfo *s = &c->servers[q->server];
+                if (s->standing == SERVER_PENDING) {
+                        wait_for_registration(q);
+                        return;
+                }
+                if (s->cookie == 0 || !s->has_endpoint) {
+                        if (q->registered)
+                                continue;
+                        want_registration(q);
+                        return;
+                }
+                int k = start_call(q);
+                if (k == 0)
+                        return;
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not ask a registration server");
+        }
+        end_query(q, LOOKUP_GONE);
+}
+
+static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        Query *q = userdata;
+        (void) s;
+        (void) usec;
+        if (q->waits) {
+                q->waits = false;
+                log_failed(q, "unreachable");
+                next_server(q);
+        }
+        return 0;
+}
+
+void query_server_changed(Client *c, unsigned server) {
+        Query *q = c->query;
+        if (!q || !q->waits || q->server != server || c->servers[server].standing == SERVER_PENDING)
+                return;
+        q->waits = false;
+        (void) loop_timer_set(q->timer, USEC_INFINITY);
+        q->registered = true;
+        if (c->servers[server].standing == SERVER_READY) {
+                q->n_pages = q->n_lines = 0;
+                q->after = 0;
+                ask(q);
+        } else {
+                log_failed(q, "unreachable");
+                next_server(q);
+        }
+}
+
+static void run_begin(Message *m) {
+        Query *q = MESSAGE_OF(m, Query, begin);
+        ask(q);
+}
+
+void query_start(Client *c, uint64_t transaction) {
+        if (c->query)
+                return;
+        Query *q = calloc(1, sizeof(*q));
+        if (q) {
+                q->client = c;
+                q->transaction = transaction;
+                q->rest = BUF_INIT(PAGE_BYTES_MAX);
+                c->query = q;
+        }
+        if (!q || loop_timer_new(c->event, on_timer, q, "query", &q->timer) < 0) {
+                /* Whoever asked waits for an end, so there must be one; without memory for it, there is none for anything. */
+                (void) log_errno(LOG_LEVEL_ERR, -ENOMEM, "Could not ask a registration server");
+                abort();
+        }
+        q->begin.run = run_begin;
+        loop_thread_post(c->loop, &q->begin);
+}
+
+void query_free(Query *q) {
+        if (!q)
+                return;
+        call_free(q->call);
+        event_source_free(q->timer);
+        buf_done(&q->rest);
+        free(q);
+}

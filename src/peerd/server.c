@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/server.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/proto.h"
+#include "io/daemon.h"
+#include "io/log.h"
+#include "peerd/serve.h"
+
+/* A connection costs two descriptors: its socket and the file being sent. */
+#define DESCRIPTORS_PER_CONNECTION 2
+#define DESCRIPTORS_OTHERS 256
+#define THREADS_MAX 256
+
+struct Server {
+        ServerConf conf;
+        ListenerConf listener_conf;
+        Listener *listener;
+        bool inherited;
+        ServeThread **threads;
+        unsigned n_threads, next;
+        size_t n_connections;
+        void (*on_stopped)(void *userdata);
+        void *stopped_userdata;
+        ServeCounters counters;
+};
+
+static unsigned count_cpus(void) {
+        cpu_set_t set;
+        return sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned) CPU_COUNT(&set) : 1;
+}
+
+static void connection_over(Server *s, const Endpoint *remote) {
+        listener_released(s->listener, remote);
+        s->n_connections--;
+        if (s->n_connections == 0 && s->on_stopped)
+                s->on_stopped(s->stopped_userdata);
+}
+
+/* In the main loop: a download thread is done with a connection. */
+static void on_released(const Endpoint *remote, unsigned n_refused, void *userdata) {
+        Server *s = userdata;
+        for (unsigned i = 0; i < n_refused; i++)
+                listener_charge(s->listener, remote);
+        connection_over(s, remote);
+}
+
+static void on_connection(int fd, const Endpoint *remote, void *userdata) {
+        Server *s = userdata;
+        s->n_connections++;
+        int k = s->n_threads > 0 ? serve_thread_take(s->threads[s->next], fd, remote) : -EAGAIN;
+        if (k < 0) {
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not take a connection");
+                close(fd);
+                connection_over(s, remote);
+                return;
+        }
+        s->next = (s->next + 1) % s->n_threads;
+}
+
+static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
+        Server *s = userdata;
+        LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
+
+        atomic_fetch_add(&s->counters.n_refused, 1);
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "Connection refused: over %s.", listener_refusal_name(why));
+        if (fd < 0 || why == LISTENER_ACCESS)
+                return;
+        _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
+        if (serve_write_refusal(&head, why == LISTENER_CONNECTIONS || why == LISTENER_DESCRIPTORS ? 503 : 429) == 0)
+                (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL);     /* a courtesy: nobody waits for it */
+}
+
+static void apply_settings(Server *s, const PeerConf *settings) {
+        uint32_t n = daemon_limit_connections(settings->common.max_connections, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_OTHERS);
+        daemon_listener_conf(&settings->common, n, &s->listener_conf);
+}
+
+int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
+        static const ListenerHandler handler = { .on_connection = on_connection, .on_refused = on_refused };
+        Server *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return -ENOMEM;
+        s->conf = *conf;
+        apply_settings(s, settings);
+        int k = listener_new(conf->event, &s->listener_conf, &handler, s, &s->listener);
+        if (k < 0)
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the listener");
+        if (k == 0)
+                k = daemon_listen(s->listener, &settings->common, "rfc", &s->inherited);
+        if (k < 0) {
+                server_free(s);
+                return k;
+        }
+        unsigned n = settings->threads ? settings->threads : count_cpus();
+        s->n_threads = MIN_OF(n, (unsigned) THREADS_MAX);
+        s->threads = calloc(s->n_threads, sizeof(*s->threads));
+        if (!s->threads) {
+                server_free(s);
+                return -ENOMEM;
+        }
+        const ServeConf serve = {
+                .main = conf->main,
+                .documents = conf->documents,
+                .counters = &s->counters,
+                .on_released = on_released,
+                .userdata = s,
+        };
+        for (unsigned i = 0; i < s->n_threads; i++) {
+                k = serve_thread_new(&serve, settings, i, &s->threads[i]);
+                if (k < 0) {
+                        server_free(s);
+                        return log_errno(LOG_LEVEL_ERR, k, "Could not make download thread %u", i);
+                }
+        }
+        *ret = s;
+        return 0;
+}
+
+void server_reconfigure(Server *s, const PeerConf *settings) {
+        apply_settings(s, settings);
+        listener_reconfigure(s->listener);
+        for (unsigned i = 0; i < s->n_threads; i++)
+                serve_thread_reconfigure(s->threads[i], settings);
+}
+
+void server_stop(Server *s, void (*on_stopped)(void *userdata), void *userdata) {
+        listener_stop(s->listener);
+        s->on_stopped = on_stopped;
+        s->stopped_userdata = userdata;
+        for (unsigned i = 0; i < s->n_threads; i++)
+                serve_thread_stop(s->threads[i]);
+        if (s->n_connections == 0)
+                on_stopped(userdata);
+}
+
+void server_halt(Server *s) {
+        for (unsigned i = 0; i < s->n_threads; i++)
+                serve_thread_halt(s->threads[i]);
+}
+
+Server *server_free(Server *s) {
+        if (!s)
+                return NULL;
+        for (unsigned i = 0; s->threads && i < s->n_threads; i++)
+                serve_thread_free(s->threads[i]);
+        free(s->threads);
+        listener_free(s->listener);
+        free(s);
+        return NULL;
+}
+
+Listener *server_listener(Server *s) {
+        return s->listener;
+}
+
+bool server_inherited(const Server *s) {
+        return s->inherited;
+}
+
+uint16_t server_port(const Server *s) {
+        Endpoint e;
+        return listener_endpoints(s->listener, &e, 1) > 0 ? e.port : 0;
+}
+
+void server_count(Server *s, ServerCounters *ret) {
+        *ret = (ServerCounters){
+                .n_uploads = atomic_load(&s->counters.n_uploads),
+                .n_upload_bytes = atomic_load(&s->counters.n_upload_bytes),
+                .n_failed = atomic_load(&s->counters.n_failed),
+                .n_refused = atomic_load(&s->counters.n_refused),
+                .n_active = atomic_load(&s->counters.n_active),
+        };
+}
+
+unsigned server_threads(const Server *s) {
+        return s->n_threads;
+}
+
+void server_ping(Server *s, unsigned thread, Message *m) {
+        serve_thread_ping(s->threads[thread], m);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * Server: the RFC server: answers what other peers ask (RFCQuery, GetRFC). The main loop accepts and hands each connection to one of a few
+ * download threads, each of which drives thousands of them from its own loop, so the listener is always free and a slow reader
+ * costs no thread.
+ */
+
+#include "core/base.h"
+#include "io/conf.h"
+#include "io/listener.h"
+#include "io/mailbox.h"
+#include "peerd/documents.h"
+
+typedef struct Server Server;
+
+typedef struct ServerConf {
+        sd_event *event;                /* main loop */
+        Mailbox *main;
+        Documents *documents;
+        uint32_t n_threads;             /* 0: one per CPU */
+} ServerConf;
+
+typedef struct ServerCounters {
+        uint64_t n_uploads;             /* documents sent whole */
+        uint64_t n_upload_bytes;
+        uint64_t n_failed;              /* not whole */
+        uint64_t n_refused;             /* requests and connections */
+        uint64_t n_active;              /* documents being sent now */
+} ServerCounters;
+
+/*
+ * Sockets come from the service manager, or are bound as configured; threads are made, so signals must be blocked and descriptors inherited by
+ * now. Connections are accepted from the next turn of the loop on. -errno, logged.
+ */
+int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) _must_check_;
+/* New settings, in each thread at its next turn. */
+void server_reconfigure(Server *s, const PeerConf *settings);
+/* Accepts no more; calls on_stopped in the main loop when the last connection is over. */
+void server_stop(Server *s, void (*on_stopped)(void *userdata), void *userdata);
+/* Ends the threads: what is posted to them later is not run. After it the disk worker may be freed, then the server. */
+void server_halt(Server *s);
+Server *server_free(Server *s);
+
+Listener *server_listener(Server *s);
+bool server_inherited(const Server *s);
+/* The first port in use. */
+uint16_t server_port(const Server *s);
+void server_count(Server *s, ServerCounters *ret);
+unsigned server_threads(const Server *s);
+/* Runs the message in that download thread: the watchdog's ping. */
+void server_ping(Server *s, unsigned thread, Message *m);

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/client-internal.h"
+
+#include <errno.h>
+
+#include "io/log.h"
+#include "io/loop.h"
+
+/* Received and not yet written: above the first the reading stops, below the second it goes on. */
+#define AHEAD_MAX (1u << 20)
+#define AHEAD_RESUME (512u << 10)
+
+/*
+ * One GetRFC. The client's thread reads, the disk worker hashes and writes; a message goes there for each piece and comes back when it is
+ * written. What is marked "disk" is the worker's from `begin` to the return of `end`, the last message.
+ */
+struct Transfer {
+        Operation *operation;
+        Client *client;
+        Endpoint holder;
+        RfcRecord expected;                     /* its title is `title` */
+        char title[PROTO_TITLE_MAX];
+        Call *call;
+        usec_t began_at;
+        /* the answer */
+        unsigned status;
+        Digest digest;
+        uint64_t size, received;
+        bool storing;                           /* the worker was told to begin */
+        bool restating;                         /* the holder is being asked what it states now */
+        enum { ANSWER_NONE, ANSWER_OTHER_DIGEST, ANSWER_OTHER_SIZE, ANSWER_TOO_LARGE } answer;
+        /* to and from the disk */
+        size_t ahead;
+        Message begin, end;
+        LibraryFile *file;                      /* disk */
+        int stored;                             /* disk: first result that was not 0 */
+        Digest found;                           /* disk: what the bytes hashed to */
+        LookupOutcome outcome;                  /* that `end` brings back */
+        int error;
+};
+
+typedef struct Piece {
+        Message message;
+        Transfer *transfer;
+        size_t size;
+        char bytes[];
+} Piece;
+
+/* ---- the end ---- */
+
+static LogFields fields(const Transfer *t, const char *result) {
+        Now now;
+        now_of_event(t->client->event, &now);
+        return (LogFields){
+                .transaction = t->operation->transaction,
+                .operation = "get-rfc",
+                .result = result,
+                .peer = &t->holder,
+                .rfc = t->expected.number,
+                .sha256 = t->status == 200 ? &t->digest : NULL,
+                .has_bytes = true,
+                .bytes = t->received,
+                .has_duration = true,
+                .duration_usec = usec_sub(now.boottime, t->began_at),
+                .source = "peer",
+        };
+}
+
+/* Tells the operation; t is gone after it. */
+static void end_transfer(Transfer *t, LookupOutcome outcome, int error) {
+        Operation *o = t->operation;
+        const Endpoint holder = t->holder;
+        transfer_free(t);
+        operation_transfer_done(o, &holder, outcome, error);
+}
+
+static void failed(Transfer *t, LookupOutcome outcome, const char *result) {
+        LogFields f = fields(t, result);
+        char holder[ENDPOINT_TEXT_SIZE];
+        endpoint_to_text(&t->holder, holder);
+        log_transaction(LOG_EVENT_FETCH_FAILED, &f, "RFC %u was not fetched from %s: %s.", t->expected.number, holder, result);
+        end_transfer(t, outcome, 0);
+}
+
+/* What the peer did is a fault (protocol, section 4): it and what it stated are put aside. */
+static void quarantine(Transfer *t, const char *why) {
+        Client *c = t->client;
+        LogFields f = fields(t, "mismatch");
+        char holder[ENDPOINT_TEXT_SIZE];
+        Now now;
+
+        now_of_event(c->event, &now);
+        endpoint_to_text(&t->holder, holder);
+        usec_t span = holders_fault(c->holders, &t->holder, &now);
+        pulls_distrust(c, &t->holder);
+        size_t n = rfc_index_forget_source(documents_lock(c->conf.documents), &t->holder);
+        documents_unlock(c->conf.documents);
+        f.has_entries = true;
+        f.entries_removed = n;
+        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", holder, (unsigned) (span / USEC_PER_SEC), why);
+}
+
+static void mismatch(Transfer *t, const Digest *found, const char *why) {
+        LogFields f = fields(t, "mismatch");
+        char holder[ENDPOINT_TEXT_SIZE];
+        endpoint_to_text(&t->holder, holder);
+        f.sha256 = found;
+        f.sha256_expected = &t->digest;
+        log_entry(LOG_LEVEL_ERR, LOG_EVENT_DIGEST_MISMATCH, &f, "RFC %u from %s was thrown away: %s.", t->expected.number, holder, why);
+        quarantine(t, why);
+        end_transfer(t, LOOKUP_FAULT, 0);
+}
+
+static void stored(Transfer *t) {
+        LogFields f = fields(t, "ok");
+        char holder[ENDPOINT_TEXT_SIZE];
+        endpoint_to_text(&t->holder, holder);
+        f.has_size = true;
+        f.size = t->size;
+        log_transaction(LOG_EVENT_RFC_FETCHED, &f, "RFC %u fetched from %s, %llu bytes.", t->expected.number, holder,
+                        (unsigned long long) t->size);
+        end_transfer(t, LOOKUP_OK, 0);
+}
+
+/* ---- to the disk worker ---- */
+
+static void run_begin(Message *m) {
+        Transfer *t = MESSAGE_OF(m, Transfer, begin);
+        t->stored = library_store_begin(documents_library(t->client->conf.documents), t->expected.number, t->size, &t->digest,
+                                        t->expected.title, &t->file);
+}
+
+static void run_written(Message *m);
+
+static void run_write(Message *m) {
+        Piece *p = MESSAGE_OF(m, Piece, message);
+        Transfer *t = p->transfer;
+        if (t->stored == 0)
+                t->stored = library_store_write(t->file, (Slice){ p->bytes, p->size });
+        m->run = run_written;
+        loop_thread_post(t->client->loop, m);
+}
+
+static void run_committed(Message *m) {
+        Transfer *t = MESSAGE_OF(m, Transfer, end);
+        if (t->outcome != LOOKUP_OK)
+                end_transfer(t, t->outcome, t->error);
+        else if (t->stored == LIBRARY_MISMATCH)
+                mismatch(t, &t->found, "the bytes are not what its digest says");
+        else if (t->stored < 0)
+                end_transfer(t, LOOKUP_BROKEN, t->stored);
+        else
+                stored(t);
+}
+
+/* The last message of a transfer: commits, or throws away. */
+static void run_commit(Message *m) {
+        Transfer *t = MESSAGE_OF(m, Transfer, end);
+        LibraryFile *file = TAKE_PTR(t->file);
+        if (t->outcome == LOOKUP_OK && t->stored == 0)
+                t->stored = library_store_commit(file, &t->found);
+        else
+                library_store_abort(file);
+        m->run = run_committed;
+        loop_thread_post(t->client->loop, m);
+}
+
+/* Ends the disk's part; run_committed() ends the transfer. */
+static void close_store(Transfer *t, LookupOutcome outcome, int error) {
+        t->outcome = outcome;
+        t->error = error;
+        t->end.run = run_commit;
+        worker_post(documents_disk(t->client->conf.documents), &t->end);
+}
+
+static void run_written(Message *m) {
+        Piece *p = MESSAGE_OF(m, Piece, message);
+        Transfer *t = p->transfer;
+        t->ahead -= p->size;
+        free(p);
+        if (t->call && t->ahead < AHEAD_RESUME)
+                call_resume(t->call);
+}
+
+/* ---- from the holder ---- */
+
+static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata) {
+        Transfer *t = userdata;
+        Client *c = t->client;
+        Now now;
+
+        log_head(call_remote(call), bytes);
+        now_of_event(c->event, &now);
+        holders_answered(c->holders, &t->holder, call_rtt(call), &now);
+        t->status = reply->status;
+        if (reply->status != 200 || !reply->has_digest)
+                return -ECANCELED;
+        t->digest = reply->digest;
+        t->size = reply->length;
+        if (!digest_equal(&t->digest, &t->expected.digest))
+                t->answer = ANSWER_OTHER_DIGEST;
+        else if (t->size != t->expected.size)
+                t->answer = ANSWER_OTHER_SIZE;
+        else if (t->size > c->settings.max_file_size)
+                t->answer = ANSWER_TOO_LARGE;
+        if (t->answer != ANSWER_NONE)
+                return -ECANCELED;
+        t->storing = true;
+        t->begin.run = run_begin;       /* comes first in the worker's queue, and is never waited for: `end` comes behind it */
+        worker_post(documents_disk(c->conf.documents), &t->begin);
+        operation_progress(t->operation, t, 0);
+        return 0;
+}
+
+static int on_body(Call *call, Slice bytes, void *userdata) {
+        Transfer *t = userdata;
+        Piece *p = malloc(sizeof(*p) + bytes.size);
+        if (!p)
+                return -ENOMEM;
+        *p = (Piece){ .message = { .run = run_write }, .transfer = t, .size = bytes.size };
+        memcpy(p->bytes, bytes.data, bytes.size);
+        t->ahead += bytes.size;
+        t->received += bytes.size;
+        worker_post(documents_disk(t->client->conf.documents), &p->message);
+        if (t->ahead > AHEAD_MAX)
+                call_pause(call);
+        operation_progress(t->operation, t, t->received);
+        return 0;
+}
+
+/* Another digest than the record's is no fault yet: the document may have changed. The holder says what it states now. */
+static void ask_again(Transfer *t) {
+        Client *c = t->client;
+        rfc_index_forget_record(documents_lock(c->conf.documents), t->expected.number, &t->holder);
+        documents_unlock(c->conf.documents);
+        t->restating = true;
+        if (pull_number(c, &t->holder, t->expected.number, t->operation->transaction) < 0)
+                failed(t, LOOKUP_GONE, "failed");
+}
+
+void transfer_restated(Transfer *t, LookupOutcome outcome) {
+        Client *c = t->client;
+        RfcRecord record;
+        Now now;
+
+        if (outcome == LOOKUP_GONE) {
+                failed(t, LOOKUP_GONE, "gone");
+                return;
+        }
+        now_of_event(c->event, &now);
+        bool states = rfc_index_get(documents_lock(c->conf.documents), t->expected.number, &t->holder, &now, &record) &&
+                      record.first_hand;
+        bool same = states && digest_equal(&record.digest, &t->digest);
+        documents_unlock(c->conf.documents);
+        if (states && !same)
+                mismatch(t, NULL, "it sends another document than it states");
+        else
+                failed(t, LOOKUP_CHANGED, states ? "changed" : "no longer stated");
+}
+
+bool transfer_waits_for(const Transfer *t, const Endpoint *peer) {
+        return t->restating && endpoint_equal(&t->holder, peer);
+}
+
+/* The answer was no document, or not the one meant. */
+static void refused(Transfer *t, CallEnd end) {
+        Client *c = t->client;
+
+        if (t->answer == ANSWER_OTHER_DIGEST)
+                ask_again(t);
+        else if (t->answer == ANSWER_OTHER_SIZE)
+                mismatch(t, NULL, "it has another length than its index states");
+        else if (t->answer == ANSWER_TOO_LARGE)
+                failed(t, LOOKUP_EMPTY, "bigger than Store.MaxFileSize=");
+        else if (t->status == 404) {
+                rfc_index_forget_record(documents_lock(c->conf.documents), t->expected.number, &t->holder);
+                documents_unlock(c->conf.documents);
+                failed(t, LOOKUP_EMPTY, "not-held");
+        } else
+                failed(t, LOOKUP_GONE, t->status == 200 ? "malformed" : t->status > 0 ? msg_phrase(t->status) : call_end_name(end));
+}
+
+static void on_end(Call *call, CallEnd end, int error, void *userdata) {
+        Transfer *t = userdata;
+        Client *c = t->client;
+        Endpoint own;
+
+        if (call_local(call, &own))
+                client_add_self(c, &own.address);
+        t->call = NULL;
+        if (!t->storing) {
+                if (end == CALL_REFUSED || end == CALL_TIMEOUT)
+                        holders_failed(c->holders, &t->holder);
+                if (end == CALL_FAILED)
+                        (void) log_errno(LOG_LEVEL_ERR, error, "Could not fetch RFC %u", t->expected.number);
+                refused(t, end);
+                return;
+        }
+        if (end == CALL_OK) {
+                close_store(t, LOOKUP_OK, 0);
+                return;
+        }
+        LogFields f = fields(t, call_end_name(end));
+        char holder[ENDPOINT_TEXT_SIZE];
+        endpoint_to_text(&t->holder, holder);
+        log_transaction(LOG_EVENT_FETCH_FAILED, &f, "RFC %u from %s ended after %llu of %llu bytes: %s.", t->expected.number, holder,
+                        (unsigned long long) t->received, (unsigned long long) t->size, call_end_name(end));
+        if (end == CALL_BROKEN || end == CALL_BAD)
+                quarantine(t, end == CALL_BROKEN ? "the document came short" : "more came than was announced");
+        if (end == CALL_FAILED || end == CALL_ABORTED)
+                close_store(t, LOOKUP_BROKEN, error < 0 ? error : -ENOMEM);
+        else
+                close_store(t, LOOKUP_GONE, 0);
+}
+
+/* ---- beginning ---- */
+
+static const CallHandler handler = { .on_reply = on_reply, .on_body = on_body, .on_end = on_end };
+
+int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expected) {
+        Client *c = o->client;
+        Request request;
+        Now now;
+        Transfer *t = calloc(1, sizeof(*t));
+
+        if (!t)
+                return -ENOMEM;
+        now_of_event(c->event, &now);
+        t->operation = o;
+        t->client = c;
+        t->holder = *holder;
+        t->began_at = now.boottime;
+        t->expected = *expected;
+        memcpy(t->title, expected->title.data, expected->title.size);
+        t->expected.title.data = t->title;
+        client_fill_request(&request, VERB_GET_RFC, o->transaction);
+        request.rfc = expected->number;
+        int k = call_new(c->event, holder, &request, &c->settings.transfer, &handler, t, &t->call);
+        if (k < 0) {
+                free(t);
+                return k;
+        }
+        o->transfer = t;
+        return 0;
+}
+
+void transfer_free(Transfer *t) {
+        if (!t)
+                return;
+        call_free(t->call);
+        library_store_abort(t->file);
+        free(t);
+}
+
+void transfer_describe(const Transfer *t, DownloadEvent *e) {
+        HolderInfo info;
+        e->size = t->size;
+        e->digest = t->digest;
+        e->has_holder = true;
+        e->holder = t->holder;
+        e->peer_id = holders_get(t->client->holders, &t->holder, &info) ? info.peer_id : 0;
+        memcpy(e->title, t->expected.title.data, t->expected.title.size);
+        e->title[t->expected.title.size] = 0;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "rsd/rsd.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "io/interfaces.h"
+#include "io/log.h"
+
+static json_t *registration_json(const PeerInfo *info, const Now *now) {
+        char address[ENDPOINT_TEXT_SIZE];
+        endpoint_to_text(&info->endpoint, address);
+        json_t *j = json_pack("{s:i, s:s, s:s, s:b, s:I, s:I}",
+                              "peerId", (int) info->id,
+                              "host", info->host,
+                              "address", address,
+                              "active", info->active,
+                              "registeredUSec", (json_int_t) info->registered_at,
+                              "registrations30Days", (json_int_t) peer_info_registrations(info, now->realtime));
+        if (j && info->active)
+                (void) json_object_set_new(j, "expiresInSec",
+                                           json_integer((json_int_t) (usec_sub(info->expires_at, now->boottime) / USEC_PER_SEC)));
+        return j;
+}
+
+/* A list under way: goes on when the reader has taken what was sent. */
+typedef struct ListJob {
+        Rsd *rsd;
+        VarlinkCall *call;
+        bool all;
+        uint32_t after;
+        json_t *held;                   /* the reply before is held back, so that the last one carries an entry, too */
+} ListJob;
+
+static void list_job_free(ListJob *j) {
+        if (j->held)
+                json_decref(j->held);
+        free(j);
+}
+
+static void list_gone(VarlinkCall *call, void *data) {
+        (void) call;
+        list_job_free(data);
+}
+
+static void list_end(ListJob *j, json_t *last) {
+        VarlinkCall *call = j->call;
+        varlink_call_set_gone(call, NULL, NULL);
+        list_job_free(j);
+        (void) varlink_call_reply(call, last);
+}
+
+static void list_go_on(VarlinkCall *call, void *data) {
+        ListJob *j = data;
+        PeerInfo info;
+        Now now;
+
+        now_of_event(j->rsd->event, &now);
+        while (peer_list_next(j->rsd->list, j->after, &info)) {
+                j->after = info.id;
+                if (!info.active && !j->all)
+                        continue;
+                json_t *before = j->held;
+                j->held = json_pack("{s:o}", "registration", registration_json(&info, &now));
+                if (before && varlink_call_notify(call, before) < 0)
+                        return;         /* gone, and the job with it */
+                if (varlink_call_is_congested(call)) {
+                        varlink_call_set_resume(call, list_go_on, j);
+                        return;
+                }
+        }
+        list_end(j, j->held ? TAKE_PTR(j->held) : json_object());
+}
+
+static int list_run(VarlinkCall *call, json_t *parameters, void *userdata) {
+        ListJob *j = calloc(1, sizeof(*j));
+        if (!j)
+                return -ENOMEM;
+        *j = (ListJob){ .rsd = userdata, .call = call, .all = json_is_true(json_object_get(parameters, "all")) };
+        varlink_call_set_gone(call, list_gone, j);
+        list_go_on(call, j);
+        return 0;
+}
+
+static json_t *listening_json(const Listener *l) {
+        Endpoint endpoints[64];
+        size_t n = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints));
+        json_t *list = json_array();
+        for (size_t i = 0; i < n; i++) {
+                char text[ENDPOINT_TEXT_SIZE];
+                endpoint_to_text(&endpoints[i], text);
+                (void) json_array_append_new(list, json_string(text));
+        }
+        return list;
+}
+
+static int get_status_run(VarlinkCall *call, json_t *parameters, void *userdata) {
+        Rsd *r = userdata;
+        (void) parameters;
+        return varlink_call_reply(call, json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:[]}",
+                                                  "version", PACKAGE_VERSION,
+                                                  "hostname", daemon_hostname(),
+                                                  "listening", listening_json(r->listener),
+                                                  "inherited", r->inherited,
+                                                  "active", (json_int_t) peer_list_count_active(r->list, true),
+                                                  "known", (json_int_t) peer_list_count(r->list),
+                                                  "connections", (json_int_t) listener_count(r->listener),
+                                                  "ttlSec", (json_int_t) (r->conf->ttl / USEC_PER_SEC),
+                                                  "startedUSec", (json_int_t) r->started_at,
+                                                  "warnings"));
+}
+
+static const VarlinkParameter list_parameters[] = { { "all", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
+
+static const VarlinkMethod methods[] = {
+        { "org.p2pdi.Registration.List", VARLINK_NEEDS_MORE, list_parameters, list_run },
+        { "org.p2pdi.Registration.GetStatus", 0, NULL, get_status_run },
+        {}
+};
+
+static const VarlinkInterface interface = { "org.p2pdi.Registration", interface_registration, methods };
+
+/* Nothing here changes state yet; root alone may when it comes. */
+static bool authorize(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, void *userdata) {
+        (void) gid;
+        (void) groups;
+        (void) n_groups;
+        (void) userdata;
+        return uid == 0;
+}
+
+static const VarlinkServerConf server_conf_template = {
+        .vendor = "P2P-DI",
+        .product = "P2P-DI Registration Server",
+        .version = PACKAGE_VERSION,
+        .url = "man:p2pdi-rsd(8)",
+        .interfaces = { &interface },
+        .authorize = authorize,
+};
+
+int control_start(Rsd *r) {
+        static VarlinkServerConf conf;
+        _cleanup_free_ char *path = NULL;
+        int fds[8];
+
+        conf = server_conf_template;
+        conf.userdata = r;
+        int k = varlink_server_new(r->event, &conf, &r->varlink);
+        if (k < 0)
+                return log_errno(LOG_LEVEL_ERR, k, "Could not make the control server");
+        int n = inherited_take("varlink", fds, ELEMENTSOF(fds));
+        if (n < 0)
+                return log_errno(LOG_LEVEL_ERR, n, "Could not take the control socket of the service manager");
+        for (int i = 0; i < n; i++) {
+                k = varlink_server_add_fd(r->varlink, fds[i]);
+                if (k < 0)
+                        return log_errno(LOG_LEVEL_ERR, k, "The socket that the service manager passed as \"varlink\" can't be used");
+        }
+        if (n > 0)
+                return 0;
+        k = daemon_path(r->options.runtime_dir, CONTROL_SOCKET_REGISTRATION, &path);
+        if (k == 0)
+                k = daemon_make_directory(r->options.runtime_dir);
+        if (k == 0)
+                k = varlink_server_bind(r->varlink, path);
+        if (k < 0)
+                return log_errno(LOG_LEVEL_ERR, k, "Could not make the control socket in %s", r->options.runtime_dir);
+        return 0;
+}
+
+void rsd_update_status(Rsd *r) {
+        _cleanup_buf_ Buf b = BUF_INIT(4096);
+        static size_t shown = SIZE_MAX;
+        size_t n = peer_list_count_active(r->list, true);
+
+        if (n == shown)
+                return;
+        shown = n;
+        if (daemon_describe_listeners(r->listener, &b) != 0 || buf_append_char(&b, 0) != 0)
+                return;         /* only a line for people */
+        notify_status("Listening on %s, %zu peer%s active.", b.data, n, n == 1 ? "" : "s");
+}

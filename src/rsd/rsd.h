@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * The registration server's parts, in its one main loop: rsd.c (main, wiring, timers), serve.c (answers peers), commit.c (brings changes to
+ * disk by the commit thread), control.c (Varlink).
+ */
+
+#include "core/peer-list.h"
+#include "core/registrar.h"
+#include "io/conf.h"
+#include "io/conn.h"
+#include "io/daemon.h"
+#include "io/listener.h"
+#include "io/loop.h"
+#include "io/mailbox.h"
+#include "io/registry-db.h"
+#include "io/varlink.h"
+
+#include <bsd/sys/queue.h>
+
+typedef struct Rsd Rsd;
+
+/* One connection of a peer. A Register whose reply waits for the disk keeps it here. */
+typedef struct Client {
+        Rsd *rsd;
+        Conn *conn;                     /* owned until its on_end */
+        TAILQ_ENTRY(Client) link;       /* in Rsd.clients */
+        TAILQ_ENTRY(Client) wait_link;  /* in Rsd.waiting or Rsd.committing */
+        enum { CLIENT_IDLE, CLIENT_WAITING, CLIENT_COMMITTING } state;
+        /* What waits for the disk. */
+        Reply reply;
+        RegistrarOutcome outcome;
+} Client;
+TAILQ_HEAD(ClientList, Client);
+
+typedef struct RsdCounters {
+        uint64_t n_registrations, n_keepalives, n_leaves, n_expired, n_lists, n_refused;
+} RsdCounters;
+
+struct Rsd {
+        sd_event *event;
+        DaemonOptions options;
+        RsConf *conf;
+        RegistrarConf registrar;
+        ConnConf conn_conf;
+        ListenerConf listener_conf;
+        PeerList *list;
+        Listener *listener;
+        bool inherited;
+        Mailbox *mailbox;               /* what the commit thread answers */
+        VarlinkServer *varlink;
+        Watchdog *watchdog;
+        sd_event_source *expiry_timer, *flush_timer, *summary_timer, *stop_timer;
+        struct ClientList clients;
+        usec_t started_at;              /* realtime */
+        bool stopping;
+        RsdCounters counters;
+
+        /* commit.c */
+        Worker *commit;
+        RegistryDb *db;                 /* the commit thread's once that runs */
+        BootId boot_id;
+        struct ClientList waiting;      /* their changes are not yet with the commit thread */
+        struct ClientList committing;   /* their changes are with it now */
+        bool commit_under_way;
+        int commit_error;               /* of the last commit; told once */
+};
+
+/* Renewals are on disk within this. */
+#define RSD_FLUSH_USEC (5 * USEC_PER_SEC)
+
+/* ---- serve.c ---- */
+
+extern const ListenerHandler serve_listener_handler;
+/* Sends the replies that waited for the disk: as they are, or as 500 when `error` < 0. */
+void serve_release(Rsd *r, Client *c, int error);
+/* Ends leases and forgets records whose time has come; sets the timer anew. */
+void serve_expire(Rsd *r, const Now *now);
+/* Sets the timer of the next expiry. */
+int serve_arm_expiry(Rsd *r);
+/* The connection is over: frees the client. */
+void client_free(Client *c);
+
+/* ---- commit.c ---- */
+
+/* Opens the database and fills the list from it. Before any thread is made. */
+int commit_load(Rsd *r, const char *path) _must_check_;
+int commit_start(Rsd *r) _must_check_;
+/* The reply of c waits until the changes made so far are on disk. */
+void commit_wait(Rsd *r, Client *c);
+/* Hands the changes to the commit thread, if there are any and it is not busy. */
+void commit_flush(Rsd *r);
+/* Has the commit thread read one row; answers the watchdog then. */
+void commit_ping(uint64_t number, void *userdata);
+/* Writes what is left, ends the thread. */
+void commit_finish(Rsd *r);
+
+/* ---- control.c ---- */
+
+int control_start(Rsd *r) _must_check_;
+/* STATUS= in plain words. */
+void rsd_update_status(Rsd *r);

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "rsd/rsd.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/proto.h"
+#include "core/text.h"
+#include "io/log.h"
+
+static const ConnHandler conn_handler;
+
+#define SERVER_NAME "p2pdi/" PACKAGE_VERSION
+
+/* A head and what follows it, as one reply; nothing of it stays with the caller. */
+static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
+        _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
+        Now now;
+
+        now_of_event(conn_event(c->conn), &now);
+        Reply r = *reply;
+        if (body && body->size > 0)
+                r.length = body->size;
+        r.has_length = true;
+        ConnBody follows = CONN_NO_BODY;
+        char *owned = NULL;
+        if (body && body->size > 0) {
+                owned = body->data;
+                follows = (ConnBody){ .memory = { owned, body->size }, .fd = -1, .release = free, .owner = owned };
+                *body = BUF_INIT(body->max);    /* the connection frees the bytes */
+        }
+        if (proto_write_reply(&head, verb, &r, SERVER_NAME, now.realtime) != 0) {
+                free(owned);
+                conn_stop(c->conn);
+                return;
+        }
+        conn_reply(c->conn, buf_slice(&head), &follows, r.close, NULL);
+}
+
+static void log_refusal(Client *c, const Request *request, const RegistrarOutcome *outcome, const Reply *reply) {
+        LogFields f = {
+                .transaction = request->transaction,
+                .operation = verb_operation(request->verb),
+                .result = "refused",
+                .peer_id = outcome->peer_id,
+                .peer = conn_remote(c->conn),
+        };
+        LogEvent event = reply->status == 401 ? LOG_EVENT_RS_UNKNOWN_COOKIE :
+                         reply->status == 503 ? LOG_EVENT_RS_FULL :
+                         reply->status == 429 ? LOG_EVENT_SOURCE_LIMITED :
+                                                LOG_EVENT_NONE;
+        if (reply->status == 429)
+                f.limit = "MaxPeersPerSource";
+        if (reply->status == 503)
+                f.limit = "MaxPeers";
+        log_entry(LOG_LEVEL_WARNING, event, &f, "%s refused with %u: %s.", verb_operation(request->verb), reply->status,
+                  outcome->refused ? outcome->refused : msg_phrase(reply->status));
+}
+
+/* Where the peer can be reached from now on, as listed; what it came from where that is not known. */
+static Endpoint endpoint_of(const Rsd *r, const Client *c, const RegistrarOutcome *o) {
+        PeerInfo info;
+        if (o->peer_id > 0 && peer_list_get(r->list, o->peer_id, &info))
+                return info.endpoint;
+        return *conn_remote(c->conn);
+}
+
+static void log_done(Client *c, Verb verb, uint64_t transaction, const RegistrarOutcome *o) {
+        const Endpoint peer = endpoint_of(c->rsd, c, o);
+        char text[ENDPOINT_TEXT_SIZE];
+        Now now;
+
+        now_read(&now);         /* the turn's time is that at which the request came */
+        LogFields f = {
+                .transaction = transaction,
+                .operation = verb_operation(verb),
+                .result = "ok",
+                .peer_id = o->peer_id,
+                .peer = &peer,
+                .has_duration = true,
+                .duration_usec = usec_sub(now.boottime, conn_request_at(c->conn)),
+        };
+        endpoint_to_text(&peer, text);
+
+        switch (verb) {
+        case VERB_REGISTER:
+                if (o->is_new)
+                        log_transaction(LOG_EVENT_RS_REGISTERED, &f, "Peer %u registered at %s.", o->peer_id, text);
+                else
+                        log_transaction(LOG_EVENT_RS_RETURNED, &f, "Peer %u came back at %s.", o->peer_id, text);
+                break;
+        case VERB_LEAVE:
+                log_transaction(LOG_EVENT_RS_LEFT, &f, o->was_active ? "Peer %u left." : "Peer %u left, and was not active.", o->peer_id);
+                break;
+        case VERB_KEEPALIVE:
+                log_transaction(LOG_EVENT_NONE, &f, "Peer %u renewed its lease.", o->peer_id);
+                break;
+        default:
+                f.has_entries = true;
+                f.entries_added = o->n_listed;
+                log_transaction(LOG_EVENT_RS_LISTED, &f, "Peer %u was told of %u active peers.", o->peer_id, o->n_listed);
+        }
+        if (o->moved)
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_NONE, &f, "The cookie of peer %u came from another address than before, %s.",
+                          o->peer_id, text);
+}
+
+static void count(RsdCounters *n, const Request *request, const Reply *reply) {
+        if (reply->status >= 400)
+                n->n_refused++;
+        else if (request->verb == VERB_REGISTER)
+                n->n_registrations++;
+        else if (request->verb == VERB_KEEPALIVE)
+                n->n_keepalives++;
+        else if (request->verb == VERB_LEAVE)
+                n->n_leaves++;
+        else
+                n->n_lists++;
+}
+
+static void reply_error(Client *c, unsigned status, uint64_t transaction, bool close) {
+        Reply reply = { .status = status, .transaction = transaction, .close = close || proto_status_closes(status) };
+        send_reply(c, VERB_PQUERY, &reply, NULL);
+}
+
+static void answer(Client *c, const Request *request, const Now *now) {
+        Rsd *r = c->rsd;
+        _cleanup_buf_ Buf body = BUF_INIT(REGISTRAR_BODY_MAX);
+        RegistrarOutcome outcome = {};
+        RegistrarRandom random = { .seed = random_u64() };
+        Reply reply;
+
+        for (size_t i = 0; i < ELEMENTSOF(random.cookies); i++)
+                random.cookies[i] = random_range(PROTO_COOKIE_MAX);
+        int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply, &body, &outcome);
+        if (k < 0) {
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not answer a request");
+                reply_error(c, 500, request->transaction, true);
+                return;
+        }
+        count(&r->counters, request, &reply);
+        (void) serve_arm_expiry(r);
+
+        if (outcome.refused) {
+                log_refusal(c, request, &outcome, &reply);
+                listener_charge(r->listener, conn_remote(c->conn));
+        }
+        rsd_update_status(r);
+        if (outcome.durable) {
+                c->reply = reply;
+                c->outcome = outcome;
+                commit_wait(r, c);
+                return;
+        }
+        if (!outcome.refused)
+                log_done(c, request->verb, request->transaction, &outcome);
+        send_reply(c, request->verb, &reply, &body);
+}
+
+void serve_release(Rsd *r, Client *c, int error) {
+        c->state = CLIENT_IDLE;
+        if (error < 0) {
+                r->counters.n_refused++;
+                reply_error(c, 500, c->reply.transaction, true);
+        } else {
+                log_done(c, VERB_REGISTER, c->reply.transaction, &c->outcome);
+                send_reply(c, VERB_REGISTER, &c->reply, NULL);
+        }
+}
+
+static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userdata) {
+        Client *c = userdata;
+        _cleanup_request_ Request request = {};
+        Now now;
+
+        log_head(conn_remote(conn), bytes);
+        now_of_event(c->rsd->event, &now);
+        int k = proto_parse_request(head, PROTO_REGISTRATION, &request);
+        if (k == 0) {
+                answer(c, &request, &now);
+                return;
+        }
+        uint64_t transaction = 0;
+        bool close = false;
+        proto_peek(head, &transaction, &close);
+        if (k > 0) {
+                LogFields f = { .transaction = transaction, .result = "refused", .peer = conn_remote(conn) };
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k, msg_phrase((unsigned) k));
+                c->rsd->counters.n_refused++;
+                listener_charge(c->rsd->listener, conn_remote(conn));
+        } else
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not read a request");
+        reply_error(c, k > 0 ? (unsigned) k : 500, transaction, close || k < 0);
+}
+
+static void on_bad_request(Conn *conn, unsigned status, Slice bytes, void *userdata) {
+        Client *c = userdata;
+        LogFields f = { .result = "refused", .peer = conn_remote(conn) };
+
+        log_head(conn_remote(conn), bytes);
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %u %s.", status, msg_phrase(status));
+        c->rsd->counters.n_refused++;
+        listener_charge(c->rsd->listener, conn_remote(conn));
+        reply_error(c, status, 0, true);
+}
+
+static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *userdata) {
+        (void) conn;
+        (void) tag;
+        (void) ok;
+        (void) n_sent;
+        (void) userdata;
+}
+
+static void on_end(Conn *conn, ConnEnd why, void *userdata) {
+        Client *c = userdata;
+        (void) why;
+        listener_released(c->rsd->listener, conn_remote(conn));
+        c->conn = NULL;         /* freed by whoever called */
+        client_free(c);
+}
+
+static const ConnHandler conn_handler = {
+        .on_request = on_request,
+        .on_bad_request = on_bad_request,
+        .on_replied = on_replied,
+        .on_end = on_end,
+};
+
+void client_free(Client *c) {
+        Rsd *r = c->rsd;
+        if (c->conn) {
+                listener_released(r->listener, conn_remote(c->conn));
+                conn_free(c->conn);
+        }
+        if (c->state == CLIENT_WAITING)
+                TAILQ_REMOVE(&r->waiting, c, wait_link);
+        else if (c->state == CLIENT_COMMITTING)
+                TAILQ_REMOVE(&r->committing, c, wait_link);
+        TAILQ_REMOVE(&r->clients, c, link);
+        free(c);
+        if (r->stopping && TAILQ_EMPTY(&r->clients))
+                (void) sd_event_exit(r->event, 0);
+}
+
+static void on_connection(int fd, const Endpoint *remote, void *userdata) {
+        Rsd *r = userdata;
+        Client *c = calloc(1, sizeof(*c));
+        if (!c) {
+                close(fd);
+                listener_released(r->listener, remote);
+                return;
+        }
+        c->rsd = r;
+        int k = conn_new(r->event, fd, remote, &r->conn_conf, &conn_handler, c, &c->conn);
+        if (k < 0) {
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not take a connection");
+                listener_released(r->listener, remote);
+                free(c);
+                return;
+        }
+        TAILQ_INSERT_TAIL(&r->clients, c, link);
+}
+
+static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
+        Rsd *r = userdata;
+        LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
+
+        r->counters.n_refused++;
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "Connection refused: over %s.", listener_refusal_name(why));
+        if (fd < 0 || why == LISTENER_ACCESS)
+                return;
+        _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
+        Now now;
+        now_read(&now);
+        Reply reply = {
+                .status = why == LISTENER_CONNECTIONS || why == LISTENER_DESCRIPTORS ? 503 : 429,
+                .close = true,
+                .retry_after_sec = 5,
+                .has_length = true,
+        };
+        if (proto_write_reply(&head, VERB_PQUERY, &reply, SERVER_NAME, now.realtime) == 0)
+                (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL);     /* a courtesy: nobody waits for it */
+}
+
+const ListenerHandler serve_listener_handler = {
+        .on_connection = on_connection,
+        .on_refused = on_refused,
+};
+
+int serve_arm_expiry(Rsd *r) {
+        return loop_timer_set(r->expiry_timer, peer_list_next_expiry(r->list));
+}
+
+void serve_expire(Rsd *r, const Now *now) {
+        uint32_t id;
+        bool forgotten;
+
+        /* A bounded number a turn: after a long suspend everybody expires at once. */
+        for (unsigned n = 0; n < 1024 && peer_list_expire(r->list, now, &id, &forgotten); n++) {
+                PeerInfo info;
+                if (forgotten || !peer_list_get(r->list, id, &info))
+                        continue;
+                r->counters.n_expired++;
+                LogFields f = { .operation = "expire", .result = "ok", .peer_id = id, .peer = &info.endpoint };
+                char text[ENDPOINT_TEXT_SIZE];
+                endpoint_to_text(&info.endpoint, text);
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_RS_EXPIRED, &f, "The lease of peer %u at %s has ended.", id, text);
+        }
+        (void) serve_arm_expiry(r);
+        rsd_update_status(r);
+}

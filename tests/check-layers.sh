@@ -1,0 +1,121 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Arrows only go down: every quoted include of src/ against the table of layers, and inside core against the ranks of its modules.
+#
+#   P2PDI_SRCDIR: the source tree.
+#
+# A module of core is one header that others may include (rfc-index.h) and what it keeps to itself (index-table.h). Outside its own module a
+# core file includes only main headers of lower rank. A file that the table does not know is an error: give it a place.
+set -eu
+
+srcdir=${P2PDI_SRCDIR:-${srcdir:-.}}
+cd "$srcdir/src"
+# Two words of grep's: with /dev/null it always names the file.
+find . -name '*.[ch]' | LC_ALL=C sort | sed 's,^\./,,' | xargs grep -n '^[[:space:]]*#[[:space:]]*include' /dev/null | LC_ALL=C awk '
+BEGIN {
+        # Layer: the layers that it may include, beside itself.
+        may["core"] = " "
+        may["io"] = " core "
+        may["rsd"] = may["peerd"] = may["ctl"] = " core io "
+
+        # Core: rank of each module, by the name of its main header.
+        split("base buf text address,msg,rfc-number rate proto rfc-meta holders,membership,peer-list,rfc-index registrar lookup", step, " ")
+        for (i = 1; i in step; i++) {
+                n = split(step[i], name, ",")
+                for (k = 1; k <= n; k++)
+                        rank[name[k]] = i
+        }
+        # Files that belong to a module of another name.
+        n = split("proto-fields:proto proto-lines:proto proto-reply:proto rfc-title:rfc-meta rfc-index-internal:rfc-index " \
+                  "index-due:rfc-index index-encode:rfc-index index-merge:rfc-index index-store:rfc-index index-table:rfc-index " \
+                  "peer-changes:peer-list peer-days:peer-list peer-order:peer-list peer-sources:peer-list peer-table:peer-list " \
+                  "peer-terms:peer-list", pair, " ")
+        for (i = 1; i <= n; i++) {
+                split(pair[i], p, ":")
+                owner[p[1]] = p[2]
+        }
+}
+function fail(why) {
+        printf "src/%s:%s: %s\n", file, line, why
+        bad = 1
+}
+# Module of a core file, "" if it has no place.
+function module(path,    m) {
+        m = path
+        sub(/^core\//, "", m)
+        sub(/\.[ch]$/, "", m)
+        if (m in owner)
+                m = owner[m]
+        return m in rank ? m : ""
+}
+{
+        file = $0
+        sub(/:.*/, "", file)
+        line = substr($0, length(file) + 2)
+        sub(/:.*/, "", line)
+        what = $0
+        sub(/^[^#]*#[[:space:]]*include[[:space:]]*/, "", what)
+
+        layer = file
+        sub(/\/.*/, "", layer)
+        if (!(layer in may)) {
+                fail("no layer is called \"" layer "\"")
+                next
+        }
+        seen[layer] = 1
+        # A core file without a rank is told once, even if it includes nothing but system headers.
+        if (layer == "core" && module(file) == "" && !told[file]++)
+                fail("has no rank in this check")
+
+        if (what ~ /^</) {
+                sub(/^</, "", what)
+                sub(/[>\/].*/, "", what)
+                if (what in may)
+                        fail("our own headers are included with quotes")
+                next
+        }
+        if (what !~ /^"/) {
+                fail("the include can not be read")
+                next
+        }
+        sub(/^"/, "", what)
+        sub(/".*/, "", what)
+        target = what
+        sub(/\/.*/, "", target)
+        if (!(target in may) || what ~ /\.\./ || what == target) {
+                fail("\"" what "\" is not written from src/")
+                next
+        }
+        if (target != layer && index(may[layer], " " target " ") == 0)
+                fail(layer " must not include \"" what "\"")
+        if (what !~ /\.h$/)
+                fail("\"" what "\" is not a header")
+        if (layer != "core" || target != "core") {
+                if (target == "core" && layer != "core" && what ~ /-internal\.h$/)
+                        fail("\"" what "\" is internal to core")
+                next
+        }
+
+        from = module(file)
+        to = module(what)
+        if (from == "" || to == "" || from == to) {
+                if (to == "")
+                        fail("\"" what "\" has no rank in this check")
+                next
+        }
+        if (what != "core/" to ".h")
+                fail("\"" what "\" is internal to " to)
+        else if (rank[to] >= rank[from])
+                fail("\"" what "\" is not below " from)
+}
+END {
+        # Nothing read is nothing proved.
+        if (!seen["core"] || !seen["io"]) {
+                print "check-layers.sh: found no sources of core and io."
+                exit 1
+        }
+        if (bad)
+                print "check-layers.sh: see the table in this script for what may include what."
+        exit bad
+}' >&2

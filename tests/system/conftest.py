@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+import faulthandler
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+pytest.register_assert_rewrite("p2pdi")
+import p2pdi  # noqa: E402
+
+# A test that hangs for all its own deadlines must not hang make check: show where it stands, and end.
+TEST_SECONDS_MAX = 300
+# Lines of each log that are shown of a test that failed.
+LOG_LINES_MAX = 200
+
+
+@pytest.fixture
+def world():
+    w = p2pdi.World()
+    yield w
+    w.close()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A world for all tests of a file, for daemons that no test changes."""
+    w = p2pdi.World()
+    yield w
+    w.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item):
+    faulthandler.dump_traceback_later(TEST_SECONDS_MAX, exit=True)
+
+
+def pytest_runtest_logfinish():
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A test that failed shows what its daemons said."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for world in item.funcargs.values():
+        if not isinstance(world, p2pdi.World):
+            continue
+        for name, log in world.logs():
+            lines = log.split("\n")
+            report.sections.append((f"log of {name}", "\n".join(lines[-LOG_LINES_MAX:])))
