@@ -13,14 +13,13 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 failed=0
 
-# complain WHY: shows what is on stdin, if anything is, and fails then.
+# complain WHY: shows what is on stdin, and gives 1 if anything is. At the end of a pipe it is a process of its own, so: || failed=1.
 complain() {
         cat >"$tmp/found"
-        if [ -s "$tmp/found" ]; then
-                sed 's/^/        /' "$tmp/found" >&2
-                echo "check-tree.sh: $1" >&2
-                failed=1
-        fi
+        [ -s "$tmp/found" ] || return 0
+        sed 's/^/        /' "$tmp/found" >&2
+        echo "check-tree.sh: $1" >&2
+        return 1
 }
 
 # git knows what is ours, also what is not committed yet. A tarball has nothing but ours and what autotools, make and Python left there.
@@ -34,25 +33,25 @@ else
                 ! -name config.status ! -name 'config.h*' ! -name stamp-h1 ! -name Makefile ! -name Makefile.in ! -name .dirstamp -print |
                 sed 's,^\./,,'
 fi | LC_ALL=C sort >"$tmp/all"
-# What git lists may be gone from the disk; programs that were built in a tarball's tree are no text.
-while read -r file; do
-        if [ -f "$file" ] && { [ ! -s "$file" ] || LC_ALL=C grep -Iq '' "$file" || [ "${file#tests/fuzz/corpus/}" != "$file" ]; }; then
-                printf '%s\n' "$file"
-        fi
-done <"$tmp/all" >"$tmp/files"
+# What git lists may be gone from the disk; programs that were built in a tarball's tree are no text. Seeds of fuzzers may be anything.
+{
+        grep -v '^tests/fuzz/corpus/' "$tmp/all" | tr '\n' '\0' | LC_ALL=C xargs -0 grep -Il '' 2>/dev/null || true
+        grep '^tests/fuzz/corpus/' "$tmp/all" || true
+} >"$tmp/files"
 if ! grep -q '^src/core/' "$tmp/files"; then
         echo "check-tree.sh: $(pwd) holds no src/core." >&2
         exit 1
 fi
 files() { tr '\n' '\0' <"$tmp/files"; }
+# The same without those that are read by people, or by nobody.
+sources() { grep -v -e '^COPYING$' -e '\.md$' -e '^\.gitignore$' -e '^tests/fuzz/corpus/' -e '^debian/\(changelog\|source/\)' "$tmp/files" | tr '\n' '\0'; }
 
 # ---- licence: near the top of everything that is read by a compiler, a shell, Python, man or the programs ----
-while read -r file; do
-        case $file in
-        COPYING | *.md | .gitignore | tests/fuzz/corpus/* | debian/changelog | debian/source/*) continue ;;
-        esac
-        head -n 5 "$file" | grep -q 'SPDX-License-Identifier: BSD-2-Clause' || printf '%s\n' "$file"
-done <"$tmp/files" | complain "no \"SPDX-License-Identifier: BSD-2-Clause\" in the first five lines."
+sources | LC_ALL=C xargs -0 awk '
+function check() { if (name != "" && !has) print name }
+FNR == 1 { check(); name = FILENAME; has = 0 }
+FNR <= 5 && /SPDX-License-Identifier: BSD-2-Clause/ { has = 1 }
+END { check() }' | complain "no \"SPDX-License-Identifier: BSD-2-Clause\" in the first five lines." || failed=1
 
 # ---- no RFC: its heading at the start of a line. Seeds of the fuzzers are small and made up. ----
 heading='^Request for Comm''ents:'
@@ -61,7 +60,7 @@ files | LC_ALL=C xargs -0 grep -alE "$heading" /dev/null | while read -r file; d
         tests/fuzz/corpus/*) [ "$(wc -c <"$file")" -lt 2048 ] && continue ;;
         esac
         printf '%s\n' "$file"
-done | complain "looks like the text of an RFC, which may not be passed on like the rest."
+done | complain "looks like the text of an RFC, which may not be passed on like the rest." || failed=1
 
 # ---- wire: version and line ends are written by core/msg and core/proto alone. Comments may tell of them; "\t\r\n" are JSON's blanks. ----
 grep '^src/.*\.[ch]$' "$tmp/files" | grep -v '^src/core/\(msg\|proto\)[-.]' | LC_ALL=C xargs awk '
@@ -78,16 +77,16 @@ FNR == 1 { inside = 0 }
                 inside = 1
         if (text ~ /P2P-DI\/1/ || text ~ /(^|[^t])\\r\\n/)
                 printf "%s:%d:%s\n", FILENAME, FNR, $0
-}' | complain "only core/msg and core/proto know the wire: no \"P2P-DI/1.0\", no line ends of it elsewhere."
+}' | complain "only core/msg and core/proto know the wire: no \"P2P-DI/1.0\", no line ends of it elsewhere." || failed=1
 
-# ---- nobody'"'"'s machine: absolute paths of a workplace, and what lies beside the tree. Written so as not to find themselves. ----
+# ---- nobody's machine: absolute paths of a workplace, and what lies beside the tree. Written so as not to find themselves. ----
 files | LC_ALL=C xargs -0 grep -anE \
         '(^|[^A-Za-z0-9_.-])/(work|root|home/[a-z]+|tmp/(team|lead|h[0-9]+))/|\.\./share[d]|(^|[^A-Za-z/])share[d]/(data|design|hooks|tools)' /dev/null |
-        cut -c 1-200 | complain "names a path of somebody's machine."
+        cut -c 1-200 | complain "names a path of somebody's machine." || failed=1
 files | LC_ALL=C xargs -0 grep -anE '(^|[^A-Za-z-])(produc[t]|protoco[l]|architectur[e]|anchor[s]|unit[s])\.md' /dev/null |
-        cut -c 1-200 | complain "names a paper that is not in the tree: the manual pages are."
+        cut -c 1-200 | complain "names a paper that is not in the tree: the manual pages are." || failed=1
 
 # ---- nothing left undone ----
-grep '\.\([chsm]\|sh\|py\|am\|ac\|[0-9]\)$' "$tmp/files" | tr '\n' '\0' | LC_ALL=C xargs -0 grep -nE '(TOD[O]|FIXM[E])([^A-Za-z0-9]|$)' /dev/null |
-        complain "is not finished."
+sources | LC_ALL=C xargs -0 grep -nE '(TOD[O]|FIXM[E])([^A-Za-z0-9]|$)' /dev/null |
+        complain "is not finished." || failed=1
 exit $failed

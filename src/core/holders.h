@@ -40,7 +40,6 @@ typedef struct HolderInfo {
 /* Answers */
 enum {
         HOLDERS_FULL = 1,
-        HOLDERS_UNKNOWN,
 };
 
 /*

@@ -89,7 +89,7 @@ void membership_register_now(Membership *m, const Now *now);
 MembershipDo membership_next(Membership *m, const Now *now, usec_t *ret_at);
 /*
  * The answer to what was due. 401: the cookie is dropped (KeepAlive of a lapsed lease: Register with the cookie first;
- * only a Register that says 401 drops it). Other refusals: waits as said above. What a 200 leaves out has the
+ * only a Register or Leave that says 401 drops it). Other refusals: waits as said above. What a 200 leaves out has the
  * protocol's default. jitter: a random number, all 64 bits.
  */
 MembershipNews membership_answered(Membership *m, MembershipDo what, const Reply *reply, usec_t sent_at,

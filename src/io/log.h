@@ -25,6 +25,7 @@
         X(RS_EXPIRED, "f60f9195dc044cd6a12c54b94d34c9ff")                                                             \
         X(RS_LISTED, "3b1ee95b42c441418fef9f5fa3df103b")                                                              \
         X(RS_UNKNOWN_COOKIE, "b63c21d30641459b867348339c4aaf41")                                                      \
+        X(RS_MOVED, "9e325cb09f684a46b0489122b8e8fcbc")                                                            \
         X(RS_FULL, "51e18c50beb745a3b115457c461ed8ca")                                                                \
         X(SOURCE_LIMITED, "928bdc478b9c455f96b7c1c9462242b3")                                                         \
         X(MALFORMED, "0ad63a738c904cbdbf80833d165dae71")                                                              \

@@ -50,7 +50,7 @@ static void reply_with(Client *c, Verb verb, Reply *reply, const ConnBody *body)
                 body->release(body->owner);
         if (body->fd >= 0)
                 close(body->fd);
-        conn_stop(c->conn);
+        conn_reply(c->conn, (Slice){}, NULL, true, NULL);       /* an empty head ends the connection */
 }
 
 static void refuse(Client *c, Verb verb, const Request *request, unsigned status) {

@@ -32,7 +32,7 @@ static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
         }
         if (proto_write_reply(&head, verb, &r, SERVER_NAME, now.realtime) != 0) {
                 free(owned);
-                conn_stop(c->conn);
+                conn_reply(c->conn, (Slice){}, NULL, true, NULL);       /* an empty head ends the connection */
                 return;
         }
         conn_reply(c->conn, buf_slice(&head), &follows, r.close, NULL);
@@ -102,7 +102,7 @@ static void log_done(Client *c, Verb verb, uint64_t transaction, const Registrar
                 log_transaction(LOG_EVENT_RS_LISTED, &f, "Peer %u was told of %u active peers.", o->peer_id, o->n_listed);
         }
         if (o->moved)
-                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_NONE, &f, "The cookie of peer %u came from another address than before, %s.",
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_RS_MOVED, &f, "The cookie of peer %u came from another address than before, %s.",
                           o->peer_id, text);
 }
 
@@ -131,6 +131,8 @@ static void answer(Client *c, const Request *request, const Now *now) {
         RegistrarRandom random = { .seed = random_u64() };
         Reply reply;
 
+        if (peer_list_next_expiry(r->list) <= now->boottime)
+                serve_expire(r, now);   /* nobody is told of a peer whose lease has ended in this moment */
         for (size_t i = 0; i < ELEMENTSOF(random.cookies); i++)
                 random.cookies[i] = random_range(PROTO_COOKIE_MAX);
         int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply, &body, &outcome);

@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The manual pages say what the programs do: options and verbs of --help, exit status, MESSAGE_IDs, references; and mandoc has nothing to say.
+#
+#   P2PDI_SRCDIR: the source tree. P2PDI_BUILDDIR: where the programs are. MANDOC: the program mandoc, or "no".
+set -eu
+LC_ALL=C
+export LC_ALL
+
+srcdir=${P2PDI_SRCDIR:-${srcdir:-.}}
+builddir=${P2PDI_BUILDDIR:-.}
+mandoc=${MANDOC:-mandoc}
+man=$srcdir/man
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' HUP INT TERM
+failed=0
+
+fail() {
+        echo "check-man.sh: $*" >&2
+        failed=1
+}
+# same PAGE WHAT: $tmp/code and $tmp/page, one item a line in any order, hold the same, and something.
+same() {
+        sort -u "$tmp/code" >"$tmp/code.sorted"
+        sort -u "$tmp/page" >"$tmp/page.sorted"
+        [ -s "$tmp/code.sorted" ] || fail "found no $2 to compare $1 with."
+        comm -23 "$tmp/code.sorted" "$tmp/page.sorted" >"$tmp/only"
+        while read -r item; do fail "$1 lacks $2 $item"; done <"$tmp/only"
+        comm -13 "$tmp/code.sorted" "$tmp/page.sorted" >"$tmp/only"
+        while read -r item; do fail "$1 tells of $2 $item, which is not there"; done <"$tmp/only"
+}
+# section PAGE NAME: its lines.
+section() { awk -v name="$2" '/^\.Sh / { inside = $0 == ".Sh " name; next } inside' "$man/$1"; }
+
+# ---- each page by itself ----
+for page in "$man"/*.[1-9]; do
+        name=${page##*/}
+        head -n 3 "$page" | grep -q '^\.\\" SPDX-License-Identifier: BSD-2-Clause$' || fail "$name has no SPDX line at its top."
+        title=$(awk '/^\.Dt / { print tolower($2) "." $3; exit }' "$page")
+        [ "$title" = "$name" ] || fail "$name calls itself $title."
+        grep -qx '\.Os P2P-DI' "$page" || fail "$name has another .Os line than the others."
+        # Our pages are called p2pdi-… or ….ini; others may not be installed.
+        awk '/^\.Xr / && ($2 ~ /^p2pdi-/ || $2 ~ /\.ini$/) { print $2 "." $3 }' "$page" | sort -u >"$tmp/references"
+        while read -r other; do
+                [ -e "$man/$other" ] || fail "$name refers to $other, which is not there."
+                [ "$other" != "$name" ] || fail "$name refers to itself."
+        done <"$tmp/references"
+done
+
+# ---- options ----
+for program in p2pdi-rsd p2pdi-peerd p2pdi-ctl; do
+        page=$program.8
+        [ $program != p2pdi-ctl ] || page=$program.1
+        if [ ! -x "$builddir/$program" ] || [ ! -e "$man/$page" ]; then
+                fail "$builddir/$program or man/$page is missing."
+                continue
+        fi
+        "$builddir/$program" --help >"$tmp/help.$program"
+        # "  -h --help   Show": what stands before the text.
+        sed -n 's/^ \{1,\}\(-.*\)/\1/p' "$tmp/help.$program" | awk '{ for (i = 1; i <= NF && $i ~ /^-/; i++) { sub(/[=[].*/, "", $i); print $i } }' >"$tmp/code"
+        # ".It Fl h , Fl -help", ".It Fl -config Ns = Ns Ar file", ".It Fl -config= Ns Ar file"
+        section $page OPTIONS | awk '/^\.It / { for (i = 2; i < NF; i++) if ($i == "Fl") { o = $(i + 1); sub(/=.*/, "", o); print "-" o } }' >"$tmp/page"
+        same $page option
+done
+
+# ---- verbs ----
+if [ -e "$tmp/help.p2pdi-ctl" ]; then
+        awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside && /^  [a-z]/ { print $1 }' "$tmp/help.p2pdi-ctl" >"$tmp/code"
+        section p2pdi-ctl.1 VERBS | awk '/^\.It Cm / { print $3 }' >"$tmp/page"
+        same p2pdi-ctl.1 verb
+fi
+
+# ---- exit status: number, name and sentence ----
+sed -n 's/^ *X(\([0-9]*\), [A-Z_]*, "\([^"]*\)", "\([^"]*\)").*/\1 \2 \3/p' "$srcdir/src/ctl/exit-codes.h" >"$tmp/code"
+section p2pdi-ctl.1 'EXIT STATUS' | sed -n 's/\\&//g; s/^\.It \([0-9]*\) Ta \([^ ]*\) Ta \(.*\)/\1 \2 \3/p' >"$tmp/page"
+same p2pdi-ctl.1 'exit status'
+
+# ---- MESSAGE_IDs: in the page of the daemon that logs it; what io/ logs, both do ----
+sed -n 's/^ *X(\([A-Z_]*\), "\([0-9a-f]\{32\}\)").*/\1 \2/p' "$srcdir/src/io/log.h" >"$tmp/events"
+for daemon in rsd peerd; do
+        # Words that are no event of the table are none that could be logged: the compiler looks after that.
+        cat "$srcdir/src/$daemon"/*.[ch] "$srcdir/src/io/daemon.c" | grep -o 'LOG_EVENT_[A-Z_]*' | sed 's/^LOG_EVENT_//' | sort -u >"$tmp/logged"
+        awk 'NR == FNR { logged[$1] = 1; next } $1 in logged { print $2 }' "$tmp/logged" "$tmp/events" >"$tmp/code"
+        grep -ow '[0-9a-f]\{32\}' "$man/p2pdi-$daemon.8" >"$tmp/page" || :
+        same p2pdi-$daemon.8 MESSAGE_ID
+        cat "$tmp/code" >>"$tmp/all"
+done
+cut -d ' ' -f 2 "$tmp/events" >"$tmp/code"
+mv "$tmp/all" "$tmp/page"
+same 'src/rsd, src/peerd and src/io/daemon.c, as their pages do,' MESSAGE_ID
+grep -lw '[0-9a-f]\{32\}' "$man"/*.[1-9] | grep -v '/p2pdi-\(rsd\|peerd\)\.8$' >"$tmp/only" || :
+while read -r page; do fail "${page##*/} has a MESSAGE_ID: those are told in p2pdi-rsd.8 and p2pdi-peerd.8."; done <"$tmp/only"
+
+# ---- mandoc ----
+if [ "$mandoc" = no ] || ! command -v "$mandoc" >/dev/null; then
+        echo "There is no mandoc here: the pages were not linted." >&2
+        [ $failed = 0 ] && exit 77
+        exit 1
+fi
+"$mandoc" -T lint -W warning "$man"/*.[1-9] >"$tmp/lint" 2>&1 || :
+if [ -s "$tmp/lint" ]; then
+        cat "$tmp/lint" >&2
+        fail "mandoc is not content."
+fi
+exit $failed
