@@ -24,6 +24,7 @@
 #define _pure_ __attribute__((pure))
 
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
+/* An argument may be evaluated twice. */
 #define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
 #define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
 

@@ -32,7 +32,9 @@ const char *show_size(uint64_t bytes, char ret[SHOW_TEXT_SIZE]) {
 }
 
 const char *show_duration(usec_t t, char ret[SHOW_TEXT_SIZE]) {
-        if (t < 10 * USEC_PER_MSEC)
+        if (t < USEC_PER_MSEC / 10)
+                (void) snprintf(ret, SHOW_TEXT_SIZE, "%" PRIu64 "us", t);
+        else if (t < 10 * USEC_PER_MSEC)
                 (void) snprintf(ret, SHOW_TEXT_SIZE, "%" PRIu64 ".%" PRIu64 "ms", t / USEC_PER_MSEC,
                                 t % USEC_PER_MSEC / 100);
         else if (t < USEC_PER_SEC)

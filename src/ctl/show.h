@@ -16,7 +16,7 @@ typedef enum ShowJson { SHOW_JSON_OFF, SHOW_JSON_SHORT, SHOW_JSON_PRETTY } ShowJ
 #define SHOW_TEXT_SIZE 32
 /* "118B", "205.9K", "1.2M": base 1024, one decimal, not rounded up. */
 const char *show_size(uint64_t bytes, char ret[SHOW_TEXT_SIZE]);
-/* How long something took: "0.4ms", "41ms", "1.2s", then as show_timespan(). */
+/* How long something took: "21us", "0.4ms", "41ms", "1.2s", then as show_timespan(). */
 const char *show_duration(usec_t t, char ret[SHOW_TEXT_SIZE]);
 /* "12s", "2min 3s", "1h 48min", "3d 4h": the two biggest units, seconds at least. */
 const char *show_timespan(usec_t t, char ret[SHOW_TEXT_SIZE]);

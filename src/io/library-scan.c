@@ -10,35 +10,65 @@
 
 /* ---- rfc-index.txt ---- */
 
-static int feed_meta(Slice bytes, void *userdata) {
-        return rfc_meta_feed(userdata, bytes);
+/* It is read as what it says, and hashed as a document that others may ask for. */
+typedef struct MetaIntake {
+        RfcMeta *meta;                  /* owned */
+        LibraryIntake intake;
+} MetaIntake;
+
+static void meta_intake_done(MetaIntake *m) {
+        (void) rfc_meta_free(m->meta);
+        library_intake_done(&m->intake);
 }
 
-static void meta_replace(Library *l, RfcMeta *meta, const LibraryStamp *stamp) {
+static int feed_meta(Slice bytes, void *userdata) {
+        MetaIntake *m = userdata;
+        int r = library_intake_feed(&m->intake, bytes);
+
+        return r < 0 ? r : rfc_meta_feed(m->meta, bytes);
+}
+
+/* NULL: there is none of use. */
+static void meta_replace(Library *l, RfcMeta *meta, const LibraryStamp *stamp, const Digest *digest) {
+        bool was_there = l->meta;
+
         (void) rfc_meta_free(l->meta);
         l->meta = meta;
         l->meta_stamp = *stamp;
+        if (l->handler.editor_index && (meta || was_there))
+                l->handler.editor_index(meta ? stamp : NULL, digest, l->handler.userdata);
+}
+
+static int meta_intake_finish(MetaIntake *m, Digest *ret_digest) {
+        _cleanup_free_ char *title = NULL;
+
+        if (rfc_meta_end(m->meta) != 0)
+                return LIBRARY_READ_GONE;       /* nothing of use in it */
+        return library_intake_finish(&m->intake, ret_digest, &title);
 }
 
 /* Reads it where it is another one than last time; without one the titles come from elsewhere. */
 static int refresh_meta(Library *l) {
-        _cleanup_(rfc_meta_free_p) RfcMeta *meta = NULL;
+        _cleanup_(meta_intake_done) MetaIntake intake = { 0 };
         LibraryReading reading = { .name = LIBRARY_INDEX_NAME, .max_size = RFC_META_BYTES_MAX, .feed = feed_meta };
         const LibraryStamp none = { 0 };
+        Digest digest;
         int r;
 
         r = library_look(l, &reading);
         if (r == 0 && library_stamp_equal(&l->meta_stamp, &reading.stamp))
                 return 0;
         if (r == 0) {
-                r = rfc_meta_new(&meta);
+                r = library_intake_init(&intake.intake);
+                if (r == 0)
+                        r = rfc_meta_new(&intake.meta);
                 if (r < 0)
                         return r;
-                reading.userdata = meta;
+                reading.userdata = &intake;
                 r = library_read(l, &reading);
         }
-        if (r == 0 && rfc_meta_end(meta) != 0)
-                r = LIBRARY_READ_GONE;  /* nothing of use in it */
+        if (r == 0)
+                r = meta_intake_finish(&intake, &digest);
         if (r < 0)
                 return r;
         /* Being written: the one that is held serves until it is closed. */
@@ -49,9 +79,9 @@ static int refresh_meta(Library *l) {
         else
                 l->meta_complaint = (LibraryComplaint){ 0 };
         if (r == 0)
-                meta_replace(l, TAKE_PTR(meta), &reading.stamp);
+                meta_replace(l, TAKE_PTR(intake.meta), &reading.stamp, &digest);
         else
-                meta_replace(l, NULL, &none);
+                meta_replace(l, NULL, &none, NULL);
         return 0;
 }
 

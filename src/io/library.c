@@ -115,13 +115,11 @@ Library *library_free(Library *l) {
 
 /* ---- for readers ---- */
 
-int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, int *ret_fd) {
-        char name[RFC_FILE_NAME_SIZE];
+static int open_stamped(const Library *l, const char *name, const LibraryStamp *stamp, int *ret_fd) {
         LibraryStamp found;
         struct stat st;
         int fd, r = 0;
 
-        rfc_number_to_file_name(number, name);
         fd = openat(l->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0)
                 switch (errno) {
@@ -147,6 +145,17 @@ int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, i
         }
         *ret_fd = fd;
         return 0;
+}
+
+int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, int *ret_fd) {
+        char name[RFC_FILE_NAME_SIZE];
+
+        rfc_number_to_file_name(number, name);
+        return open_stamped(l, name, stamp, ret_fd);
+}
+
+int library_open_editor_index(const Library *l, const LibraryStamp *stamp, int *ret_fd) {
+        return open_stamped(l, LIBRARY_INDEX_NAME, stamp, ret_fd);
 }
 
 int library_recheck(Library *l, uint32_t number) {

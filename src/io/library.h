@@ -52,6 +52,8 @@ typedef struct LibraryHandler {
          */
         void (*present)(const LibraryEntry *e, void *userdata);
         void (*gone)(uint32_t number, void *userdata);
+        /* The editor's rfc-index.txt is there (new or changed), or gone: stamp and digest are NULL. May be NULL. */
+        void (*editor_index)(const LibraryStamp *stamp, const Digest *digest, void *userdata);
         /*
          * Something can't be used: `name` `why`, e.g. "rfc5.txt" "is not a regular file", "is a symbolic link", "is
          * bigger than Store.MaxFileSize=", "cannot be read"; once per file, stamp and reason. Also rfc-index.txt, the
@@ -104,6 +106,8 @@ int library_watch_process(Library *l) _must_check_;
  * descriptor only.
  */
 int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, int *ret_fd) _must_check_;
+/* The same for rfc-index.txt. */
+int library_open_editor_index(const Library *l, const LibraryStamp *stamp, int *ret_fd) _must_check_;
 /* Looks at one document anew: calls the handler if it is not what was announced. 0, -errno. */
 int library_recheck(Library *l, uint32_t number) _must_check_;
 /* The full path of a document, to show: owned by the caller. */

@@ -38,6 +38,9 @@ struct Documents {
         struct StampTree stamps;
         OwnIndex *own;
         uint64_t own_bytes;
+        bool has_editor_index;
+        LibraryStamp editor_stamp;
+        Digest editor_digest;
         /* --- */
         atomic_bool scanned;
         bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
@@ -184,6 +187,17 @@ static void on_gone(uint32_t number, void *userdata) {
                 queue_encode(d);
 }
 
+static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, void *userdata) {
+        Documents *d = userdata;
+        pthread_mutex_lock(&d->lock);
+        d->has_editor_index = stamp != NULL;
+        if (stamp) {
+                d->editor_stamp = *stamp;
+                d->editor_digest = *digest;
+        }
+        pthread_mutex_unlock(&d->lock);
+}
+
 static void on_skipped(const char *name, const char *why, int error, void *userdata) {
         (void) userdata;
         if (error < 0)
@@ -256,7 +270,7 @@ static int on_watch(sd_event_source *s, int fd, uint32_t events, void *userdata)
 }
 
 int documents_new(const DocumentsConf *conf, Documents **ret) {
-        const LibraryHandler handler = { .present = on_present, .gone = on_gone, .skipped = on_skipped };
+        const LibraryHandler handler = { .present = on_present, .gone = on_gone, .editor_index = on_editor_index, .skipped = on_skipped };
         const uint64_t key[2] = { random_u64(), random_u64() };
         Documents *d = calloc(1, sizeof(*d));
 
@@ -346,6 +360,14 @@ bool documents_get(Documents *d, uint32_t number, OwnDocument *ret) {
                 memcpy(ret->title, record.title.data, record.title.size);
                 ret->title[record.title.size] = 0;
         }
+        pthread_mutex_unlock(&d->lock);
+        return found;
+}
+
+bool documents_get_editor_index(Documents *d, OwnDocument *ret) {
+        pthread_mutex_lock(&d->lock);
+        bool found = d->has_editor_index;
+        *ret = (OwnDocument){ .size = d->editor_stamp.size, .digest = d->editor_digest, .stamp = d->editor_stamp };
         pthread_mutex_unlock(&d->lock);
         return found;
 }

@@ -63,6 +63,8 @@ typedef struct OwnDocument {
 } OwnDocument;
 /* false: not in the library. */
 bool documents_get(Documents *d, uint32_t number, OwnDocument *ret);
+/* The same for the editor's rfc-index.txt, which has no title. */
+bool documents_get_editor_index(Documents *d, OwnDocument *ret);
 
 /* The library itself: library_open() and library_path() from anywhere, all else in the disk worker. */
 Library *documents_library(Documents *d);

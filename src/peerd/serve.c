@@ -19,8 +19,10 @@ typedef struct Client {
         Conn *conn;
         LIST_ENTRY(Client) link;
         unsigned n_refused;
-        /* The document being sent; rfc 0: none. */
-        uint32_t rfc;
+        /* The document being sent. */
+        bool sending;
+        Verb verb;
+        uint32_t rfc;                   /* 0: the editor's index */
         uint64_t transaction, size;
         Digest digest;
         usec_t began_at;
@@ -145,6 +147,14 @@ static void answer_query(Client *c, const Request *request) {
 
 /* ---- GetRFC ---- */
 
+#define DOCUMENT_NAME_SIZE sizeof("RFC 2147483647")
+static const char *document_name(uint32_t rfc, char ret[DOCUMENT_NAME_SIZE]) {
+        if (rfc == 0)
+                return strcpy(ret, "rfc-index.txt");
+        snprintf(ret, DOCUMENT_NAME_SIZE, "RFC %u", rfc);
+        return ret;
+}
+
 static void send_document(Client *c, const Request *request, const OwnDocument *document, int fd) {
         bool part = request->has_range && request->has_if_digest && digest_equal(&request->if_digest, &document->digest);
         Reply reply = {
@@ -160,7 +170,7 @@ static void send_document(Client *c, const Request *request, const OwnDocument *
         if (part && request->range_first >= document->size) {
                 close(fd);
                 reply.status = 416;
-                reply_with(c, VERB_GET_RFC, &reply, &CONN_NO_BODY);
+                reply_with(c, request->verb, &reply, &CONN_NO_BODY);
                 return;
         }
         if (part) {
@@ -172,55 +182,66 @@ static void send_document(Client *c, const Request *request, const OwnDocument *
                 reply.range_size = document->size;
         }
         reply.length = body.size;
+        c->sending = true;
+        c->verb = request->verb;
         c->rfc = request->rfc;
         c->transaction = request->transaction;
         c->size = body.size;
         c->digest = document->digest;
         c->began_at = conn_request_at(c->conn);
         atomic_fetch_add(&c->thread->conf.counters->n_active, 1);
-        reply_with(c, VERB_GET_RFC, &reply, &body);
+        reply_with(c, request->verb, &reply, &body);
+}
+
+/* 0, LIBRARY_NONE, -errno. */
+static int open_document(Documents *d, const Request *request, OwnDocument *ret, int *ret_fd) {
+        if (request->verb == VERB_GET_EDITOR_INDEX)
+                return documents_get_editor_index(d, ret) ? library_open_editor_index(documents_library(d), &ret->stamp, ret_fd) :
+                                                            LIBRARY_NONE;
+        if (!documents_get(d, request->rfc, ret))
+                return LIBRARY_NONE;
+        int k = library_open(documents_library(d), request->rfc, &ret->stamp, ret_fd);
+        if (k == LIBRARY_NONE)  /* changed or gone since it was hashed, and the watch has not told yet */
+                documents_recheck(d, request->rfc, NULL, NULL);
+        return k;
 }
 
 static void answer_get(Client *c, const Request *request) {
-        Documents *d = c->thread->conf.documents;
+        char name[DOCUMENT_NAME_SIZE];
         OwnDocument document;
-        int fd, k = LIBRARY_NONE;
+        int fd, k = open_document(c->thread->conf.documents, request, &document, &fd);
 
-        if (documents_get(d, request->rfc, &document)) {
-                k = library_open(documents_library(d), request->rfc, &document.stamp, &fd);
-                if (k == LIBRARY_NONE)  /* changed or gone since it was hashed, and the watch has not told yet */
-                        documents_recheck(d, request->rfc, NULL, NULL);
-        }
         if (k == 0) {
                 send_document(c, request, &document, fd);
                 return;
         }
         LogFields f = {
                 .transaction = request->transaction,
-                .operation = verb_operation(VERB_GET_RFC),
+                .operation = verb_operation(request->verb),
                 .result = k < 0 ? "failed" : "not-held",
                 .peer = conn_remote(c->conn),
                 .rfc = request->rfc,
         };
         if (k < 0)
-                (void) log_errno(LOG_LEVEL_ERR, k, "Could not open RFC %u", request->rfc);
-        log_transaction(LOG_EVENT_NONE, &f, "RFC %u was asked for: %s.", request->rfc, k < 0 ? "it can't be opened" : "it is not held");
-        refuse(c, VERB_GET_RFC, request, k < 0 ? 500 : 404);
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not open %s", document_name(request->rfc, name));
+        log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: %s.", document_name(request->rfc, name), k < 0 ? "it can't be opened" : "it is not held");
+        refuse(c, request->verb, request, k < 0 ? 500 : 404);
 }
 
 /* A document is out, or will never be. */
 static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *userdata) {
         Client *c = userdata;
         ServeCounters *n = c->thread->conf.counters;
+        char name[DOCUMENT_NAME_SIZE];
         Now now;
         (void) tag;
 
-        if (c->rfc == 0)
+        if (!c->sending)
                 return;
         now_read(&now);
         LogFields f = {
                 .transaction = c->transaction,
-                .operation = verb_operation(VERB_GET_RFC),
+                .operation = verb_operation(c->verb),
                 .result = ok ? "ok" : "broken",
                 .peer = conn_remote(conn),
                 .rfc = c->rfc,
@@ -235,8 +256,8 @@ static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *us
         atomic_fetch_sub(&n->n_active, 1);
         atomic_fetch_add(&n->n_upload_bytes, n_sent);
         atomic_fetch_add(ok ? &n->n_uploads : &n->n_failed, 1);
-        log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "RFC %u served." : "RFC %u was not taken whole.", c->rfc);
-        c->rfc = 0;
+        log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "%s served." : "%s was not taken whole.", document_name(c->rfc, name));
+        c->sending = false;
 }
 
 /* ---- requests ---- */
@@ -251,10 +272,8 @@ static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userd
                 k = proto_parse_request(head, PROTO_PEER, &request);
         if (k == 0 && request.verb == VERB_RFC_INDEX)
                 answer_query(c, &request);
-        else if (k == 0 && request.verb == VERB_GET_RFC)
-                answer_get(c, &request);
         else if (k == 0)
-                refuse(c, request.verb, &request, 404);
+                answer_get(c, &request);
         if (k == 0)
                 return;
 
@@ -329,8 +348,7 @@ static void release(Client *c) {
 
 static void on_end(Conn *conn, ConnEnd why, void *userdata) {
         Client *c = userdata;
-        if (c->rfc != 0)
-                on_replied(conn, NULL, false, 0, c);
+        (void) conn;
         if (why == CONN_FAILED)
                 log_warning("A connection ended because this host could not go on with it.");
         LIST_REMOVE(c, link);

@@ -700,10 +700,10 @@ def sha256(data):
 class Registrant:
     """One who speaks with the registration server by hand."""
 
-    def __init__(self, rs, source=None):
+    def __init__(self, rs, source=None, host=None):
+        """host: the address by which the server is reached, where it listens on several."""
         self.rs = rs
-        self.source = source
-        self.wire = rs.connect(source)
+        self.wire = Wire((host, rs.port), source) if host else rs.connect(source)
         self.cookie = self.id = None
 
     def __enter__(self):

@@ -60,7 +60,8 @@ static void test_durations_have_a_fitting_unit(_unused_ void **state) {
                 usec_t usec;
                 const char *text;
         } table[] = {
-                { 0, "0.0ms" },
+                { 0, "0us" },
+                { 99, "99us" },
                 { 412, "0.4ms" },
                 { 9999, "9.9ms" },
                 { 10000, "10ms" },

@@ -38,6 +38,9 @@ typedef struct Fixture {
         Buf log;                        /* what the handler was told: "present 5 Title;", "gone 5;", "skipped …;" */
         LibraryStamp stamp;             /* of the last present */
         Digest digest;
+        bool has_editor_index;          /* as told last */
+        LibraryStamp editor_stamp;
+        Digest editor_digest;
         mode_t umask;
 } Fixture;
 
@@ -56,6 +59,16 @@ static void on_gone(uint32_t number, void *userdata) {
         Fixture *f = userdata;
 
         assert_int_equal(buf_printf(&f->log, "gone %u;", number), 0);
+}
+
+static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, void *userdata) {
+        Fixture *f = userdata;
+
+        f->has_editor_index = stamp != NULL;
+        if (stamp) {
+                f->editor_stamp = *stamp;
+                f->editor_digest = *digest;
+        }
 }
 
 static void on_skipped(const char *name, const char *why, int error, void *userdata) {
@@ -132,6 +145,7 @@ static void start(Fixture *f, int expected) {
         const LibraryHandler handler = {
                 .present = on_present,
                 .gone = on_gone,
+                .editor_index = on_editor_index,
                 .skipped = on_skipped,
                 .userdata = f,
         };
@@ -887,6 +901,32 @@ static void test_stored_document_is_there_at_once(void **state) {
         assert_not_read(f);
 }
 
+static void test_editor_index_is_a_document_too(void **state) {
+        Fixture *f = *state;
+        const Digest expected = digest_of(index_with_title);
+        LibraryStamp other;
+        int fd;
+
+        start_and_scan(f);
+        assert_false(f->has_editor_index);
+        put(f, "rfc-index.txt", index_with_title);
+        assert_int_equal(pump(f), LIBRARY_MORE);
+        scan(f);
+        assert_true(f->has_editor_index);
+        assert_true(digest_equal(&f->editor_digest, &expected));
+        assert_int_equal(f->editor_stamp.size, strlen(index_with_title));
+        assert_int_equal(library_open_editor_index(f->library, &f->editor_stamp, &fd), 0);
+        (void) close(fd);
+        other = f->editor_stamp;
+        other.size++;
+        assert_int_equal(library_open_editor_index(f->library, &other, &fd), LIBRARY_NONE);
+
+        take(f, "rfc-index.txt");
+        assert_int_equal(pump(f), LIBRARY_MORE);
+        scan(f);
+        assert_false(f->has_editor_index);
+}
+
 static void test_title_of_stored_document_comes_from_its_text_first(void **state) {
         Fixture *f = *state;
         const Digest digest = digest_of(text_with_title);
@@ -1161,6 +1201,7 @@ int main(void) {
                 LIBRARY_TEST(test_rows_without_sense_are_passed_over),
                 LIBRARY_TEST(test_many_documents_start_quickly),
                 LIBRARY_TEST(test_titles_come_from_four_places),
+                LIBRARY_TEST(test_editor_index_is_a_document_too),
                 LIBRARY_TEST(test_new_titles_need_no_reading),
                 LIBRARY_TEST(test_unusable_index_is_told_once),
                 LIBRARY_TEST(test_stored_document_is_there_at_once),
