@@ -80,7 +80,7 @@ same p2pdi-ctl.1 'exit status'
 # ---- status codes of the wire ----
 awk '/^ *case [0-9]+:$/ { sub(/:/, "", $2); code = $2; next } code && /^ *return "/ { sub(/^ *return "/, ""); sub(/";$/, ""); print code, $0 } { code = "" }' \
         "$srcdir/src/core/msg.c" >"$tmp/code"
-section p2pdi-protocol.7 'STATUS CODES' | sed -n 's/^\.It \([0-9]*\) Ta \(.*\) Ta .*/\1 \2/p' >"$tmp/page"
+section p2pdi-protocol.7 'STATUS CODES' | sed -n 's/\\&//g; s/^\.It \([0-9]*\) Ta \(.*\) Ta .*/\1 \2/p' >"$tmp/page"
 same p2pdi-protocol.7 'status code'
 
 # ---- MESSAGE_IDs: in the page of the daemon that logs it; what io/ logs, both do ----

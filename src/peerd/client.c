@@ -34,7 +34,7 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                 .n_static_peers = p->n_static_peers,
         };
         /* A concrete address that the administrator listens on is also the source of the peer's own connections. */
-        if (!p->common.listen[0].any_address && !p->common.listen[0].is_auto) {
+        if (!p->common.listen[0].any_address) {
                 s.call.has_source = true;
                 s.call.source = p->common.listen[0].endpoint.address;
         }

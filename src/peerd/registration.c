@@ -27,6 +27,7 @@ typedef struct Link {
         Endpoint used;                          /* the last one that answered */
         bool has_used;
         Call *call;
+        uint64_t transaction;                   /* of the last request */
         usec_t sent_at;
         Reply reply;                            /* of the call under way; without slices */
         bool replied;
@@ -68,6 +69,7 @@ static void changed(Link *l) {
 static void tell(Link *l, MembershipNews news, const char *why) {
         const Membership *m = &l->membership;
         LogFields f = {
+                .transaction = l->transaction,
                 .operation = l->doing == MEMBERSHIP_LEAVE ? "leave" : l->doing == MEMBERSHIP_KEEPALIVE ? "keepalive" : "register",
                 .result = "ok",
                 .peer_id = m->peer_id,
@@ -245,12 +247,13 @@ static const CallHandler handler = { .on_reply = on_reply, .on_end = on_end };
 
 static int start_call(Link *l, const Endpoint *to) {
         const Registration *r = l->registration;
+        l->transaction = random_u64() | 1;      /* never 0 */
         Request request = {
                 .version = MSG_P2PDI_1_0,
                 .verb = l->doing == MEMBERSHIP_REGISTER    ? VERB_REGISTER :
                         l->doing == MEMBERSHIP_KEEPALIVE   ? VERB_KEEPALIVE :
                                                              VERB_LEAVE,
-                .transaction = random_u64() | 1,        /* never 0 */
+                .transaction = l->transaction,
                 .close = true,
                 .host = slice_of(daemon_hostname()),
                 .os = slice_of(daemon_os()),
@@ -406,7 +409,7 @@ static void apply_settings(Registration *r, const PeerConf *s) {
                 .idle_timeout = 10 * USEC_PER_SEC,
                 .total_timeout = 30 * USEC_PER_SEC,
         };
-        if (!s->common.listen[0].any_address && !s->common.listen[0].is_auto) {
+        if (!s->common.listen[0].any_address) {
                 r->call_conf.has_source = true;
                 r->call_conf.source = s->common.listen[0].endpoint.address;
         }

@@ -349,8 +349,12 @@ static void release(Client *c) {
 static void on_end(Conn *conn, ConnEnd why, void *userdata) {
         Client *c = userdata;
         (void) conn;
-        if (why == CONN_FAILED)
+        if (why == CONN_FAILED) {
                 log_warning("A connection ended because this host could not go on with it.");
+                /* Was the file cut short while it was sent? truncate() alone wakes no watch. */
+                if (c->rfc > 0)
+                        documents_recheck(c->thread->conf.documents, c->rfc, NULL, NULL);
+        }
         LIST_REMOVE(c, link);
         release(c);
 }
