@@ -488,6 +488,10 @@ void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag
                 conn_watch(c, EPOLLOUT);
 }
 
+void conn_send_refusal(int fd, Slice head) {
+        (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL); /* nobody waits for it */
+}
+
 void conn_stop(Conn *c) {
         if (c->dead)
                 return;

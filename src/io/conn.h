@@ -105,6 +105,10 @@ typedef struct ConnBody {
  */
 void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag);
 /*
+ * A short reply on a connection that is not taken, without waiting: a courtesy. The caller closes fd.
+ */
+void conn_send_refusal(int fd, Slice head);
+/*
  * Reads no further request; on_end is called when the reply under way is out, or in the next turn where there is
  * none. A request that on_request told of is under way: its conn_reply() is waited for.
  */

@@ -124,6 +124,12 @@ int daemon_parse_options(int argc, char *argv[], const char *program, const char
         return 0;
 }
 
+void daemon_options_done(DaemonOptions *o) {
+        free(o->state_dir);
+        free(o->runtime_dir);
+        *o = (DaemonOptions){};
+}
+
 int daemon_make_directory(const char *path) {
         _cleanup_free_ char *p = strdup(path);
         if (!p)

@@ -16,8 +16,8 @@
 typedef struct DaemonOptions {
         const char *config;             /* --config=FILE, or NULL */
         const char *instance;           /* --instance=NAME, or NULL */
-        const char *state_dir;          /* $STATE_DIRECTORY, else --state-dir=, else built-in; owned, absolute or as given */
-        const char *runtime_dir;        /* $RUNTIME_DIRECTORY, else --runtime-dir=, else built-in */
+        char *state_dir;                /* $STATE_DIRECTORY, else --state-dir=, else built-in; owned, absolute or as given */
+        char *runtime_dir;              /* $RUNTIME_DIRECTORY, else --runtime-dir=, else built-in */
         bool check_config;
 } DaemonOptions;
 
@@ -27,11 +27,12 @@ enum {
 };
 
 /*
- * program: "p2pdi-rsd". state: name below the built-in state directory ("p2pdi-rsd"). has_instances: takes --instance=. Strings of *ret live as long as
- * the program.
+ * program: "p2pdi-rsd". state: name below the built-in state directory ("p2pdi-rsd"). has_instances: takes --instance=.
  */
 int daemon_parse_options(int argc, char *argv[], const char *program, const char *state, bool has_instances, DaemonOptions *ret,
                          int *ret_status) _must_check_;
+
+void daemon_options_done(DaemonOptions *o);
 
 /* Makes the directory, with what is missing above it, mode 0755. 0 or -errno. */
 int daemon_make_directory(const char *path) _must_check_;

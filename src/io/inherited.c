@@ -32,6 +32,18 @@ int inherited_take(const char *name, int *ret_fds, size_t n) {
         return n_passed < 0 ? n_passed : n_taken;
 }
 
+unsigned inherited_count(const char *name) {
+        char **names = NULL;
+        unsigned n = 0;
+        int n_passed;
+
+        n_passed = sd_listen_fds_with_names(0, &names);
+        for (int i = 0; i < n_passed; i++)
+                n += !name || strcmp(names[i], name) == 0;
+        free_names(names);
+        return n;
+}
+
 void inherited_close_rest(void) {
         int n_passed;
 

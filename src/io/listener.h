@@ -90,4 +90,6 @@ void listener_stop(Listener *l);
  * closed with inherited_close_rest(), which also takes the variables out of the environment.
  */
 int inherited_take(const char *name, int *ret_fds, size_t n) _must_check_;
+/* How many were passed under that name, taken or not; NULL: in all. 0 also where that can't be told. */
+unsigned inherited_count(const char *name);
 void inherited_close_rest(void);

@@ -18,7 +18,6 @@
 #define OPERATIONS_MAX 200000
 /* Own addresses seen. */
 #define SELF_MAX 64
-#define SERVERS_MAX 32
 
 typedef struct Operation Operation;
 typedef struct Pull Pull;
@@ -69,6 +68,10 @@ struct Client {
         bool line_queued;
         struct PullList pulls;
         Query *query;                           /* under way, or NULL */
+        usec_t queried_at;                      /* boottime at which the last query that has ended began; 0: none */
+        LookupOutcome query_outcome;            /* how it ended */
+        Endpoint *remembered;                   /* owned, ascending: the last known peers as they are on disk */
+        size_t n_remembered;
         struct RefreshList refreshes;
         sd_event_source *expiry_timer;
         ClientCounters counters;
@@ -76,6 +79,8 @@ struct Client {
 
 /* "An address of this peer's own": merging ignores records about it. */
 void client_add_self(Client *c, const Address *address);
+/* The last query was not answered, or there is nobody to ask: the last known peers count. */
+bool client_servers_away(const Client *c);
 /* The request's common parts: Host:, OS:, transaction, Connection: close. */
 void client_fill_request(Request *r, Verb verb, uint64_t transaction);
 
@@ -98,7 +103,7 @@ struct Operation {
         Client *client;
         uint32_t number;
         uint64_t transaction;
-        usec_t began_at;
+        usec_t asked_at, began_at;              /* boottime: it was asked for, its turn came */
         bool active;                            /* its turn has come */
         bool waits_for_query;
         Lookup *lookup;
@@ -125,9 +130,15 @@ void operations_forget_request(Client *c, uint64_t request);
 
 /* ---- query.c ---- */
 
-/* Asks all registration servers for their lists; joins a query under way. Ends in operations_query_done() and refresh_query_done(). */
-void query_start(Client *c, uint64_t transaction);
+/*
+ * Asks the registration servers for a list; joins a query under way. Ends, later, in operations_query_done() and
+ * refresh_query_done(), if this gave 0. -ENOMEM.
+ */
+int query_start(Client *c, uint64_t transaction) _must_check_;
+/* It stands otherwise now: a query that waits for that goes on. */
 void query_server_changed(Client *c, unsigned server);
+/* It is another one now: a query under way asks anew. */
+void query_server_forgotten(Client *c, unsigned server);
 void query_free(Query *q);
 
 /* ---- pull.c ---- */

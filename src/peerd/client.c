@@ -88,6 +88,10 @@ void client_reconfigure(Client *c, const PeerConf *settings) {
 
 /* ---- what all parts use ---- */
 
+bool client_servers_away(const Client *c) {
+        return c->servers_away || c->settings.n_servers == 0;
+}
+
 void client_add_self(Client *c, const Address *address) {
         const Endpoint e = { *address, c->conf.own_port };
         for (size_t i = 0; i < c->n_self; i++)
@@ -114,14 +118,28 @@ typedef struct SetServer {
         Message message;
         Client *client;
         unsigned server;
+        bool forget;
         ServerInfo info;
         bool has_self;
         Endpoint self;
 } SetServer;
 
+/* Another server stands in its place now: its list and where it was are no longer good. */
+static void forget_server(Client *c, unsigned server) {
+        c->servers[server] = (ServerInfo){};
+        holders_list_begin(c->holders, server);
+        holders_list_end(c->holders, server, true);
+        query_server_forgotten(c, server);
+}
+
 static void run_set_server(Message *m) {
         SetServer *s = MESSAGE_OF(m, SetServer, message);
         ServerInfo *info = &s->client->servers[s->server];
+        if (s->forget) {
+                forget_server(s->client, s->server);
+                free(s);
+                return;
+        }
         /* Where it was is remembered while it is away. */
         if (!s->info.has_endpoint && info->has_endpoint) {
                 s->info.has_endpoint = true;
@@ -152,6 +170,16 @@ void client_set_server(Client *c, unsigned server, ServerStanding standing, cons
                 s->info.endpoint = *endpoint;
         if (self)
                 s->self = *self;
+        loop_thread_post(c->loop, &s->message);
+}
+
+void client_forget_server(Client *c, unsigned server) {
+        SetServer *s = calloc(1, sizeof(*s));
+        if (!s || server >= SERVERS_MAX) {
+                free(s);
+                return;         /* a query finds out by itself */
+        }
+        *s = (SetServer){ .message = { .run = run_set_server }, .client = c, .server = server, .forget = true };
         loop_thread_post(c->loop, &s->message);
 }
 
@@ -256,7 +284,8 @@ struct Refresh {
         TAILQ_ENTRY(Refresh) link;
         uint64_t request, transaction;
         bool waits_for_query;
-        Endpoint *peers;                        /* owned */
+        Endpoint *peers;                        /* owned; NULL: all that may be dialled, once the query is done */
+        bool *asking;                           /* owned, one per peer: its pull is under way */
         size_t n_peers, n_asked, n_ended;
 };
 
@@ -282,6 +311,7 @@ static void refresh_tell(Client *c, const RefreshEvent *e) {
 static void refresh_free(Client *c, Refresh *f) {
         TAILQ_REMOVE(&c->refreshes, f, link);
         free(f->peers);
+        free(f->asking);
         free(f);
 }
 
@@ -290,16 +320,15 @@ static void refresh_advance(Client *c, Refresh *f) {
         Now now;
         now_of_event(c->event, &now);
         while (f->n_asked < f->n_peers && f->n_asked - f->n_ended < REFRESH_AT_ONCE) {
-                const Endpoint *peer = &f->peers[f->n_asked++];
-                RefreshEvent e = { .request = f->request, .has_peer = true, .peer = *peer };
-                if (!holders_may_dial(c->holders, peer, c->servers_away, &now)) {
+                size_t i = f->n_asked++;
+                const Endpoint *peer = &f->peers[i];
+                RefreshEvent e = { .request = f->request, .has_peer = true, .peer = *peer, .result = "failed" };
+                if (!holders_may_dial(c->holders, peer, client_servers_away(c), &now)) {
                         e.unknown = true;
                         e.result = "unknown";
-                } else {
-                        int k = pull_index(c, peer, f->transaction);
-                        if (k == 0)
-                                continue;
-                        e.result = "failed";
+                } else if (pull_index(c, peer, f->transaction) == 0) {
+                        f->asking[i] = true;
+                        continue;
                 }
                 f->n_ended++;
                 refresh_tell(c, &e);
@@ -308,6 +337,22 @@ static void refresh_advance(Client *c, Refresh *f) {
                 return;
         refresh_tell(c, &(RefreshEvent){ .request = f->request, .last = true });
         refresh_free(c, f);
+}
+
+/* Room for n peers. */
+static int refresh_alloc(Refresh *f, size_t n) {
+        f->peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*f->peers));
+        f->asking = calloc(MAX_OF(n, (size_t) 1), sizeof(*f->asking));
+        return f->peers && f->asking ? 0 : -ENOMEM;
+}
+
+/* Nobody was named: everybody who may be dialled. */
+static int refresh_all(Client *c, Refresh *f, const Now *now) {
+        size_t n = holders_dialable(c->holders, client_servers_away(c), now, NULL, 0);
+        int k = refresh_alloc(f, n);
+        if (k == 0)
+                f->n_peers = holders_dialable(c->holders, client_servers_away(c), now, f->peers, n);
+        return k;
 }
 
 void refresh_query_done(Client *c, LookupOutcome outcome) {
@@ -322,26 +367,33 @@ void refresh_query_done(Client *c, LookupOutcome outcome) {
                                                  .result = outcome == LOOKUP_OK    ? "ok" :
                                                            outcome == LOOKUP_EMPTY ? "no-peers" :
                                                                                      "unreachable" });
-                if (!f->peers) {
-                        size_t n = holders_dialable(c->holders, c->servers_away, &now, NULL, 0);
-                        f->peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(Endpoint));
-                        f->n_peers = f->peers ? MIN_OF(n, holders_dialable(c->holders, c->servers_away, &now, f->peers, n)) : 0;
-                }
+                int k = f->peers ? 0 : refresh_all(c, f, &now);
+                if (k < 0)
+                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not refresh the index");
                 refresh_advance(c, f);
         }
+}
+
+/* Gives how often that peer was being asked: a pull that another refresh had made is none of this one's. */
+static size_t refresh_end_peer(Refresh *f, const Endpoint *peer) {
+        size_t n = 0;
+        for (size_t i = 0; i < f->n_asked; i++)
+                if (f->asking[i] && endpoint_equal(&f->peers[i], peer)) {
+                        f->asking[i] = false;
+                        n++;
+                }
+        f->n_ended += n;
+        return n;
 }
 
 void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged) {
         Refresh *f, *next;
         TAILQ_FOREACH_SAFE(f, &c->refreshes, link, next) {
-                bool asked = false;
-                for (size_t i = 0; i < f->n_asked && !asked; i++)
-                        asked = endpoint_equal(&f->peers[i], peer);
-                if (!asked)
+                size_t n = refresh_end_peer(f, peer);
+                if (n == 0)
                         continue;
                 refresh_tell(c, &(RefreshEvent){ .request = f->request, .has_peer = true, .peer = *peer, .result = result,
                                                  .n_added = merged ? merged->n_added : 0, .n_removed = merged ? merged->n_removed : 0 });
-                f->n_ended++;
                 refresh_advance(c, f);
         }
 }
@@ -358,13 +410,11 @@ static void run_refresh(Message *m) {
         Refresh *f = j->refresh;
         free(j);
         TAILQ_INSERT_TAIL(&c->refreshes, f, link);
-        if (c->settings.n_servers > 0) {
-                f->waits_for_query = true;
-                query_start(c, f->transaction);
-                return;
-        }
         f->waits_for_query = true;
-        refresh_query_done(c, LOOKUP_EMPTY);
+        if (c->settings.n_servers == 0)
+                refresh_query_done(c, LOOKUP_EMPTY);
+        else if (query_start(c, f->transaction) < 0)
+                refresh_query_done(c, LOOKUP_GONE);
 }
 
 int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endpoint *peers, size_t n) {
@@ -375,9 +425,11 @@ int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endp
         f->request = request;
         f->transaction = transaction;
         if (n > 0) {
-                f->peers = reallocarray(NULL, n, sizeof(Endpoint));
-                if (!f->peers)
+                if (refresh_alloc(f, n) < 0) {
+                        free(f->peers);
+                        free(f->asking);
                         return -ENOMEM;
+                }
                 memcpy(f->peers, peers, n * sizeof(Endpoint));
                 f->n_peers = n;
         }
@@ -393,7 +445,7 @@ static void run_visit(Message *m) {
         Client *c = v->client;
         Now now;
         now_of_event(c->event, &now);
-        v->run(v, c, c->holders, c->servers_away || c->settings.n_servers == 0, &now);
+        v->run(v, c, c->holders, client_servers_away(c), &now);
 }
 
 void client_visit(Client *c, ClientVisit *v) {
@@ -418,8 +470,10 @@ Documents *client_documents(const Client *c) {
 
 static int setup(sd_event *e, void *userdata) {
         Client *c = userdata;
-        c->event = e;
-        return loop_timer_new(e, pull_on_expiry, c, "index-expiry", &c->expiry_timer);
+        int k = loop_timer_new(e, pull_on_expiry, c, "index-expiry", &c->expiry_timer);
+        if (k >= 0)
+                c->event = e;           /* else it goes with the thread */
+        return k;
 }
 
 int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
@@ -436,9 +490,12 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
         TAILQ_INIT(&c->refreshes);
         RB_INIT(&c->by_number);
         int k = settings_from(settings, &s);
-        if (k == 0)
-                k = holders_new(&s.holders, key, &c->holders);
         if (k == 0) {
+                c->settings.static_peers = s.static_peers;      /* owned by c from here on */
+                k = holders_new(&s.holders, key, &c->holders);
+        }
+        if (k == 0) {
+                c->settings.static_peers = NULL;
                 settings_apply(c, &s);
                 for (size_t i = 0; i < conf->n_last_known && k >= 0; i++)
                         k = holders_add_last_known(c->holders, &conf->last_known[i]);
@@ -474,6 +531,7 @@ Client *client_free(Client *c) {
         while ((f = TAILQ_FIRST(&c->refreshes)))
                 refresh_free(c, f);
         query_free(c->query);
+        free(c->remembered);
         event_source_free(c->expiry_timer);
         loop_thread_free(c->loop);
         sd_event_unref(e);

@@ -15,6 +15,9 @@
 
 #include <stdatomic.h>
 
+/* Registration servers, told apart by their place in the configuration, which takes no more. */
+#define SERVERS_MAX 32
+
 typedef struct Client Client;
 
 typedef enum DownloadState {
@@ -88,7 +91,7 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) _
  */
 void client_stop(Client *c);
 Client *client_free(Client *c);
-/* New settings. Registration servers must be told anew with client_set_server(). */
+/* New settings. What a registration server is no more is told with client_forget_server(). */
 void client_reconfigure(Client *c, const PeerConf *settings);
 
 /* What the main loop knows of a registration server. */
@@ -99,6 +102,8 @@ typedef enum ServerStanding {
 } ServerStanding;
 void client_set_server(Client *c, unsigned server, ServerStanding standing, const Endpoint *endpoint, uint64_t cookie,
                        const Endpoint *self);
+/* There is none of that index any more, or it is another one: its list, address and cookie are dropped. */
+void client_forget_server(Client *c, unsigned server);
 
 /*
  * Have these numbers: an event at each change, tagged with `request`; each number ends with DOWNLOAD_DONE. 0 or -ENOMEM.

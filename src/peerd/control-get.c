@@ -53,7 +53,8 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                 snprintf(text, sizeof(text), "RFC %u has holders, but none of them delivered it.", e->number);
                 break;
         case LOOKUP_FAILED:
-                snprintf(text, sizeof(text), "RFC %u could not be stored: %s.", e->number, strerror(-e->error));
+                snprintf(text, sizeof(text), "RFC %u could not be stored: %s.", e->number,
+                         strerrordesc_np(-e->error) ? strerrordesc_np(-e->error) : "unknown error");
                 break;
         }
         set_string(j, "message", text);
@@ -124,27 +125,25 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
 void control_on_download(const DownloadEvent *e, void *userdata) {
         Peerd *p = userdata;
         Control *c = p->control;
-        if (e->state == DOWNLOAD_DONE)
-                peerd_update_status(p);
         ControlRequest *r = c ? control_request_find(c, e->request) : NULL;
         if (!r)
                 return;
         bool more = varlink_call_wants_more(r->call);
-        if (!more && e->state != DOWNLOAD_DONE)
+        /* Who reads slowly gets the ends only, so that thousands of downloads do not run over the bound of what may wait. */
+        if (e->state != DOWNLOAD_DONE && (!more || varlink_call_is_congested(r->call)))
                 return;
         json_t *download = download_json(c, e);
-        if (!download) {
-                log_error("No memory to tell how a download goes on.");
-                return;
-        }
         if (!more) {
                 reply_single(r, e, download);
                 return;
         }
-        if (control_request_add(r, json_pack("{s:o}", "download", download)) < 0)
-                return;         /* whoever asked is gone, and the request with it */
-        if (e->state == DOWNLOAD_DONE && --r->n_waiting == 0)
+        json_t *parameters = json_pack("{s:o}", "download", download);
+        if (e->state == DOWNLOAD_DONE && --r->n_waiting == 0) {
+                (void) control_request_add(r, parameters);      /* the first that is held back: nothing to send yet */
                 control_request_end(r);
+        } else
+                /* At once: progress that comes one change late is none. Who asked may be gone, and r with it. */
+                (void) varlink_call_notify(r->call, parameters);
 }
 
 static int number_from_json(const json_t *j, uint32_t *ret) {
@@ -227,7 +226,8 @@ static void run_opened(Message *m) {
                 (void) varlink_call_error(call, "org.p2pdi.Peer.NotHeld", json_pack("{s:I}", "number", (json_int_t) j->number));
         else if (call)
                 (void) varlink_call_error(call, "org.p2pdi.Peer.Failed",
-                                          json_pack("{s:I, s:s}", "number", (json_int_t) j->number, "message", strerror(-j->result)));
+                                          json_pack("{s:I, s:s}", "number", (json_int_t) j->number, "message",
+                                                    strerrordesc_np(-j->result) ? strerrordesc_np(-j->result) : "unknown error"));
         if (j->result == 0)
                 close(j->fd);
         free(j);

@@ -44,11 +44,14 @@ ControlRequest *control_request_find(Control *c, uint64_t id);
 ControlRequest *control_request_free(ControlRequest *r);
 void control_request_gone(VarlinkCall *call, void *data);
 /*
- * One more reply of a stream; the one before goes out. Takes parameters (NULL: -ENOMEM). Where it does not go out any more r is gone: look for it again
- * by its id before it is used further.
+ * One more reply of a stream; the one before goes out. Takes parameters; NULL (no memory for them) ends the stream.
+ * < 0: whoever asked gets no more, and r will be gone in the next turn.
  */
 int control_request_add(ControlRequest *r, json_t *parameters);
-/* Calls go_on, now or when the reader has taken what was sent; with r NULL when whoever asked hung up meanwhile. */
+/*
+ * Calls go_on, now or when the reader has taken what was sent; with r NULL when whoever asked hung up meanwhile, or the
+ * program ends.
+ */
 void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, void *data), void *data);
 /* The stream is over: the reply held back is its last; without any an empty one. r is gone. */
 void control_request_end(ControlRequest *r);

@@ -123,15 +123,28 @@ static int start_list(VarlinkCall *call, const ListJob *template) {
 
 /* ---- List ---- */
 
-/* The first number > after that is to be listed; 0: none. Under the lock. */
-static uint32_t next_number(const ListJob *j, const RfcIndex *x, uint32_t after, const Now *now) {
+static uint32_t next_known(const ListJob *j, const RfcIndex *x, uint32_t after, const Now *now) {
         RfcRecord own;
-        for (;;) {
-                uint32_t n = j->all ? rfc_index_next_number(x, after, now) : rfc_index_next_own(x, after, &own) ? own.number : 0;
-                if (n == 0 || j->set.n_ranges == 0 || rfc_set_contains(&j->set, n))
+        return j->all ? rfc_index_next_number(x, after, now) : rfc_index_next_own(x, after, &own) ? own.number : 0;
+}
+
+/*
+ * The first number > after that is to be listed; 0: none. Under the lock, so it goes from range to range, not over all
+ * that lies between them.
+ */
+static uint32_t next_number(const ListJob *j, const RfcIndex *x, uint32_t after, const Now *now) {
+        if (j->set.n_ranges == 0)
+                return next_known(j, x, after, now);
+        for (size_t i = 0; i < j->set.n_ranges; i++) {
+                const RfcRange *range = &j->set.ranges[i];
+                if (range->last <= after)
+                        continue;
+                uint32_t n = next_known(j, x, MAX_OF(after, range->first - 1), now);
+                if (n == 0 || n <= range->last)
                         return n;
-                after = n;
+                after = n - 1;
         }
+        return 0;
 }
 
 static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now) {

@@ -79,8 +79,8 @@ void control_request_gone(VarlinkCall *call, void *data) {
 }
 
 int control_request_add(ControlRequest *r, json_t *parameters) {
-        if (!parameters)
-                return -ENOMEM;
+        if (!parameters)        /* the stream lacks a reply: it ends */
+                return varlink_call_notify(r->call, NULL);
         json_t *before = r->held;
         r->held = parameters;
         return before ? varlink_call_notify(r->call, before) : 0;
@@ -217,6 +217,8 @@ Control *control_free(Control *c) {
                 return NULL;
         RB_FOREACH_SAFE(r, ControlRequestTree, &c->requests, next) {
                 varlink_call_set_gone(r->call, NULL, NULL);
+                if (r->go_on)
+                        r->go_on(NULL, r->go_on_data);
                 control_request_free(r);
         }
         varlink_server_free(c->server);

@@ -15,6 +15,8 @@
 #define SCAN_SLICE_USEC (20 * USEC_PER_MSEC)
 /* Records encoded per hold of the lock: some 50 µs. */
 #define ENCODE_SLICE 256
+/* Numbers encoded with what others hold of them, per hold of the lock: some 100 µs where a hundred peers hold each. */
+#define NUMBERS_SLICE 32
 
 /* What the file of an own document was when it was hashed. */
 typedef struct Stamped {
@@ -270,7 +272,6 @@ static int on_watch(sd_event_source *s, int fd, uint32_t events, void *userdata)
 }
 
 int documents_new(const DocumentsConf *conf, Documents **ret) {
-        const LibraryHandler handler = { .present = on_present, .gone = on_gone, .editor_index = on_editor_index, .skipped = on_skipped };
         const uint64_t key[2] = { random_u64(), random_u64() };
         Documents *d = calloc(1, sizeof(*d));
 
@@ -279,15 +280,20 @@ int documents_new(const DocumentsConf *conf, Documents **ret) {
         d->conf = *conf;
         pthread_mutex_init(&d->lock, NULL);
         RB_INIT(&d->stamps);
-        LibraryHandler h = handler;
-        h.userdata = d;
+        const LibraryHandler handler = {
+                .present = on_present,
+                .gone = on_gone,
+                .editor_index = on_editor_index,
+                .skipped = on_skipped,
+                .userdata = d,
+        };
         int k = rfc_index_new(&conf->limits, random_range(INT64_MAX), key, &d->index);
         if (k == 0) {
                 d->own = own_index_new();
                 k = d->own ? refresh_own_index(d) : -ENOMEM;
         }
         if (k == 0) {
-                k = library_new(&conf->library, &h, &d->library);
+                k = library_new(&conf->library, &handler, &d->library);
                 if (k == LIBRARY_DAMAGED) {
                         log_warning("%s was damaged: it was moved aside, and all documents are hashed anew.", conf->library.catalogue);
                         k = 0;
@@ -333,6 +339,49 @@ OwnIndex *documents_own_index(Documents *d) {
         OwnIndex *o = own_index_ref(d->own);
         pthread_mutex_unlock(&d->lock);
         return o;
+}
+
+/* Some numbers of the range, which moves on. 0: that was all; RFC_INDEX_MORE; RFC_INDEX_TOO_LARGE: not by slices. */
+static int encode_numbers(Documents *d, RfcRange *range, const Now *now, Buf *b) {
+        RfcIndex *x = documents_lock(d);
+        uint32_t last = range->first - 1;
+        int k = RFC_INDEX_TOO_LARGE;
+
+        if (rfc_index_count(x) + rfc_index_count_own(x) <= PROTO_INDEX_RECORDS_MAX && b->size < PROTO_INDEX_BYTES_MAX / 2) {
+                for (unsigned n = 0; n < NUMBERS_SLICE && last < range->last; n++) {
+                        uint32_t next = rfc_index_next_number(x, last, now);
+                        last = next == 0 ? range->last : MIN_OF(next, range->last);
+                }
+                RfcRange slice = { range->first, last };
+                k = rfc_index_encode_set(x, &(RfcSet){ .ranges = &slice, .n_ranges = 1 }, now, b);
+        }
+        documents_unlock(d);
+        if (k != 0 || last == range->last)
+                return k;
+        range->first = last + 1;
+        return RFC_INDEX_MORE;
+}
+
+int documents_encode(Documents *d, const RfcSet *set, const Now *now, Buf *b) {
+        RfcRange all = { 1, RFC_NUMBER_MAX };
+        const RfcSet everything = { .ranges = &all, .n_ranges = 1 };
+        int k = 0;
+
+        if (set->n_ranges == 0)
+                set = &everything;
+        for (size_t i = 0; k == 0 && i < set->n_ranges; i++) {
+                RfcRange range = set->ranges[i];
+                do
+                        k = encode_numbers(d, &range, now, b);
+                while (k == RFC_INDEX_MORE);
+        }
+        if (k == 0 || k < 0)
+                return k;
+        /* What is left out where not all fits can only be chosen with all in view. */
+        buf_clear(b);
+        k = rfc_index_encode_set(documents_lock(d), set, now, b);
+        documents_unlock(d);
+        return k > 0 ? -EMSGSIZE : k;
 }
 
 bool documents_scanned(const Documents *d) {

@@ -50,6 +50,11 @@ RfcIndex *documents_lock(Documents *d);
 void documents_unlock(Documents *d);
 /* A new reference to the present snapshot; never NULL. */
 OwnIndex *documents_own_index(Documents *d);
+/*
+ * Own records and hearsay of these numbers, of all if there are none: as rfc_index_encode_set(), with the lock held by
+ * slices, unless there is more than one answer may have. What changes meanwhile may be in it or not. -errno.
+ */
+int documents_encode(Documents *d, const RfcSet *set, const Now *now, Buf *b) _must_check_;
 bool documents_scanned(const Documents *d);
 /* Bytes and number of own documents. */
 void documents_count(Documents *d, size_t *ret_n, uint64_t *ret_bytes);

@@ -8,6 +8,8 @@
 
 /* Progress of one download is told at most this often. */
 #define PROGRESS_USEC (100 * USEC_PER_MSEC)
+/* How old the list of a query may be that began after all of these downloads had been asked for. */
+#define QUERY_SHARED_USEC (10 * USEC_PER_SEC)
 /* The next peer is asked for its index beside the first when that has not answered by then. */
 #define ASK_PAUSE_USEC (200 * USEC_PER_MSEC)
 
@@ -45,25 +47,38 @@ void operation_progress(Operation *o, const Transfer *t, uint64_t received) {
         tell(o);
 }
 
-static void log_result(const Operation *o, const LookupStep *step) {
-        LogFields f = {
+/* What was fetched was logged with its holder, by the transfer. */
+static void log_result(const Operation *o, const LookupStep *step, bool local) {
+        const LogFields f = {
                 .transaction = o->transaction,
                 .operation = "get-rfc",
                 .result = lookup_result_name(step->result),
                 .rfc = o->number,
-                .source = "peer",
+                .source = local ? "local" : "peer",
                 .has_duration = true,
                 .duration_usec = o->told.duration_usec,
         };
-        if (step->result == LOOKUP_NOT_HELD)
+        switch (step->result) {
+        case LOOKUP_FOUND:
+                if (local)
+                        log_transaction(LOG_EVENT_NONE, &f, "RFC %u is in the library.", o->number);
+                break;
+        case LOOKUP_NOT_HELD:
                 log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "No peer that could be asked holds RFC %u.", o->number);
-        else if (step->result == LOOKUP_NO_PEERS)
+                break;
+        case LOOKUP_NO_PEERS:
                 log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u can't be looked for: no peer is active.", o->number);
-        else if (step->result == LOOKUP_FAILED)
-                (void) log_errno(LOG_LEVEL_ERR, step->error, "RFC %u could not be stored", o->number);
-        else if (step->result != LOOKUP_FOUND)
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u could not be fetched from any of its holders (%s).", o->number,
+                break;
+        case LOOKUP_INTEGRITY:
+        case LOOKUP_UNREACHABLE:
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f, "RFC %u could not be fetched from any of its holders: %s.", o->number,
                           lookup_result_name(step->result));
+                break;
+        case LOOKUP_FAILED:
+                log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.", o->number,
+                          strerrordesc_np(-step->error) ? strerrordesc_np(-step->error) : "unknown error");
+                break;
+        }
 }
 
 /* The end of it: told, logged, freed. */
@@ -86,10 +101,9 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
                         memcpy(o->told.title, document.title, sizeof(o->told.title));
                 }
         }
-        if (!local) {
+        if (!local)
                 atomic_fetch_add(step->result == LOOKUP_FOUND ? &c->counters.n_downloads : &c->counters.n_failed, 1);
-                log_result(o, step);
-        }
+        log_result(o, step, local);
         tell(o);
         operation_free(o);
         queue_line(c);
@@ -110,6 +124,23 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         (void) usec;
         operation_advance(userdata);
         return 0;
+}
+
+/*
+ * Has a list asked for. Of hundreds of downloads that were asked for at once each would have one made for itself: they
+ * share what was learnt since they were asked for, as long as it is not old.
+ */
+static void ask_server(Operation *o, const Now *now) {
+        Client *c = o->client;
+        if (c->queried_at >= o->asked_at && usec_sub(now->boottime, c->queried_at) < QUERY_SHARED_USEC) {
+                lookup_server_told(o->lookup, c->query_outcome, 0);
+                return;
+        }
+        int k = query_start(c, o->transaction);
+        if (k < 0)
+                lookup_server_told(o->lookup, LOOKUP_BROKEN, k);
+        else
+                o->waits_for_query = true;
 }
 
 void operation_advance(Operation *o) {
@@ -137,8 +168,7 @@ void operation_advance(Operation *o) {
                         (void) loop_timer_set(o->timer, step.at);
                         return;
                 case LOOKUP_ASK_SERVER:
-                        o->waits_for_query = true;
-                        query_start(c, o->transaction);
+                        ask_server(o, &now);
                         break;
                 case LOOKUP_ASK_INDEX:
                         k = pull_number(c, &step.peer, o->number, o->transaction);
@@ -175,12 +205,12 @@ void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, Lo
         TAILQ_FOREACH_SAFE(o, &c->operations, link, next) {
                 if (!o->lookup || !rfc_set_contains(set, o->number))
                         continue;
-                if (o->transfer && transfer_waits_for(o->transfer, peer)) {
-                        transfer_restated(o->transfer, outcome);
-                        continue;
-                }
+                /* One answer may be what both have asked for. */
                 lookup_index_told(o->lookup, peer, outcome, 0, &now);
-                operation_advance(o);
+                if (o->transfer && transfer_waits_for(o->transfer, peer))
+                        transfer_restated(o->transfer, outcome);
+                else
+                        operation_advance(o);
         }
 }
 
@@ -268,6 +298,7 @@ static int add_watcher(Operation *o, uint64_t request) {
 int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) {
         Operation key = { .number = number };
         Operation *o = RB_FIND(OperationTree, &c->by_number, &key);
+        Now now;
 
         if (o) {        /* two requests for one RFC share one download */
                 int k = add_watcher(o, request);
@@ -282,7 +313,9 @@ int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t nu
         o = calloc(1, sizeof(*o));
         if (!o)
                 return -ENOMEM;
+        now_of_event(c->event, &now);
         o->client = c;
+        o->asked_at = now.boottime;
         o->number = number;
         o->transaction = transaction;
         o->told = (DownloadEvent){ .number = number, .transaction = transaction, .state = DOWNLOAD_SEARCHING };

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "io/log.h"
 
@@ -34,10 +35,17 @@ void peerd_update_status(Peerd *p) {
         for (; p->registration && registration_get(p->registration, n_servers, &info); n_servers++)
                 n_active += info.state == MEMBERSHIP_ACTIVE;
         documents_count(p->documents, &n, &n_bytes);
+        char text[sizeof(p->status)];
         if (!documents_scanned(p->documents))
-                notify_status("Listening on %s, reading the library, registered at %u of %u servers.", b.data, n_active, n_servers);
+                snprintf(text, sizeof(text), "Listening on %s, reading the library, registered at %u of %u servers.", b.data, n_active,
+                         n_servers);
         else
-                notify_status("Listening on %s, %zu documents, registered at %u of %u servers.", b.data, n, n_active, n_servers);
+                snprintf(text, sizeof(text), "Listening on %s, %zu documents, registered at %u of %u servers.", b.data, n, n_active,
+                         n_servers);
+        if (strcmp(text, p->status) == 0)
+                return;
+        strcpy(p->status, text);
+        notify_status("%s", text);
 }
 
 /* ---- signals ---- */
@@ -47,6 +55,8 @@ static void on_reload(void *userdata) {
         _cleanup_(conf_issues_done) ConfIssues issues = {};
         PeerConf *fresh = NULL;
 
+        if (p->stopping)
+                return;
         notify_reloading();
         int k = conf_load_peer(p->options.config, p->options.instance, &fresh, &issues);
         daemon_log_issues(&issues);
@@ -61,6 +71,8 @@ static void on_reload(void *userdata) {
                         (void) log_errno(LOG_LEVEL_ERR, k, "Could not use the new registration servers");
                 peer_conf_free(old);
                 log_loaded(p);
+                p->status[0] = 0;               /* it may tell of an error still */
+                peerd_update_status(p);
         } else
                 log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL, "The new configuration is not used, the old one stays.");
         notify_ready();
@@ -131,8 +143,8 @@ static void on_remember(const Endpoint *peers, size_t n, void *userdata) {
 static int on_summary(sd_event_source *s, uint64_t usec, void *userdata) {
         Now now;
         (void) usec;
-        (void) userdata;
         now_read(&now);
+        peerd_update_status(userdata);
         (void) log_summarize(&now);
         (void) loop_timer_set(s, usec_add(now.boottime, USEC_PER_SEC));
         return 0;
@@ -341,24 +353,28 @@ static int start(Peerd *p) {
 }
 
 /* Threads end before what they use goes; the disk worker after all that give it work. */
-static void finish(Peerd *p) {
-        control_free(p->control);
+static void finish(Peerd *p, int status) {
         if (p->client)
                 client_stop(p->client);
         if (p->server)
                 server_halt(p->server);
         worker_free(p->disk);
-        registration_free(p->registration);
+        control_free(p->control);       /* its requests were answered from all threads */
         client_free(p->client);
         server_free(p->server);
         documents_free(p->documents);
         state_free(p->state);
+        /* A name server that does not answer must not hold up the end for a minute, and getaddrinfo() can't be cancelled. */
+        if (p->registration && registration_is_resolving(p->registration))
+                _exit(status);
+        registration_free(p->registration);
         watchdog_free(p->watchdog);
         event_source_free(p->summary_timer);
         event_source_free(p->stop_timer);
         mailbox_free(p->mailbox);
         peer_conf_free(p->conf);
         free(p->store_path);
+        daemon_options_done(&p->options);
         sd_event_unref(p->event);
 }
 
@@ -404,6 +420,6 @@ int main(int argc, char *argv[]) {
                 return EXIT_FAILURE;
         }
         status = run(&p);
-        finish(&p);
+        finish(&p, status);
         return status;
 }

@@ -36,9 +36,10 @@ typedef struct Peerd {
         sd_event_source *summary_timer, *stop_timer;
         usec_t started_at;              /* realtime */
         bool stopping;
+        char status[512];               /* STATUS= as told last */
 } Peerd;
 
-/* STATUS= in plain words. */
+/* STATUS= in plain words, if it is another than before. Once a second, so that thousands of downloads cost nothing. */
 void peerd_update_status(Peerd *p);
 
 /* ---- control.c ---- */

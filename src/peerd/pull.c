@@ -186,15 +186,17 @@ static void answered_otherwise(Pull *p) {
         Client *c = p->client;
 
         switch (p->reply.status) {
-        case 304:
-                if (p->kind != PULL_INDEX)
+        case 304:                       /* proves nothing where no generation was asked about */
+                if (p->asked.epoch == 0)
                         break;
                 rfc_index_confirm(documents_lock(c->conf.documents), &p->peer, p->sent_at);
                 documents_unlock(c->conf.documents);
                 holders_confirmed(c->holders, &p->peer, p->asked, p->sent_at);
                 end_pull(p, LOOKUP_OK, "unchanged", &(IndexMergeResult){});
                 return;
-        case 226:                       /* a delta: asked for all of it instead */
+        case 226:                       /* a delta: asked for all of it instead, once */
+                if (p->asked.epoch == 0)
+                        break;
                 p->asked = (Generation){};
                 p->reply = (Reply){};
                 p->message.run = run_begin;
@@ -204,7 +206,7 @@ static void answered_otherwise(Pull *p) {
                 end_pull(p, LOOKUP_EMPTY, "not-held", NULL);
                 return;
         }
-        end_pull(p, LOOKUP_GONE, msg_phrase(p->reply.status), NULL);
+        end_pull(p, LOOKUP_GONE, p->reply.status < 400 ? "malformed" : "refused", NULL);
 }
 
 static void on_end(Call *call, CallEnd end, int error, void *userdata) {
@@ -219,6 +221,8 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                 (void) log_errno(LOG_LEVEL_ERR, error, "Could not ask for an index");
         if (end == CALL_BAD && !p->refused)
                 p->refused = "the answer does not follow the protocol";
+        if (p->refused && p->merge)     /* whatever came before the bad line is no part of a list */
+                p->merge = index_merge_free(p->merge);
         if (end == CALL_OK && p->merge)
                 begin_merge(p);
         else if (p->reply.status > 0 && p->reply.status != 200)
@@ -243,6 +247,10 @@ static void run_begin(Message *m) {
         now_of_event(c->event, &now);
         p->started = true;
         p->began_at = now.boottime;
+        if (p->refused) {
+                end_pull(p, LOOKUP_GONE, "quarantined", NULL);
+                return;
+        }
         client_fill_request(&request, VERB_RFC_INDEX, p->transaction);
         request.has_if_generation = p->asked.epoch > 0;
         request.if_generation = p->asked;
@@ -302,7 +310,7 @@ int pull_index(Client *c, const Endpoint *peer, uint64_t transaction) {
 void pulls_distrust(Client *c, const Endpoint *peer) {
         Pull *p;
         TAILQ_FOREACH(p, &c->pulls, link)
-                if (p->merge && endpoint_equal(&p->peer, peer))
+                if (endpoint_equal(&p->peer, peer))
                         p->refused = "its source is quarantined";
 }
 

@@ -19,9 +19,9 @@
 struct Query {
         Client *client;
         uint64_t transaction;
+        usec_t began_at;
         unsigned server;                        /* being asked */
         bool waits, registered;                 /* for its registration; that was tried once */
-        bool ended;
         Call *call;
         sd_event_source *timer;
         Message begin;
@@ -38,15 +38,23 @@ static void ask(Query *q);
 static void end_query(Query *q, LookupOutcome outcome) {
         Client *c = q->client;
         c->servers_away = outcome == LOOKUP_GONE;
+        c->queried_at = q->began_at;
+        c->query_outcome = outcome;
         c->query = NULL;
         query_free(q);
         operations_query_done(c, outcome);
         refresh_query_done(c, outcome);
 }
 
+static void restart(Query *q) {
+        q->n_pages = q->n_lines = 0;
+        q->n_active = q->after = 0;
+}
+
 static void next_server(Query *q) {
         q->server++;
         q->registered = false;
+        restart(q);
         ask(q);
 }
 
@@ -65,6 +73,26 @@ static void run_remember(Message *m) {
         free(r);
 }
 
+static int compare_endpoints(const void *a, const void *b) {
+        return endpoint_compare(a, b);
+}
+
+/* Are these not the ones that are on disk, in whatever order? */
+static bool remember_changes(Client *c, const Endpoint *peers, size_t n) {
+        Endpoint *sorted = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*sorted));
+        if (!sorted)
+                return true;
+        memcpy(sorted, peers, n * sizeof(*sorted));
+        qsort(sorted, n, sizeof(*sorted), compare_endpoints);
+        bool same = c->remembered && c->n_remembered == n;
+        for (size_t i = 0; same && i < n; i++)
+                same = endpoint_equal(&sorted[i], &c->remembered[i]);
+        free(c->remembered);
+        c->remembered = sorted;
+        c->n_remembered = n;
+        return !same;
+}
+
 static void remember(Client *c) {
         size_t n = c->settings.remember_max;
         Now now;
@@ -77,10 +105,28 @@ static void remember(Client *c) {
         r->message.run = run_remember;
         r->conf = &c->conf;
         r->n = MIN_OF(n, holders_dialable(c->holders, false, &now, r->peers, n));
-        worker_post(documents_disk(c->conf.documents), &r->message);
+        /* A query comes with each download, and the disk has better to do than to flush the same list again. */
+        if (remember_changes(c, r->peers, r->n))
+                worker_post(documents_disk(c->conf.documents), &r->message);
+        else
+                free(r);
 }
 
 /* ---- the answer ---- */
+
+static LogFields fields(const Query *q, const char *result) {
+        const ServerInfo *s = &q->client->servers[q->server];
+        Now now;
+        now_of_event(q->client->event, &now);
+        return (LogFields){
+                .transaction = q->transaction,
+                .operation = "list-peers",
+                .result = result,
+                .peer = s->has_endpoint ? &s->endpoint : NULL,
+                .has_duration = true,
+                .duration_usec = usec_sub(now.boottime, q->began_at),
+        };
+}
 
 static void page_done(Query *q) {
         Client *c = q->client;
@@ -91,8 +137,9 @@ static void page_done(Query *q) {
                 return;
         }
         holders_list_end(c->holders, q->server, complete);
-        LogFields f = { .transaction = q->transaction, .operation = "list-peers", .result = "ok", .peer = &c->servers[q->server].endpoint,
-                        .has_entries = true, .entries_added = q->n_lines };
+        LogFields f = fields(q, "ok");
+        f.has_entries = true;
+        f.entries_added = q->n_lines;
         log_transaction(LOG_EVENT_NONE, &f, "The registration server lists %zu active peers.", q->n_lines);
         if (complete)
                 remember(c);
@@ -105,7 +152,8 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
         q->status = reply->status;
         if (reply->status != 200 && reply->status != 204)
                 return -ECANCELED;
-        q->n_active = reply->has_active ? reply->active : 0;
+        /* The most that was said: who leaves between two pages must not let the rest of the list seem to be there. */
+        q->n_active = MAX_OF(q->n_active, reply->has_active ? reply->active : 0);
         q->n_page_lines = 0;
         if (q->n_pages++ == 0)
                 holders_list_begin(q->client->holders, q->server);
@@ -149,8 +197,7 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
 }
 
 static void log_failed(const Query *q, const char *why) {
-        const ServerInfo *s = &q->client->servers[q->server];
-        LogFields f = { .transaction = q->transaction, .operation = "list-peers", .result = why, .peer = s->has_endpoint ? &s->endpoint : NULL };
+        LogFields f = fields(q, why);
         log_transaction(LOG_EVENT_NONE, &f, "The registration server did not list its peers: %s.", why);
 }
 
@@ -188,7 +235,7 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                 want_registration(q);
                 return;
         }
-        log_failed(q, q->bad || end == CALL_OK ? "malformed" : q->status >= 400 ? msg_phrase(q->status) : call_end_name(end));
+        log_failed(q, q->bad || end == CALL_OK ? "malformed" : q->status >= 400 ? "refused" : call_end_name(end));
         next_server(q);
 }
 
@@ -255,8 +302,7 @@ void query_server_changed(Client *c, unsigned server) {
         (void) loop_timer_set(q->timer, USEC_INFINITY);
         q->registered = true;
         if (c->servers[server].standing == SERVER_READY) {
-                q->n_pages = q->n_lines = 0;
-                q->after = 0;
+                restart(q);
                 ask(q);
         } else {
                 log_failed(q, "unreachable");
@@ -264,28 +310,42 @@ void query_server_changed(Client *c, unsigned server) {
         }
 }
 
+void query_server_forgotten(Client *c, unsigned server) {
+        Query *q = c->query;
+        if (!q || q->server != server || !q->call)
+                return;
+        q->call = call_free(q->call);
+        q->registered = false;
+        restart(q);
+        ask(q);
+}
+
 static void run_begin(Message *m) {
         Query *q = MESSAGE_OF(m, Query, begin);
         ask(q);
 }
 
-void query_start(Client *c, uint64_t transaction) {
+int query_start(Client *c, uint64_t transaction) {
+        Now now;
         if (c->query)
-                return;
+                return 0;
         Query *q = calloc(1, sizeof(*q));
-        if (q) {
-                q->client = c;
-                q->transaction = transaction;
-                q->rest = BUF_INIT(PAGE_BYTES_MAX);
-                c->query = q;
+        if (!q)
+                return -ENOMEM;
+        int k = loop_timer_new(c->event, on_timer, q, "query", &q->timer);
+        if (k < 0) {
+                free(q);
+                return k;
         }
-        if (!q || loop_timer_new(c->event, on_timer, q, "query", &q->timer) < 0) {
-                /* Whoever asked waits for an end, so there must be one; without memory for it, there is none for anything. */
-                (void) log_errno(LOG_LEVEL_ERR, -ENOMEM, "Could not ask a registration server");
-                abort();
-        }
+        now_of_event(c->event, &now);
+        q->client = c;
+        q->transaction = transaction;
+        q->began_at = now.boottime;
+        q->rest = BUF_INIT(PAGE_BYTES_MAX);
+        c->query = q;
         q->begin.run = run_begin;
         loop_thread_post(c->loop, &q->begin);
+        return 0;
 }
 
 void query_free(Query *q) {

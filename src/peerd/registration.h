@@ -2,8 +2,7 @@
 #pragma once
 
 /*
- * Registration: keeps this peer registered with its servers, in the background: one Membership per server, driven from the main
- * loop. Cookies are on disk before a Register counts as done. Names are looked up in a worker of their own, since that may block for long.
+ * Registration: keeps this peer registered with its servers, in the background: a Link for each, in the main loop.
  */
 
 #include "core/base.h"
@@ -27,8 +26,13 @@ typedef struct RegistrationConf {
 } RegistrationConf;
 
 int registration_new(const RegistrationConf *conf, const PeerConf *settings, Registration **ret) _must_check_;
+/* The disk worker must be gone. Waits for a name that is being looked up, which may take a minute. */
 Registration *registration_free(Registration *r);
-/* New settings: servers that are no longer named are left, new ones joined. */
+DEFINE_CLEANUP(Registration *, registration_free)
+/*
+ * New settings: servers that are no longer named are left, new ones joined (unless the user left them all), the others
+ * go on. -errno: one of them could not be joined.
+ */
 int registration_reconfigure(Registration *r, const PeerConf *settings) _must_check_;
 
 /* Answers */
@@ -36,11 +40,14 @@ enum {
         REGISTRATION_NO_SERVERS = 1,
 };
 int registration_join(Registration *r);                 /* 0, NO_SERVERS */
-int registration_leave(Registration *r);
+int registration_leave(Registration *r);                /* the same; until join, also over reloads */
 /* The client needs this server: tries now, whatever the back-off says. */
 void registration_hurry(Registration *r, unsigned server);
 /* Leaves everywhere; on_done is called when that is done or after 2 s. */
 void registration_stop(Registration *r, void (*on_done)(void *userdata), void *userdata);
+
+/* Is a name being looked up? That can't be cancelled. */
+bool registration_is_resolving(const Registration *r);
 
 /* How a server stands; name as configured. false: there is none of that index. */
 typedef struct RegistrationInfo {

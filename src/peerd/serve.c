@@ -15,10 +15,14 @@
 
 /* One connection of another peer. */
 typedef struct Client {
+        Message message;                /* brings it from the main loop and, when it is over, back */
         ServeThread *thread;
+        int fd;                         /* until conn is made, which owns it then */
+        Endpoint remote;
         Conn *conn;
         LIST_ENTRY(Client) link;
         unsigned n_refused;
+        bool told;                      /* that the last document did not go out whole */
         /* The document being sent. */
         bool sending;
         Verb verb;
@@ -55,6 +59,21 @@ static void reply_with(Client *c, Verb verb, Reply *reply, const ConnBody *body)
         conn_reply(c->conn, (Slice){}, NULL, true, NULL);       /* an empty head ends the connection */
 }
 
+/* Of a request that was read whole. */
+static LogFields fields(const Client *c, const Request *request, const char *result) {
+        Now now;
+        now_read(&now);         /* the turn's time is that at which the request came */
+        return (LogFields){
+                .transaction = request->transaction,
+                .operation = verb_operation(request->verb),
+                .result = result,
+                .peer = conn_remote(c->conn),
+                .rfc = request->rfc,
+                .has_duration = true,
+                .duration_usec = usec_sub(now.boottime, conn_request_at(c->conn)),
+        };
+}
+
 static void refuse(Client *c, Verb verb, const Request *request, unsigned status) {
         Reply reply = { .status = status, .transaction = request->transaction, .close = request->close };
         reply_with(c, verb, &reply, &CONN_NO_BODY);
@@ -63,19 +82,11 @@ static void refuse(Client *c, Verb verb, const Request *request, unsigned status
 /* ---- RFCQuery ---- */
 
 static void log_query(Client *c, const Request *request, unsigned status, size_t n_bytes) {
-        Now now;
-        now_read(&now);         /* the turn's time is that at which the request came */
-        LogFields f = {
-                .transaction = request->transaction,
-                .operation = verb_operation(VERB_RFC_INDEX),
-                .result = status == 304 ? "unchanged" : "ok",
-                .peer = conn_remote(c->conn),
-                .has_bytes = true,
-                .bytes = n_bytes,
-                .has_duration = true,
-                .duration_usec = usec_sub(now.boottime, conn_request_at(c->conn)),
-        };
-        log_transaction(LOG_EVENT_NONE, &f, "RFC index sent: %u, %zu bytes.", status, n_bytes);
+        LogFields f = fields(c, request, status == 304 ? "unchanged" : status == 503 ? "refused" : status == 500 ? "failed" : "ok");
+        f.has_bytes = true;
+        f.bytes = n_bytes;
+        log_transaction(LOG_EVENT_NONE, &f, status >= 500 ? "RFC index not sent: %u, %zu bytes." : "RFC index sent: %u, %zu bytes.", status,
+                        n_bytes);
 }
 
 /* All own records, as encoded already: what everybody who has an older generation gets. */
@@ -116,15 +127,15 @@ static void reply_merged_index(Client *c, const Request *request) {
                 reply.generation = own->generation;
                 reply.index_digest = own->digest;
         }
-        RfcIndex *x = documents_lock(d);
-        int k = request->rfcs.n_ranges > 0 ? rfc_index_encode_set(x, &request->rfcs, &now, &b) : rfc_index_encode_all(x, &now, &b);
+        int k = documents_encode(d, &request->rfcs, &now, &b);
         /* The digest is of the snapshot: own records that changed since are told by the next answer. */
-        if (request->rfcs.n_ranges == 0 && rfc_index_generation(x).number != own->generation.number)
+        if (rfc_index_generation(documents_lock(d)).number != own->generation.number)
                 reply.has_generation = reply.has_index_digest = false;
         documents_unlock(d);
         own_index_unref(own);
-        if (k != 0) {
-                (void) log_errno(LOG_LEVEL_ERR, k < 0 ? k : -EMSGSIZE, "Could not encode the index");
+        if (k < 0) {
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not encode the index");
+                log_query(c, request, 500, 0);
                 refuse(c, VERB_RFC_INDEX, request, 500);
                 return;
         }
@@ -138,6 +149,7 @@ static void reply_merged_index(Client *c, const Request *request) {
 static void answer_query(Client *c, const Request *request) {
         if (!documents_scanned(c->thread->conf.documents)) {
                 Reply reply = { .status = 503, .transaction = request->transaction, .close = request->close, .retry_after_sec = 1 };
+                log_query(c, request, 503, 0);
                 reply_with(c, VERB_RFC_INDEX, &reply, &CONN_NO_BODY);
         } else if (request->has_if_generation)
                 reply_own_index(c, request);
@@ -215,16 +227,11 @@ static void answer_get(Client *c, const Request *request) {
                 send_document(c, request, &document, fd);
                 return;
         }
-        LogFields f = {
-                .transaction = request->transaction,
-                .operation = verb_operation(request->verb),
-                .result = k < 0 ? "failed" : "not-held",
-                .peer = conn_remote(c->conn),
-                .rfc = request->rfc,
-        };
+        const LogFields f = fields(c, request, k < 0 ? "failed" : "not-held");
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not open %s", document_name(request->rfc, name));
-        log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: %s.", document_name(request->rfc, name), k < 0 ? "it can't be opened" : "it is not held");
+        log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: %s.", document_name(request->rfc, name),
+                        k < 0 ? "it can't be opened" : "it is not held");
         refuse(c, request->verb, request, k < 0 ? 500 : 404);
 }
 
@@ -258,6 +265,7 @@ static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *us
         atomic_fetch_add(ok ? &n->n_uploads : &n->n_failed, 1);
         log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "%s served." : "%s was not taken whole.", document_name(c->rfc, name));
         c->sending = false;
+        c->told = !ok;
 }
 
 /* ---- requests ---- */
@@ -303,52 +311,25 @@ static void on_bad_request(Conn *conn, unsigned status, Slice bytes, void *userd
 
 /* ---- connections ---- */
 
-/* To the main loop, which counts connections per source. */
-typedef struct Release {
-        Message message;
-        const ServeConf *conf;
-        Endpoint remote;
-        unsigned n_refused;
-} Release;
-
+/* In the main loop, which counts connections per source. */
 static void run_release(Message *m) {
-        Release *r = MESSAGE_OF(m, Release, message);
-        r->conf->on_released(&r->remote, r->n_refused, r->conf->userdata);
-        free(r);
+        Client *c = MESSAGE_OF(m, Client, message);
+        const ServeConf *conf = &c->thread->conf;
+        conf->on_released(&c->remote, c->n_refused, conf->userdata);
+        free(c);
 }
 
-/* From the main loop. Becomes the Release when the connection is over, so that end can't lack memory. */
-typedef struct Take {
-        Release release;
-        ServeThread *thread;
-        int fd;
-} Take;
-
-static void on_end(Conn *conn, ConnEnd why, void *userdata);
-
-static const ConnHandler conn_handler = {
-        .on_request = on_request,
-        .on_bad_request = on_bad_request,
-        .on_replied = on_replied,
-        .on_end = on_end,
-};
-
-/* A Client is the tail of what was taken. */
-typedef struct Taken {
-        Take take;
-        Client client;
-} Taken;
-
 static void release(Client *c) {
-        Taken *t = MESSAGE_OF(c, Taken, client);
-        t->take.release.n_refused = c->n_refused;
-        t->take.release.message.run = run_release;
-        mailbox_post(c->thread->conf.main, &t->take.release.message);
+        c->message.run = run_release;
+        mailbox_post(c->thread->conf.main, &c->message);
 }
 
 static void on_end(Conn *conn, ConnEnd why, void *userdata) {
         Client *c = userdata;
-        (void) conn;
+        if ((why == CONN_BROKEN || why == CONN_TOO_SLOW) && !c->told) {
+                const LogFields f = { .result = why == CONN_BROKEN ? "broken" : "too-slow", .peer = conn_remote(conn) };
+                log_transaction(LOG_EVENT_NONE, &f, "A connection ended in the middle of a request or of its answer.");
+        }
         if (why == CONN_FAILED) {
                 log_warning("A connection ended because this host could not go on with it.");
                 /* Was the file cut short while it was sent? truncate() alone wakes no watch. */
@@ -359,12 +340,16 @@ static void on_end(Conn *conn, ConnEnd why, void *userdata) {
         release(c);
 }
 
-static void run_take(Message *m) {
-        Taken *t = MESSAGE_OF(m, Taken, take.release.message);
-        Client *c = &t->client;
+static const ConnHandler conn_handler = {
+        .on_request = on_request,
+        .on_bad_request = on_bad_request,
+        .on_replied = on_replied,
+        .on_end = on_end,
+};
 
-        c->thread = t->take.thread;
-        int k = conn_new(c->thread->event, t->take.fd, &t->take.release.remote, &c->thread->conn_conf, &conn_handler, c, &c->conn);
+static void run_take(Message *m) {
+        Client *c = MESSAGE_OF(m, Client, message);
+        int k = conn_new(c->thread->event, c->fd, &c->remote, &c->thread->conn_conf, &conn_handler, c, &c->conn);
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not take a connection");
                 release(c);
@@ -376,15 +361,11 @@ static void run_take(Message *m) {
 }
 
 int serve_thread_take(ServeThread *t, int fd, const Endpoint *remote) {
-        Taken *n = calloc(1, sizeof(*n));
-        if (!n)
+        Client *c = calloc(1, sizeof(*c));
+        if (!c)
                 return -ENOMEM;
-        n->take = (Take){
-                .release = { .message = { .run = run_take }, .conf = &t->conf, .remote = *remote },
-                .thread = t,
-                .fd = fd,
-        };
-        loop_thread_post(t->loop, &n->take.release.message);
+        *c = (Client){ .message = { .run = run_take }, .thread = t, .fd = fd, .remote = *remote };
+        loop_thread_post(t->loop, &c->message);
         return 0;
 }
 
@@ -436,7 +417,7 @@ ServeThread *serve_thread_free(ServeThread *t) {
         while ((c = LIST_FIRST(&t->clients))) {
                 LIST_REMOVE(c, link);
                 conn_free(c->conn);
-                free(MESSAGE_OF(c, Taken, client));
+                free(c);
         }
         sd_event_unref(e);
         free(t);

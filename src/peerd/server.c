@@ -3,11 +3,10 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <stdio.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/proto.h"
+#include "io/conn.h"
 #include "io/daemon.h"
 #include "io/log.h"
 #include "peerd/serve.h"
@@ -53,7 +52,7 @@ static void on_released(const Endpoint *remote, unsigned n_refused, void *userda
 static void on_connection(int fd, const Endpoint *remote, void *userdata) {
         Server *s = userdata;
         s->n_connections++;
-        int k = s->n_threads > 0 ? serve_thread_take(s->threads[s->next], fd, remote) : -EAGAIN;
+        int k = serve_thread_take(s->threads[s->next], fd, remote);
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not take a connection");
                 close(fd);
@@ -68,12 +67,14 @@ static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void
         LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
 
         atomic_fetch_add(&s->counters.n_refused, 1);
-        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "Connection refused: over %s.", listener_refusal_name(why));
-        if (fd < 0 || why == LISTENER_ACCESS)
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f,
+                  why == LISTENER_ACCESS ? "Connection refused: not allowed by [%s]." : "Connection refused: over %s.",
+                  listener_refusal_name(why));
+        if (fd < 0)
                 return;
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
         if (serve_write_refusal(&head, why == LISTENER_CONNECTIONS || why == LISTENER_DESCRIPTORS ? 503 : 429) == 0)
-                (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL);     /* a courtesy: nobody waits for it */
+                conn_send_refusal(fd, buf_slice(&head));
 }
 
 static void apply_settings(Server *s, const PeerConf *settings) {
@@ -92,6 +93,9 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
         int k = listener_new(conf->event, &s->listener_conf, &handler, s, &s->listener);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the listener");
+        if (k == 0 && inherited_count(NULL) > 0 && inherited_count("rfc") == 0 && !settings->common.listen[0].is_auto)
+                log_warning("The service manager passed no socket named \"rfc\", so this peer listens by itself; "
+                            "\"systemctl daemon-reload && systemctl restart p2pdi-peerd.socket\" brings it back.");
         if (k == 0)
                 k = daemon_listen(s->listener, &settings->common, "rfc", &s->inherited);
         if (k < 0) {

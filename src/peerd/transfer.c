@@ -85,7 +85,7 @@ static void failed(Transfer *t, LookupOutcome outcome, const char *result) {
 /* What the peer did is a fault (protocol, section 4): it and what it stated are put aside. */
 static void quarantine(Transfer *t, const char *why) {
         Client *c = t->client;
-        LogFields f = fields(t, "mismatch");
+        LogFields f = fields(t, "quarantined");
         char holder[ENDPOINT_TEXT_SIZE];
         Now now;
 
@@ -104,8 +104,8 @@ static void mismatch(Transfer *t, const Digest *found, const char *why) {
         LogFields f = fields(t, "mismatch");
         char holder[ENDPOINT_TEXT_SIZE];
         endpoint_to_text(&t->holder, holder);
-        f.sha256 = found;
-        f.sha256_expected = &t->digest;
+        f.sha256 = found ? found : &t->digest;
+        f.sha256_expected = found ? &t->digest : &t->expected.digest;
         log_entry(LOG_LEVEL_ERR, LOG_EVENT_DIGEST_MISMATCH, &f, "RFC %u from %s was thrown away: %s.", t->expected.number, holder, why);
         quarantine(t, why);
         end_transfer(t, LOOKUP_FAULT, 0);
@@ -277,7 +277,7 @@ static void refused(Transfer *t, CallEnd end) {
                 documents_unlock(c->conf.documents);
                 failed(t, LOOKUP_EMPTY, "not-held");
         } else
-                failed(t, LOOKUP_GONE, t->status == 200 ? "malformed" : t->status > 0 ? msg_phrase(t->status) : call_end_name(end));
+                failed(t, LOOKUP_GONE, t->status > 0 && t->status < 400 ? "malformed" : t->status > 0 ? "refused" : call_end_name(end));
 }
 
 static void on_end(Call *call, CallEnd end, int error, void *userdata) {
@@ -307,10 +307,12 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                         (unsigned long long) t->received, (unsigned long long) t->size, call_end_name(end));
         if (end == CALL_BROKEN || end == CALL_BAD)
                 quarantine(t, end == CALL_BROKEN ? "the document came short" : "more came than was announced");
+        else if (end == CALL_TIMEOUT || end == CALL_TOO_SLOW)
+                holders_failed(c->holders, &t->holder);
         if (end == CALL_FAILED || end == CALL_ABORTED)
                 close_store(t, LOOKUP_BROKEN, error < 0 ? error : -ENOMEM);
         else
-                close_store(t, LOOKUP_GONE, 0);
+                close_store(t, end == CALL_BAD ? LOOKUP_FAULT : LOOKUP_GONE, 0);
 }
 
 /* ---- beginning ---- */

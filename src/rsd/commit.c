@@ -56,16 +56,17 @@ static int batch_new(Rsd *r, Batch **ret) {
         b->complete = !peer_list_has_urgent_changes(r->list);
         b->records = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*b->records));
         b->deleted = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*b->deleted));
-        if (!b->records || !b->deleted)
-                return -ENOMEM;
-        for (size_t i = 0; i < n; i++) {
-                if (!peer_list_get(r->list, ids[i], &info)) {
+        int k = b->records && b->deleted ? 0 : -ENOMEM;
+        for (size_t i = 0; k == 0 && i < n; i++) {
+                if (peer_list_get(r->list, ids[i], &info))
+                        k = batch_add(b, &info);
+                else
                         b->deleted[b->db.n_deleted++] = ids[i];
-                        continue;
-                }
-                int k = batch_add(b, &info);
-                if (k < 0)
-                        return k;
+        }
+        if (k < 0) {
+                for (size_t i = 0; i < n; i++)
+                        peer_list_put_back_change(r->list, ids[i]);
+                return k;
         }
         for (size_t i = 0; i < b->db.n_records; i++)
                 b->records[i].host = b->names.data + (uintptr_t) b->records[i].host;
@@ -95,11 +96,11 @@ static void release_all(Rsd *r, int error) {
         Client *c;
         while ((c = TAILQ_FIRST(&r->committing))) {
                 TAILQ_REMOVE(&r->committing, c, wait_link);
-                serve_release(r, c, error);
+                serve_release(c, error);
         }
 }
 
-/* What was in the batch is not on disk: told once, and tried again with the next changes of the same peers. */
+/* Failures are told once; what was in the batch is tried again with the next, within RSD_FLUSH_USEC. */
 static void tell_result(Rsd *r, int result) {
         if (result < 0 && result != r->commit_error)
                 (void) log_errno(LOG_LEVEL_ERR, result, "Could not write registrations to disk");
@@ -108,15 +109,20 @@ static void tell_result(Rsd *r, int result) {
         r->commit_error = result;
 }
 
-static void run_committed(Message *m) {
-        _cleanup_(batch_free_p) Batch *b = MESSAGE_OF(m, Batch, message);
-        Rsd *r = b->rsd;
-
-        r->commit_under_way = false;
+/* The commit thread is done with it. */
+static void take_back(Rsd *r, const Batch *b) {
+        r->under_way = NULL;
         tell_result(r, b->result);
         if (b->result < 0)
                 for (size_t i = 0; i < b->db.n_records; i++)
                         peer_list_put_back_change(r->list, b->records[i].id);
+}
+
+static void run_committed(Message *m) {
+        _cleanup_(batch_free_p) Batch *b = MESSAGE_OF(m, Batch, message);
+        Rsd *r = b->rsd;
+
+        take_back(r, b);
         if (b->complete || b->result < 0)
                 release_all(r, b->result);
         if (!TAILQ_EMPTY(&r->waiting) || !TAILQ_EMPTY(&r->committing))
@@ -127,7 +133,7 @@ void commit_flush(Rsd *r) {
         Client *c;
         Batch *b;
 
-        if (r->commit_under_way || !peer_list_has_changes(r->list))
+        if (r->under_way || !peer_list_has_changes(r->list))
                 return;
         while ((c = TAILQ_FIRST(&r->waiting))) {
                 TAILQ_REMOVE(&r->waiting, c, wait_link);
@@ -140,7 +146,7 @@ void commit_flush(Rsd *r) {
                 release_all(r, k);
                 return;
         }
-        r->commit_under_way = true;
+        r->under_way = b;
         b->message.run = run_write;
         worker_post(r->commit, &b->message);
 }
@@ -222,8 +228,11 @@ int commit_start(Rsd *r) {
 void commit_finish(Rsd *r) {
         Batch *b;
         if (r->commit) {
-                worker_free(r->commit);         /* what was queued is written */
-                r->commit = NULL;
+                r->commit = worker_free(r->commit);     /* what was queued is written */
+                if ((b = r->under_way)) {
+                        take_back(r, b);        /* nobody runs its message any more */
+                        batch_free(b);
+                }
                 while (peer_list_has_changes(r->list) && batch_new(r, &b) == 0) {
                         int k = registry_db_write(r->db, &b->db);
                         batch_free(b);

@@ -129,23 +129,20 @@ static bool authorize(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups
         return uid == 0;
 }
 
-static const VarlinkServerConf server_conf_template = {
-        .vendor = "P2P-DI",
-        .product = "P2P-DI Registration Server",
-        .version = PACKAGE_VERSION,
-        .url = "man:p2pdi-rsd(8)",
-        .interfaces = { &interface },
-        .authorize = authorize,
-};
-
 int control_start(Rsd *r) {
-        static VarlinkServerConf conf;
         _cleanup_free_ char *path = NULL;
         int fds[8];
 
-        conf = server_conf_template;
-        conf.userdata = r;
-        int k = varlink_server_new(r->event, &conf, &r->varlink);
+        r->varlink_conf = (VarlinkServerConf){
+                .vendor = "P2P-DI",
+                .product = "P2P-DI Registration Server",
+                .version = PACKAGE_VERSION,
+                .url = "man:p2pdi-rsd(8)",
+                .interfaces = { &interface },
+                .authorize = authorize,
+                .userdata = r,
+        };
+        int k = varlink_server_new(r->event, &r->varlink_conf, &r->varlink);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not make the control server");
         int n = inherited_take("varlink", fds, ELEMENTSOF(fds));
@@ -170,12 +167,11 @@ int control_start(Rsd *r) {
 
 void rsd_update_status(Rsd *r) {
         _cleanup_buf_ Buf b = BUF_INIT(4096);
-        static size_t shown = SIZE_MAX;
         size_t n = peer_list_count_active(r->list, true);
 
-        if (n == shown)
+        if (n == r->n_told)
                 return;
-        shown = n;
+        r->n_told = n;
         if (daemon_describe_listeners(r->listener, &b) != 0 || buf_append_char(&b, 0) != 0)
                 return;         /* only a line for people */
         notify_status("Listening on %s, %zu peer%s active.", b.data, n, n == 1 ? "" : "s");

@@ -54,6 +54,8 @@ static void on_reload(void *userdata) {
         _cleanup_(conf_issues_done) ConfIssues issues = {};
         RsConf *fresh = NULL;
 
+        if (r->stopping)
+                return;
         notify_reloading();
         int k = conf_load_rs(r->options.config, &fresh, &issues);
         daemon_log_issues(&issues);
@@ -65,6 +67,8 @@ static void on_reload(void *userdata) {
                 apply_conf(r);
                 rs_conf_free(old);
                 log_loaded(r);
+                r->n_told = SIZE_MAX;   /* it may tell of an error still */
+                rsd_update_status(r);
         } else
                 log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL, "The new configuration is not used, the old one stays.");
         notify_ready();
@@ -116,8 +120,8 @@ static int on_flush(sd_event_source *s, uint64_t usec, void *userdata) {
 static int on_summary(sd_event_source *s, uint64_t usec, void *userdata) {
         Now now;
         (void) usec;
-        (void) userdata;
         now_read(&now);
+        rsd_update_status(userdata);
         (void) log_summarize(&now);
         (void) loop_timer_set(s, usec_add(now.boottime, USEC_PER_SEC));
         return 0;
@@ -151,6 +155,18 @@ static int open_state(Rsd *r) {
         return k < 0 ? k : commit_load(r, path);
 }
 
+/*
+ * A daemon-reload after a changed port takes the socket away from its unit, which goes on saying that it is active. In
+ * its sandbox this daemon can't listen by itself, and what nobody reaches must not look well.
+ */
+static int listen_for_peers(Rsd *r) {
+        if (inherited_count(NULL) == 0 || inherited_count("rs") > 0)
+                return daemon_listen(r->listener, &r->conf->common, "rs", &r->inherited);
+        log_error("The service manager passed no socket named \"rs\": run \"systemctl daemon-reload && systemctl restart p2pdi-rsd.socket\".");
+        notify_status("No socket to listen on: run \"systemctl daemon-reload && systemctl restart p2pdi-rsd.socket\".");
+        return -ENOTCONN;
+}
+
 static int start(Rsd *r) {
         const LoopSignals signals = { .on_stop = on_stop, .on_reload = on_reload, .userdata = r };
         const uint64_t key[2] = { random_u64(), random_u64() };
@@ -173,7 +189,7 @@ static int start(Rsd *r) {
         k = listener_new(r->event, &r->listener_conf, &serve_listener_handler, r, &r->listener);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not make the listener");
-        k = daemon_listen(r->listener, &r->conf->common, "rs", &r->inherited);
+        k = listen_for_peers(r);
         if (k == 0)
                 k = control_start(r);
         if (k < 0)
@@ -208,6 +224,7 @@ static void finish(Rsd *r) {
         event_source_free(r->stop_timer);
         peer_list_free(r->list);
         rs_conf_free(r->conf);
+        daemon_options_done(&r->options);
         sd_event_unref(r->event);
 }
 
@@ -241,7 +258,7 @@ static int run(Rsd *r) {
 }
 
 int main(int argc, char *argv[]) {
-        Rsd r = { .clients = TAILQ_HEAD_INITIALIZER(r.clients), .waiting = TAILQ_HEAD_INITIALIZER(r.waiting),
+        Rsd r = { .n_told = SIZE_MAX, .clients = TAILQ_HEAD_INITIALIZER(r.clients), .waiting = TAILQ_HEAD_INITIALIZER(r.waiting),
                   .committing = TAILQ_HEAD_INITIALIZER(r.committing) };
         int status = EXIT_FAILURE;
 

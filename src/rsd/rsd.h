@@ -34,10 +34,6 @@ typedef struct Client {
 } Client;
 TAILQ_HEAD(ClientList, Client);
 
-typedef struct RsdCounters {
-        uint64_t n_registrations, n_keepalives, n_leaves, n_expired, n_lists, n_refused;
-} RsdCounters;
-
 struct Rsd {
         sd_event *event;
         DaemonOptions options;
@@ -49,13 +45,14 @@ struct Rsd {
         Listener *listener;
         bool inherited;
         Mailbox *mailbox;               /* what the commit thread answers */
+        VarlinkServerConf varlink_conf;
         VarlinkServer *varlink;
         Watchdog *watchdog;
         sd_event_source *expiry_timer, *flush_timer, *summary_timer, *stop_timer;
         struct ClientList clients;
         usec_t started_at;              /* realtime */
         bool stopping;
-        RsdCounters counters;
+        size_t n_told;                  /* active peers in the last STATUS=; SIZE_MAX: to be told anew */
 
         /* commit.c */
         Worker *commit;
@@ -63,7 +60,7 @@ struct Rsd {
         BootId boot_id;
         struct ClientList waiting;      /* their changes are not yet with the commit thread */
         struct ClientList committing;   /* their changes are with it now */
-        bool commit_under_way;
+        struct Batch *under_way;        /* with the commit thread now, or NULL */
         int commit_error;               /* of the last commit; told once */
 };
 
@@ -74,7 +71,7 @@ struct Rsd {
 
 extern const ListenerHandler serve_listener_handler;
 /* Sends the replies that waited for the disk: as they are, or as 500 when `error` < 0. */
-void serve_release(Rsd *r, Client *c, int error);
+void serve_release(Client *c, int error);
 /* Ends leases and forgets records whose time has come; sets the timer anew. */
 void serve_expire(Rsd *r, const Now *now);
 /* Sets the timer of the next expiry. */
@@ -99,5 +96,5 @@ void commit_finish(Rsd *r);
 /* ---- control.c ---- */
 
 int control_start(Rsd *r) _must_check_;
-/* STATUS= in plain words. */
+/* STATUS= in plain words, if there is something new to tell. */
 void rsd_update_status(Rsd *r);

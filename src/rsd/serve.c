@@ -2,7 +2,6 @@
 #include "rsd/rsd.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "core/proto.h"
@@ -12,6 +11,7 @@
 static const ConnHandler conn_handler;
 
 #define SERVER_NAME "p2pdi/" PACKAGE_VERSION
+#define EXPIRED_AT_ONCE 128
 
 /* A head and what follows it, as one reply; nothing of it stays with the caller. */
 static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
@@ -38,14 +38,23 @@ static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
         conn_reply(c->conn, buf_slice(&head), &follows, r.close, NULL);
 }
 
-static void log_refusal(Client *c, const Request *request, const RegistrarOutcome *outcome, const Reply *reply) {
-        LogFields f = {
-                .transaction = request->transaction,
-                .operation = verb_operation(request->verb),
-                .result = "refused",
-                .peer_id = outcome->peer_id,
+/* Of the request that is being answered. verb: NULL where it could not be read. */
+static LogFields fields(const Client *c, const Verb *verb, uint64_t transaction, const char *result) {
+        Now now;
+        now_read(&now);         /* the turn's time is that at which the request came */
+        return (LogFields){
+                .transaction = transaction,
+                .operation = verb ? verb_operation(*verb) : NULL,
+                .result = result,
                 .peer = conn_remote(c->conn),
+                .has_duration = true,
+                .duration_usec = usec_sub(now.boottime, conn_request_at(c->conn)),
         };
+}
+
+static void log_refusal(Client *c, const Request *request, const RegistrarOutcome *outcome, const Reply *reply) {
+        LogFields f = fields(c, &request->verb, request->transaction, "refused");
+        f.peer_id = outcome->peer_id;
         LogEvent event = reply->status == 401 ? LOG_EVENT_RS_UNKNOWN_COOKIE :
                          reply->status == 503 ? LOG_EVENT_RS_FULL :
                          reply->status == 429 ? LOG_EVENT_SOURCE_LIMITED :
@@ -69,18 +78,9 @@ static Endpoint endpoint_of(const Rsd *r, const Client *c, const RegistrarOutcom
 static void log_done(Client *c, Verb verb, uint64_t transaction, const RegistrarOutcome *o) {
         const Endpoint peer = endpoint_of(c->rsd, c, o);
         char text[ENDPOINT_TEXT_SIZE];
-        Now now;
-
-        now_read(&now);         /* the turn's time is that at which the request came */
-        LogFields f = {
-                .transaction = transaction,
-                .operation = verb_operation(verb),
-                .result = "ok",
-                .peer_id = o->peer_id,
-                .peer = &peer,
-                .has_duration = true,
-                .duration_usec = usec_sub(now.boottime, conn_request_at(c->conn)),
-        };
+        LogFields f = fields(c, &verb, transaction, "ok");
+        f.peer_id = o->peer_id;
+        f.peer = &peer;
         endpoint_to_text(&peer, text);
 
         switch (verb) {
@@ -106,22 +106,15 @@ static void log_done(Client *c, Verb verb, uint64_t transaction, const Registrar
                           o->peer_id, text);
 }
 
-static void count(RsdCounters *n, const Request *request, const Reply *reply) {
-        if (reply->status >= 400)
-                n->n_refused++;
-        else if (request->verb == VERB_REGISTER)
-                n->n_registrations++;
-        else if (request->verb == VERB_KEEPALIVE)
-                n->n_keepalives++;
-        else if (request->verb == VERB_LEAVE)
-                n->n_leaves++;
-        else
-                n->n_lists++;
-}
-
 static void reply_error(Client *c, unsigned status, uint64_t transaction, bool close) {
         Reply reply = { .status = status, .transaction = transaction, .close = close || proto_status_closes(status) };
         send_reply(c, VERB_PQUERY, &reply, NULL);
+}
+
+static void log_failure(Client *c, Verb verb, uint64_t transaction, int error) {
+        const LogFields f = fields(c, &verb, transaction, "failed");
+        log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "%s failed on this host: %s.", verb_operation(verb),
+                  strerrordesc_np(-error) ? strerrordesc_np(-error) : "unknown error");
 }
 
 static void answer(Client *c, const Request *request, const Now *now) {
@@ -137,18 +130,16 @@ static void answer(Client *c, const Request *request, const Now *now) {
                 random.cookies[i] = random_range(PROTO_COOKIE_MAX);
         int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply, &body, &outcome);
         if (k < 0) {
-                (void) log_errno(LOG_LEVEL_ERR, k, "Could not answer a request");
+                log_failure(c, request->verb, request->transaction, k);
                 reply_error(c, 500, request->transaction, true);
                 return;
         }
-        count(&r->counters, request, &reply);
         (void) serve_arm_expiry(r);
 
         if (outcome.refused) {
                 log_refusal(c, request, &outcome, &reply);
                 listener_charge(r->listener, conn_remote(c->conn));
         }
-        rsd_update_status(r);
         if (outcome.durable) {
                 c->reply = reply;
                 c->outcome = outcome;
@@ -160,10 +151,10 @@ static void answer(Client *c, const Request *request, const Now *now) {
         send_reply(c, request->verb, &reply, &body);
 }
 
-void serve_release(Rsd *r, Client *c, int error) {
+void serve_release(Client *c, int error) {
         c->state = CLIENT_IDLE;
         if (error < 0) {
-                r->counters.n_refused++;
+                log_failure(c, VERB_REGISTER, c->reply.transaction, error);
                 reply_error(c, 500, c->reply.transaction, true);
         } else {
                 log_done(c, VERB_REGISTER, c->reply.transaction, &c->outcome);
@@ -187,9 +178,8 @@ static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userd
         bool close = false;
         proto_peek(head, &transaction, &close);
         if (k > 0) {
-                LogFields f = { .transaction = transaction, .result = "refused", .peer = conn_remote(conn) };
+                const LogFields f = fields(c, NULL, transaction, "refused");
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k, msg_phrase((unsigned) k));
-                c->rsd->counters.n_refused++;
                 listener_charge(c->rsd->listener, conn_remote(conn));
         } else
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not read a request");
@@ -202,7 +192,6 @@ static void on_bad_request(Conn *conn, unsigned status, Slice bytes, void *userd
 
         log_head(conn_remote(conn), bytes);
         log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %u %s.", status, msg_phrase(status));
-        c->rsd->counters.n_refused++;
         listener_charge(c->rsd->listener, conn_remote(conn));
         reply_error(c, status, 0, true);
 }
@@ -217,7 +206,10 @@ static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *us
 
 static void on_end(Conn *conn, ConnEnd why, void *userdata) {
         Client *c = userdata;
-        (void) why;
+        if (why == CONN_BROKEN || why == CONN_TOO_SLOW) {
+                const LogFields f = { .result = why == CONN_BROKEN ? "broken" : "too-slow", .peer = conn_remote(conn) };
+                log_transaction(LOG_EVENT_NONE, &f, "A connection ended in the middle of a request or of its answer.");
+        }
         listener_released(c->rsd->listener, conn_remote(conn));
         c->conn = NULL;         /* freed by whoever called */
         client_free(c);
@@ -266,12 +258,13 @@ static void on_connection(int fd, const Endpoint *remote, void *userdata) {
 }
 
 static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
-        Rsd *r = userdata;
-        LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
+        const LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
+        (void) userdata;
 
-        r->counters.n_refused++;
-        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "Connection refused: over %s.", listener_refusal_name(why));
-        if (fd < 0 || why == LISTENER_ACCESS)
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f,
+                  why == LISTENER_ACCESS ? "Connection refused: not allowed by [%s]." : "Connection refused: over %s.",
+                  listener_refusal_name(why));
+        if (fd < 0)
                 return;
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
         Now now;
@@ -283,7 +276,7 @@ static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void
                 .has_length = true,
         };
         if (proto_write_reply(&head, VERB_PQUERY, &reply, SERVER_NAME, now.realtime) == 0)
-                (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL);     /* a courtesy: nobody waits for it */
+                conn_send_refusal(fd, buf_slice(&head));
 }
 
 const ListenerHandler serve_listener_handler = {
@@ -299,17 +292,15 @@ void serve_expire(Rsd *r, const Now *now) {
         uint32_t id;
         bool forgotten;
 
-        /* A bounded number a turn: after a long suspend everybody expires at once. */
-        for (unsigned n = 0; n < 1024 && peer_list_expire(r->list, now, &id, &forgotten); n++) {
+        /* A bounded number a turn: after a long suspend everybody expires at once, and each costs a log entry. */
+        for (unsigned n = 0; n < EXPIRED_AT_ONCE && peer_list_expire(r->list, now, &id, &forgotten); n++) {
                 PeerInfo info;
                 if (forgotten || !peer_list_get(r->list, id, &info))
                         continue;
-                r->counters.n_expired++;
                 LogFields f = { .operation = "expire", .result = "ok", .peer_id = id, .peer = &info.endpoint };
                 char text[ENDPOINT_TEXT_SIZE];
                 endpoint_to_text(&info.endpoint, text);
                 log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_RS_EXPIRED, &f, "The lease of peer %u at %s has ended.", id, text);
         }
         (void) serve_arm_expiry(r);
-        rsd_update_status(r);
 }

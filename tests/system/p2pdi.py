@@ -885,10 +885,15 @@ class FakePeer:
         self.registrant = registrant
         return registrant
 
-    def close(self):
+    def vanish(self):
+        """From now on connections are refused. It did not leave: its lease runs on."""
         with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.shutdown(socket.SHUT_RDWR)    # wakes accept(), unlike close()
+        self.thread.join()
         self.listener.close()
+
+    def close(self):
+        self.vanish()
         with self.changed:
             still = list(self.open)
         for connection in still:

@@ -120,14 +120,14 @@ def test_first_scan_takes_a_moment(world):
     p = world.peer("busy", ini={"Store.MaxFileSize": "8G"}, start=False)
     os.makedirs(p.library)
     with open(p.path(5), "wb") as f:
-        f.truncate(768 << 20)
+        f.truncate(256 << 20)
     p.start()
     with p.connect() as w:
         reply = w.ask("GET RFC-Index")
         assert reply.status == 503 and reply["Retry-After"] == "1"
         assert w.ask("GET RFC 5").status == 404         # announced only once it has been hashed
         until(lambda: w.ask("GET RFC-Index").status == 200, "the end of the scan")
-        assert parse_index(w.ask("GET RFC-Index").body)[0].size == 768 << 20
+        assert parse_index(w.ask("GET RFC-Index").body)[0].size == 256 << 20
 
 
 # ---- GetRFC ----
