@@ -256,11 +256,15 @@ static bool remove_old(IndexMerge *m, RfcIndex *x, uint32_t source) {
         return true;
 }
 
-/* A source that may not have more can still have others than before. */
+/* A source that may not have more can still have others than before; and what was asked for is worth most. */
 static bool make_room(IndexMerge *m, RfcIndex *x, uint32_t source, bool own) {
-        if (index_make_room(x, source, own ? INDEX_FIRST_HAND : INDEX_HEARSAY))
+        const IndexKind kind = own ? INDEX_FIRST_HAND : INDEX_HEARSAY;
+
+        if (index_make_room(x, source, kind))
                 return true;
-        return own && m->conf.kind != INDEX_MERGE_SET && remove_old(m, x, source);
+        if (m->conf.kind == INDEX_MERGE_SET)
+                return index_make_room_of_own(x, source, kind);
+        return own && remove_old(m, x, source);
 }
 
 static int add(IndexMerge *m, RfcIndex *x, uint32_t holder, uint32_t source, const IndexStatement *s) {
@@ -450,7 +454,7 @@ int index_merge_step(IndexMerge *m, RfcIndex *x, size_t max_records, const Now *
         assert(max_records > 0);
 
         /* What has expired must not take the place of something new. */
-        if (x->records.n_items >= x->limits.max_records)
+        if (x->records.n_items >= index_room(x))
                 (void) rfc_index_expire(x, now, max_records);
 
         uint32_t source;

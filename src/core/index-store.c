@@ -436,9 +436,9 @@ void index_evict(RfcIndex *x) {
 }
 
 bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind) {
-        if (x->records.n_items < x->limits.max_records)
+        if (x->records.n_items < index_room(x))
                 return true;
-        if (x->limits.max_records == 0)
+        if (index_room(x) == 0)
                 return false;
         if (x->heaps[INDEX_HEARSAY].n == 0 || kind == INDEX_HEARSAY) {
                 /*
@@ -452,5 +452,14 @@ bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind) {
                         return false;
         }
         index_evict(x);
+        return true;
+}
+
+bool index_make_room_of_own(RfcIndex *x, uint32_t source, IndexKind kind) {
+        uint32_t last = stated(x, source, kind)->last;
+
+        if (last == 0)
+                return false;
+        index_record_remove(x, last);
         return true;
 }

@@ -126,6 +126,11 @@ typedef struct IndexStatement {
 /* What is stated of own documents, in seconds. */
 uint32_t rfc_index_ttl_sec(const RfcIndex *x);
 
+/* How many records of others there may be. */
+static inline size_t index_room(const RfcIndex *x) {
+        return x->limits.max_records > x->n_own ? x->limits.max_records - x->n_own : 0;
+}
+
 static inline IndexDoc *index_doc(const RfcIndex *x, uint32_t id) {
         return index_table_item(&x->docs, id);
 }
@@ -167,6 +172,8 @@ void index_record_remove(RfcIndex *x, uint32_t id);
  * is none.
  */
 bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind);
+/* The same by dropping what it stated itself longest ago. false: there is nothing of that kind. */
+bool index_make_room_of_own(RfcIndex *x, uint32_t source, IndexKind kind);
 /* Drops one record: hearsay first, then of the source that has most. */
 void index_evict(RfcIndex *x);
 

@@ -26,7 +26,7 @@ typedef struct RfcIndex RfcIndex;
 
 typedef struct RfcIndexLimits {
         usec_t ttl_usec;                        /* Index.TTLSec=: of own documents, cap for others; at least 1 s */
-        size_t max_records;                     /* Index.MaxEntries=, of others */
+        size_t max_records;                     /* Index.MaxEntries=, own ones included; these always have room */
 } RfcIndexLimits;
 
 /* One record, as a snapshot. title stays valid until the next change of the index. */

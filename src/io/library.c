@@ -90,6 +90,10 @@ int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library 
         return answer == CATALOGUE_DAMAGED ? LIBRARY_DAMAGED : 0;
 }
 
+void library_set_max_file_size(Library *l, uint64_t size) {
+        l->max_file_size = size;
+}
+
 Library *library_free(Library *l) {
         LibraryDocument *d;
 

@@ -79,6 +79,8 @@ enum {
 int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library **ret) _must_check_;
 /* All LibraryFiles must be committed or aborted before. */
 Library *library_free(Library *l);
+/* Counts for what is looked at from now on: a scan brings in what was too big. */
+void library_set_max_file_size(Library *l, uint64_t size);
 DEFINE_CLEANUP(Library *, library_free)
 
 /*

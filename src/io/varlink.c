@@ -208,8 +208,11 @@ int varlink_server_bind(VarlinkServer *s, const char *path) {
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        /* bind() makes the file with the socket's own mode, so that there is no moment in which others may connect. */
-        if (fchmod(fd, 0660) < 0 || bind(fd, (const struct sockaddr *) &sa, sizeof(sa)) < 0) {
+        /*
+         * bind() makes the file with the socket's own mode less the umask, so that there is no moment in which others
+         * may connect; then the group may, whatever the umask.
+         */
+        if (fchmod(fd, 0660) < 0 || bind(fd, (const struct sockaddr *) &sa, sizeof(sa)) < 0 || chmod(path, 0660) < 0) {
                 r = -errno;
                 close(fd);
                 return r;

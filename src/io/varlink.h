@@ -87,7 +87,7 @@ DEFINE_CLEANUP(VarlinkServer *, varlink_server_free)
 /* A listening AF_UNIX socket, inherited; takes fd, also on failure. */
 int varlink_server_add_fd(VarlinkServer *s, int fd) _must_check_;
 /*
- * Binds path (mode 0660 less the umask), replacing a dead socket; removed again at stop or free. -EADDRINUSE:
+ * Binds path (mode 0660), replacing a dead socket; removed again at stop or free. -EADDRINUSE:
  * somebody listens there, or it is no socket; -ENAMETOOLONG.
  */
 int varlink_server_bind(VarlinkServer *s, const char *path) _must_check_;

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c (PQuery), pull.c
- * (RFCQuery), transfer.c (GetRFC).
+ * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
+ * (PQuery), pull.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked).
  */
 
 #include "io/call.h"
@@ -35,7 +35,6 @@ typedef struct ClientSettings {
         CallConf call;                          /* of queries and pulls */
         CallConf transfer;                      /* of documents */
         HoldersLimits holders;
-        RfcIndexLimits index;
         usec_t pull_interval;
         uint64_t max_file_size;
         unsigned n_servers;
@@ -73,6 +72,8 @@ struct Client {
         Endpoint *remembered;                   /* owned, ascending: the last known peers as they are on disk */
         size_t n_remembered;
         struct RefreshList refreshes;
+        LIST_HEAD(, ClientEvent) events;        /* on their way to the main loop and back */
+        size_t n_events;
         sd_event_source *expiry_timer;
         ClientCounters counters;
 };
@@ -83,6 +84,13 @@ void client_add_self(Client *c, const Address *address);
 bool client_servers_away(const Client *c);
 /* The request's common parts: Host:, OS:, transaction, Connection: close. */
 void client_fill_request(Request *r, Verb verb, uint64_t transaction);
+
+/*
+ * Takes an allocated DownloadEvent or RefreshEvent; `read` gets its message in the main loop, and ends with
+ * client_event_read().
+ */
+void client_event_post(Client *c, ClientEvent *e, void (*read)(Message *m));
+void client_event_read(ClientEvent *e);
 
 /* Asks the main loop to register with that server now. */
 void client_want_registration(Client *c, unsigned server);
@@ -166,7 +174,8 @@ bool transfer_waits_for(const Transfer *t, const Endpoint *peer);
 /* Fills in size, digest, holder. */
 void transfer_describe(const Transfer *t, DownloadEvent *e);
 
-/* ---- refresh, in client.c ---- */
+/* ---- refresh.c ---- */
 
+void refresh_free(Client *c, Refresh *f);
 void refresh_query_done(Client *c, LookupOutcome outcome);
 void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged);

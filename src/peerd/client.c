@@ -12,7 +12,6 @@
 /* Answers to queries are small and come at once, or something is wrong. */
 #define ANSWER_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define IDLE_TIMEOUT_USEC (10 * USEC_PER_SEC)
-#define REFRESH_AT_ONCE 16
 
 /* ---- settings ---- */
 
@@ -26,7 +25,6 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                         .total_timeout = USEC_INFINITY,
                 },
                 .holders = { .quarantine_usec = p->quarantine, .quarantine_max_usec = 10 * USEC_PER_MINUTE },
-                .index = { .ttl_usec = p->index_ttl, .max_records = p->max_entries },
                 .pull_interval = p->pull_interval,
                 .max_file_size = p->max_file_size,
                 .n_servers = p->registration_enabled ? (unsigned) MIN_OF(p->n_servers, (size_t) SERVERS_MAX) : 0,
@@ -58,8 +56,6 @@ static void settings_apply(Client *c, const ClientSettings *s) {
         for (size_t i = 0; i < s->n_static_peers; i++)
                 if (holders_add_static(c->holders, &s->static_peers[i]) != 0)
                         log_warning("A peer of Peers.Static= is left out: there are too many.");
-        rfc_index_set_limits(documents_lock(c->conf.documents), &s->index);
-        documents_unlock(c->conf.documents);
 }
 
 typedef struct Reconfigure {
@@ -71,6 +67,7 @@ typedef struct Reconfigure {
 static void run_reconfigure(Message *m) {
         Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
         settings_apply(r->client, &r->settings);
+        pull_arm_expiry(r->client);     /* the limits of the index may be others, too */
         free(r);
 }
 
@@ -220,7 +217,11 @@ static void run_get(Message *m) {
                 if (k == 0)
                         continue;
                 DownloadEvent e = {
-                        .request = j->request, .number = j->numbers[i], .state = DOWNLOAD_DONE, .result = LOOKUP_FAILED, .error = k,
+                        .request = j->request,
+                        .number = j->numbers[i],
+                        .state = DOWNLOAD_DONE,
+                        .result = LOOKUP_FAILED,
+                        .error = k,
                         .transaction = j->transaction,
                 };
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not start the download of RFC %u", j->numbers[i]);
@@ -233,7 +234,13 @@ int client_get(Client *c, uint64_t request, uint64_t transaction, const uint32_t
         GetJob *j = calloc(1, sizeof(*j) + n * sizeof(*numbers));
         if (!j)
                 return -ENOMEM;
-        *j = (GetJob){ .message = { .run = run_get }, .client = c, .request = request, .transaction = transaction, .n = n };
+        *j = (GetJob){
+                .message = { .run = run_get },
+                .client = c,
+                .request = request,
+                .transaction = transaction,
+                .n = n,
+        };
         memcpy(j->numbers, numbers, n * sizeof(*numbers));
         loop_thread_post(c->loop, &j->message);
         return 0;
@@ -259,183 +266,50 @@ void client_forget_request(Client *c, uint64_t request) {
         loop_thread_post(c->loop, &j->message);
 }
 
+/* ---- events ---- */
+
+/* Progress is told only while the main loop keeps up with it. */
+#define EVENTS_MAX 4096
+
+static void event_free(ClientEvent *e) {
+        LIST_REMOVE(e, link);
+        e->client->n_events--;
+        free(e);                        /* the first member of what was allocated */
+}
+
+static void run_event_back(Message *m) {
+        event_free(MESSAGE_OF(m, ClientEvent, message));
+}
+
+void client_event_post(Client *c, ClientEvent *e, void (*read)(Message *m)) {
+        *e = (ClientEvent){ .message = { .run = read }, .client = c };
+        LIST_INSERT_HEAD(&c->events, e, link);
+        c->n_events++;
+        mailbox_post(c->conf.main, &e->message);
+}
+
+void client_event_read(ClientEvent *e) {
+        e->message.run = run_event_back;
+        loop_thread_post(e->client->loop, &e->message);
+}
+
 static void run_download_event(Message *m) {
-        DownloadEvent *e = MESSAGE_OF(m, DownloadEvent, message);
-        const Client *c = e->client;
+        DownloadEvent *e = MESSAGE_OF(m, DownloadEvent, event.message);
+        const Client *c = e->event.client;
         c->conf.handler.on_download(e, c->conf.handler.userdata);
-        free(e);
+        client_event_read(&e->event);
 }
 
 void download_event_post(Client *c, const DownloadEvent *e) {
-        DownloadEvent *copy = calloc(1, sizeof(*copy));
+        if (e->state != DOWNLOAD_DONE && c->n_events >= EVENTS_MAX)
+                return;
+        DownloadEvent *copy = malloc(sizeof(*copy));
         if (!copy) {
                 log_error("No memory to tell how a download goes on.");
                 return;
         }
         *copy = *e;
-        copy->message.run = run_download_event;
-        copy->client = c;
-        mailbox_post(c->conf.main, &copy->message);
-}
-
-/* ---- refreshing ---- */
-
-struct Refresh {
-        TAILQ_ENTRY(Refresh) link;
-        uint64_t request, transaction;
-        bool waits_for_query;
-        Endpoint *peers;                        /* owned; NULL: all that may be dialled, once the query is done */
-        bool *asking;                           /* owned, one per peer: its pull is under way */
-        size_t n_peers, n_asked, n_ended;
-};
-
-static void run_refresh_event(Message *m) {
-        RefreshEvent *e = MESSAGE_OF(m, RefreshEvent, message);
-        const Client *c = e->client;
-        c->conf.handler.on_refresh(e, c->conf.handler.userdata);
-        free(e);
-}
-
-static void refresh_tell(Client *c, const RefreshEvent *e) {
-        RefreshEvent *copy = calloc(1, sizeof(*copy));
-        if (!copy) {
-                log_error("No memory to tell how a refresh goes on.");
-                return;
-        }
-        *copy = *e;
-        copy->message.run = run_refresh_event;
-        copy->client = c;
-        mailbox_post(c->conf.main, &copy->message);
-}
-
-static void refresh_free(Client *c, Refresh *f) {
-        TAILQ_REMOVE(&c->refreshes, f, link);
-        free(f->peers);
-        free(f->asking);
-        free(f);
-}
-
-/* Starts pulls as far as allowed; ends the refresh when all have ended. May free f. */
-static void refresh_advance(Client *c, Refresh *f) {
-        Now now;
-        now_of_event(c->event, &now);
-        while (f->n_asked < f->n_peers && f->n_asked - f->n_ended < REFRESH_AT_ONCE) {
-                size_t i = f->n_asked++;
-                const Endpoint *peer = &f->peers[i];
-                RefreshEvent e = { .request = f->request, .has_peer = true, .peer = *peer, .result = "failed" };
-                if (!holders_may_dial(c->holders, peer, client_servers_away(c), &now)) {
-                        e.unknown = true;
-                        e.result = "unknown";
-                } else if (pull_index(c, peer, f->transaction) == 0) {
-                        f->asking[i] = true;
-                        continue;
-                }
-                f->n_ended++;
-                refresh_tell(c, &e);
-        }
-        if (f->n_ended < f->n_peers)
-                return;
-        refresh_tell(c, &(RefreshEvent){ .request = f->request, .last = true });
-        refresh_free(c, f);
-}
-
-/* Room for n peers. */
-static int refresh_alloc(Refresh *f, size_t n) {
-        f->peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*f->peers));
-        f->asking = calloc(MAX_OF(n, (size_t) 1), sizeof(*f->asking));
-        return f->peers && f->asking ? 0 : -ENOMEM;
-}
-
-/* Nobody was named: everybody who may be dialled. */
-static int refresh_all(Client *c, Refresh *f, const Now *now) {
-        size_t n = holders_dialable(c->holders, client_servers_away(c), now, NULL, 0);
-        int k = refresh_alloc(f, n);
-        if (k == 0)
-                f->n_peers = holders_dialable(c->holders, client_servers_away(c), now, f->peers, n);
-        return k;
-}
-
-void refresh_query_done(Client *c, LookupOutcome outcome) {
-        Refresh *f, *next;
-        Now now;
-        now_of_event(c->event, &now);
-        TAILQ_FOREACH_SAFE(f, &c->refreshes, link, next) {
-                if (!f->waits_for_query)
-                        continue;
-                f->waits_for_query = false;
-                refresh_tell(c, &(RefreshEvent){ .request = f->request,
-                                                 .result = outcome == LOOKUP_OK    ? "ok" :
-                                                           outcome == LOOKUP_EMPTY ? "no-peers" :
-                                                                                     "unreachable" });
-                int k = f->peers ? 0 : refresh_all(c, f, &now);
-                if (k < 0)
-                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not refresh the index");
-                refresh_advance(c, f);
-        }
-}
-
-/* Gives how often that peer was being asked: a pull that another refresh had made is none of this one's. */
-static size_t refresh_end_peer(Refresh *f, const Endpoint *peer) {
-        size_t n = 0;
-        for (size_t i = 0; i < f->n_asked; i++)
-                if (f->asking[i] && endpoint_equal(&f->peers[i], peer)) {
-                        f->asking[i] = false;
-                        n++;
-                }
-        f->n_ended += n;
-        return n;
-}
-
-void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged) {
-        Refresh *f, *next;
-        TAILQ_FOREACH_SAFE(f, &c->refreshes, link, next) {
-                size_t n = refresh_end_peer(f, peer);
-                if (n == 0)
-                        continue;
-                refresh_tell(c, &(RefreshEvent){ .request = f->request, .has_peer = true, .peer = *peer, .result = result,
-                                                 .n_added = merged ? merged->n_added : 0, .n_removed = merged ? merged->n_removed : 0 });
-                refresh_advance(c, f);
-        }
-}
-
-typedef struct RefreshJob {
-        Message message;
-        Client *client;
-        Refresh *refresh;
-} RefreshJob;
-
-static void run_refresh(Message *m) {
-        RefreshJob *j = MESSAGE_OF(m, RefreshJob, message);
-        Client *c = j->client;
-        Refresh *f = j->refresh;
-        free(j);
-        TAILQ_INSERT_TAIL(&c->refreshes, f, link);
-        f->waits_for_query = true;
-        if (c->settings.n_servers == 0)
-                refresh_query_done(c, LOOKUP_EMPTY);
-        else if (query_start(c, f->transaction) < 0)
-                refresh_query_done(c, LOOKUP_GONE);
-}
-
-int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endpoint *peers, size_t n) {
-        _cleanup_free_ RefreshJob *j = calloc(1, sizeof(*j));
-        _cleanup_free_ Refresh *f = calloc(1, sizeof(*f));
-        if (!j || !f)
-                return -ENOMEM;
-        f->request = request;
-        f->transaction = transaction;
-        if (n > 0) {
-                if (refresh_alloc(f, n) < 0) {
-                        free(f->peers);
-                        free(f->asking);
-                        return -ENOMEM;
-                }
-                memcpy(f->peers, peers, n * sizeof(Endpoint));
-                f->n_peers = n;
-        }
-        *j = (RefreshJob){ .message = { .run = run_refresh }, .client = c, .refresh = TAKE_PTR(f) };
-        loop_thread_post(c->loop, &TAKE_PTR(j)->message);
-        return 0;
+        client_event_post(c, &copy->event, run_download_event);
 }
 
 /* ---- visits ---- */
@@ -488,6 +362,7 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
         TAILQ_INIT(&c->line);
         TAILQ_INIT(&c->pulls);
         TAILQ_INIT(&c->refreshes);
+        LIST_INIT(&c->events);
         RB_INIT(&c->by_number);
         int k = settings_from(settings, &s);
         if (k == 0) {
@@ -519,6 +394,7 @@ Client *client_free(Client *c) {
         Operation *o;
         Pull *p;
         Refresh *f;
+        ClientEvent *event;
         if (!c)
                 return NULL;
         sd_event *e = sd_event_ref(c->event);   /* what is freed here belongs to it */
@@ -530,6 +406,8 @@ Client *client_free(Client *c) {
                 pull_free(p);
         while ((f = TAILQ_FIRST(&c->refreshes)))
                 refresh_free(c, f);
+        while ((event = LIST_FIRST(&c->events)))
+                event_free(event);
         query_free(c->query);
         free(c->remembered);
         event_source_free(c->expiry_timer);

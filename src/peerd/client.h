@@ -2,8 +2,9 @@
 #pragma once
 
 /*
- * Client: what this peer asks of others: peer lists (PQuery), indexes (RFCQuery), documents (GetRFC). One thread with its own loop runs all
- * lookups and transfers; the disk worker hashes and writes. The main loop posts work in and gets events out.
+ * Client: what this peer asks of others: peer lists (PQuery), indexes (RFCQuery), documents (GetRFC). One thread with
+ * its own loop runs all lookups and transfers; the disk worker hashes and writes. The main loop posts work in and gets
+ * events out.
  */
 
 #include "core/base.h"
@@ -13,6 +14,7 @@
 #include "io/mailbox.h"
 #include "peerd/documents.h"
 
+#include <bsd/sys/queue.h>
 #include <stdatomic.h>
 
 /* Registration servers, told apart by their place in the configuration, which takes no more. */
@@ -26,10 +28,17 @@ typedef enum DownloadState {
         DOWNLOAD_DONE,
 } DownloadState;
 
+/* What goes from the client's thread to the main loop, and back when it was read: so the client can free it all. */
+typedef struct ClientEvent ClientEvent;
+struct ClientEvent {
+        Message message;
+        LIST_ENTRY(ClientEvent) link;
+        Client *client;
+};
+
 /* One change of one download, for whoever asked. */
 typedef struct DownloadEvent {
-        Message message;
-        const Client *client;
+        ClientEvent event;                      /* first */
         uint64_t request;                       /* whose: as given to client_get() */
         uint32_t number;
         DownloadState state;
@@ -49,8 +58,7 @@ typedef struct DownloadEvent {
 
 /* One answer of a refresh. */
 typedef struct RefreshEvent {
-        Message message;
-        const Client *client;
+        ClientEvent event;                      /* first */
         uint64_t request;
         bool last;                              /* no more to come */
         bool unknown;                           /* peer is none that may be dialled */
@@ -86,8 +94,8 @@ typedef struct ClientCounters {
 
 int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) _must_check_;
 /*
- * Ends the thread: what is posted to it later is not run. After it the disk worker may be freed, which still answers the client;
- * then the client: downloads under way are dropped, nothing of them becomes visible.
+ * Ends the thread: what is posted to it later is not run. After it the disk worker may be freed, which still answers
+ * the client; then the client: downloads under way are dropped, nothing of them becomes visible.
  */
 void client_stop(Client *c);
 Client *client_free(Client *c);
@@ -106,7 +114,8 @@ void client_set_server(Client *c, unsigned server, ServerStanding standing, cons
 void client_forget_server(Client *c, unsigned server);
 
 /*
- * Have these numbers: an event at each change, tagged with `request`; each number ends with DOWNLOAD_DONE. 0 or -ENOMEM.
+ * Have these numbers: an event at each change, tagged with `request`; each number ends with DOWNLOAD_DONE. 0 or
+ * -ENOMEM.
  */
 int client_get(Client *c, uint64_t request, uint64_t transaction, const uint32_t *numbers, size_t n) _must_check_;
 /* Nobody listens to this request any more; its downloads go on. */

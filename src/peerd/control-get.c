@@ -47,7 +47,8 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                 snprintf(text, sizeof(text), "No peer is active.");
                 break;
         case LOOKUP_INTEGRITY:
-                snprintf(text, sizeof(text), "RFC %u was received, but not as its holder states it: it was thrown away.", e->number);
+                snprintf(text, sizeof(text),
+                         "RFC %u was received, but not as its holder states it: it was thrown away.", e->number);
                 break;
         case LOOKUP_UNREACHABLE:
                 snprintf(text, sizeof(text), "RFC %u has holders, but none of them delivered it.", e->number);
@@ -129,7 +130,10 @@ void control_on_download(const DownloadEvent *e, void *userdata) {
         if (!r)
                 return;
         bool more = varlink_call_wants_more(r->call);
-        /* Who reads slowly gets the ends only, so that thousands of downloads do not run over the bound of what may wait. */
+        /*
+         * Who reads slowly gets the ends only, so that thousands of downloads do not run over the bound of what may
+         * wait.
+         */
         if (e->state != DOWNLOAD_DONE && (!more || varlink_call_is_congested(r->call)))
                 return;
         json_t *download = download_json(c, e);
@@ -187,13 +191,21 @@ int control_get(VarlinkCall *call, json_t *parameters, void *userdata) {
 /* ---- Open: the disk worker opens ---- */
 
 typedef struct OpenJob {
+        ControlJob job;
         Message message;
         Control *control;
         uint64_t request;
         uint32_t number;
         OwnDocument document;
-        int result, fd;
+        int result, fd;                         /* fd: owned, -1: none */
 } OpenJob;
+
+static void open_job_free(ControlJob *job) {
+        OpenJob *j = MESSAGE_OF(job, OpenJob, job);
+        if (j->fd >= 0)
+                close(j->fd);
+        free(j);
+}
 
 static json_t *document_json(Control *c, uint32_t number, const OwnDocument *d) {
         _cleanup_free_ char *path = NULL;
@@ -211,6 +223,20 @@ static json_t *document_json(Control *c, uint32_t number, const OwnDocument *d) 
         return j;
 }
 
+static void reply_opened(VarlinkCall *call, OpenJob *j) {
+        const json_int_t number = (json_int_t) j->number;
+        if (j->result == 0) {
+                json_t *document = document_json(j->control, j->number, &j->document);
+                (void) varlink_call_reply_fd(call, json_pack("{s:o}", "document", document), j->fd);
+        } else if (j->result == LIBRARY_NONE)
+                (void) varlink_call_error(call, "org.p2pdi.Peer.NotHeld", json_pack("{s:I}", "number", number));
+        else {
+                const char *why = strerrordesc_np(-j->result);
+                json_t *parameters = json_pack("{s:I, s:s}", "number", number, "message", why ? why : "unknown error");
+                (void) varlink_call_error(call, "org.p2pdi.Peer.Failed", parameters);
+        }
+}
+
 static void run_opened(Message *m) {
         OpenJob *j = MESSAGE_OF(m, OpenJob, message);
         ControlRequest *r = control_request_find(j->control, j->request);
@@ -220,17 +246,9 @@ static void run_opened(Message *m) {
                 varlink_call_set_gone(call, NULL, NULL);
                 control_request_free(r);
         }
-        if (call && j->result == 0)
-                (void) varlink_call_reply_fd(call, json_pack("{s:o}", "document", document_json(j->control, j->number, &j->document)), j->fd);
-        else if (call && j->result == LIBRARY_NONE)
-                (void) varlink_call_error(call, "org.p2pdi.Peer.NotHeld", json_pack("{s:I}", "number", (json_int_t) j->number));
-        else if (call)
-                (void) varlink_call_error(call, "org.p2pdi.Peer.Failed",
-                                          json_pack("{s:I, s:s}", "number", (json_int_t) j->number, "message",
-                                                    strerrordesc_np(-j->result) ? strerrordesc_np(-j->result) : "unknown error"));
-        if (j->result == 0)
-                close(j->fd);
-        free(j);
+        if (call)
+                reply_opened(call, j);
+        control_job_end(&j->job);
 }
 
 static void run_open(Message *m) {
@@ -256,6 +274,7 @@ int control_open(VarlinkCall *call, json_t *parameters, void *userdata) {
                 return -ENOMEM;
         }
         *j = (OpenJob){ .message = { .run = run_open }, .control = c, .request = r->id, .number = number, .fd = -1 };
+        control_job_begin(c, &j->job, open_job_free);
         worker_post(c->peerd->disk, &j->message);
         return 0;
 }

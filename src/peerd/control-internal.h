@@ -3,12 +3,14 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status). What only another thread knows is asked there and comes back as messages, tagged with the id of a
- * ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the message is dropped.
+ * control-list.c (lists and status). What only another thread knows is asked there and comes back as messages, tagged
+ * with the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the
+ * message is dropped.
  */
 
 #include "peerd/peerd.h"
 
+#include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 #include <jansson.h>
 
@@ -18,7 +20,8 @@ typedef struct ControlRequest {
         VarlinkCall *call;
         uint64_t id;
         uint64_t n_waiting;                     /* Get: numbers not yet done */
-        json_t *held;                           /* the reply that may be the last: only then is it known how to send it */
+        /* the reply that may be the last: only then is it known how to send it */
+        json_t *held;
         /* Waiting for a slow reader. */
         void (*go_on)(struct ControlRequest *r, void *data);
         void *go_on_data;
@@ -30,13 +33,25 @@ static inline int control_request_compare(const ControlRequest *a, const Control
 RB_HEAD(ControlRequestTree, ControlRequest);
 RB_GENERATE_INTERNAL(ControlRequestTree, ControlRequest, node, control_request_compare, _unused_ static)
 
+/* What goes to another thread and comes back; begun and ended in the main loop. The end of the program finds it. */
+typedef struct ControlJob ControlJob;
+struct ControlJob {
+        LIST_ENTRY(ControlJob) link;
+        void (*free)(ControlJob *j);
+};
+
 struct Control {
         Peerd *peerd;
         VarlinkServerConf conf;
         VarlinkServer *server;
         struct ControlRequestTree requests;
+        LIST_HEAD(, ControlJob) jobs;
         uint64_t last_id;
 };
+
+/* free: frees what j is in. */
+void control_job_begin(Control *c, ControlJob *j, void (*free)(ControlJob *j));
+void control_job_end(ControlJob *j);
 
 /* NULL: no memory. */
 ControlRequest *control_request_new(Control *c, VarlinkCall *call);
@@ -48,10 +63,7 @@ void control_request_gone(VarlinkCall *call, void *data);
  * < 0: whoever asked gets no more, and r will be gone in the next turn.
  */
 int control_request_add(ControlRequest *r, json_t *parameters);
-/*
- * Calls go_on, now or when the reader has taken what was sent; with r NULL when whoever asked hung up meanwhile, or the
- * program ends.
- */
+/* Calls go_on, now or when the reader has taken what was sent; with r NULL when whoever asked hung up meanwhile. */
 void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, void *data), void *data);
 /* The stream is over: the reply held back is its last; without any an empty one. r is gone. */
 void control_request_end(ControlRequest *r);

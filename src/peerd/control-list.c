@@ -38,10 +38,11 @@ static void set_record(json_t *j, const RfcRecord *r) {
 }
 
 /*
- * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job goes back for the next, so that
- * neither thread is away for long and a slow reader holds up nobody.
+ * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job
+ * goes back for the next, so that neither thread is away for long and a slow reader holds up nobody.
  */
 typedef struct ListJob {
+        ControlJob job;
         ClientVisit visit;
         Control *control;
         uint64_t request;
@@ -58,7 +59,8 @@ typedef struct ListJob {
         Endpoint endpoint;
 } ListJob;
 
-static void list_job_free(ListJob *j) {
+static void list_job_free(ControlJob *job) {
+        ListJob *j = MESSAGE_OF(job, ListJob, job);
         if (j->batch)
                 json_decref(j->batch);
         rfc_set_done(&j->set);
@@ -71,7 +73,7 @@ static void go_on(ControlRequest *r, void *data) {
         if (r)
                 client_visit(j->control->peerd->client, &j->visit);
         else
-                list_job_free(j);
+                control_job_end(&j->job);
 }
 
 static void run_batch(Message *m) {
@@ -82,7 +84,7 @@ static void run_batch(Message *m) {
         json_array_foreach(j->batch, i, entry) {
                 ControlRequest *r = control_request_find(j->control, j->request);
                 if (!r || control_request_add(r, json_pack("{s:O}", j->member, entry)) < 0) {
-                        list_job_free(j);       /* whoever asked is gone */
+                        control_job_end(&j->job);       /* whoever asked is gone */
                         return;
                 }
         }
@@ -95,7 +97,7 @@ static void run_batch(Message *m) {
         }
         if (r)
                 control_request_end(r);
-        list_job_free(j);
+        control_job_end(&j->job);
 }
 
 static void run_fill(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
@@ -115,6 +117,7 @@ static int start_list(VarlinkCall *call, const ListJob *template) {
                 return -ENOMEM;
         }
         *j = *template;
+        control_job_begin(c, &j->job, list_job_free);
         j->request = r->id;
         j->visit.run = run_fill;
         client_visit(c->peerd->client, &j->visit);
@@ -319,6 +322,7 @@ int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata) {
 /* ---- GetStatus ---- */
 
 typedef struct StatusJob {
+        ControlJob job;
         ClientVisit visit;
         Control *control;
         uint64_t request;
@@ -331,7 +335,9 @@ static json_t *servers_json(const Registration *r, const Now *now) {
         for (unsigned i = 0; registration_get(r, i, &info); i++) {
                 json_t *e = json_object();
                 set_string(e, "server", slice_of(info.server));
-                set_string(e, "state", slice_of(info.state == MEMBERSHIP_ACTIVE ? "registered" : info.state == MEMBERSHIP_LEFT ? "left" : "away"));
+                set_string(e, "state", slice_of(info.state == MEMBERSHIP_ACTIVE ? "registered" :
+                                                info.state == MEMBERSHIP_LEFT   ? "left" :
+                                                                                  "away"));
                 (void) json_object_set_new(e, "reachable", json_boolean(info.reachable));
                 if (info.peer_id > 0)
                         set_int(e, "peerId", info.peer_id);
@@ -416,7 +422,11 @@ static void run_status(Message *m) {
                 control_request_free(r);
                 (void) varlink_call_reply(call, status_json(j));
         }
-        free(j);
+        control_job_end(&j->job);
+}
+
+static void status_job_free(ControlJob *job) {
+        free(MESSAGE_OF(job, StatusJob, job));
 }
 
 static void run_count(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
@@ -440,6 +450,7 @@ int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata) {
                 return -ENOMEM;
         }
         *j = (StatusJob){ .visit = { .run = run_count }, .control = c, .request = r->id };
+        control_job_begin(c, &j->job, status_job_free);
         client_visit(c->peerd->client, &j->visit);
         return 0;
 }

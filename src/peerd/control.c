@@ -20,7 +20,8 @@ static bool uid_listed(const uint32_t *list, size_t n, uint32_t id) {
 
 static bool authorize(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, void *userdata) {
         const PeerConf *c = ((Control *) userdata)->peerd->conf;
-        if (uid == 0 || uid == geteuid() || uid_listed(c->allow_uids, c->n_allow_uids, uid) || uid_listed(c->allow_gids, c->n_allow_gids, gid))
+        if (uid == 0 || uid == geteuid() || uid_listed(c->allow_uids, c->n_allow_uids, uid) ||
+            uid_listed(c->allow_gids, c->n_allow_gids, gid))
                 return true;
         for (size_t i = 0; i < n_groups; i++)
                 if (uid_listed(c->allow_gids, c->n_allow_gids, groups[i]))
@@ -39,7 +40,17 @@ static void finished(const char *method, uid_t uid, const char *error, void *use
                 log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_CONTROL_CHANGED, &f, "User %u called %s.", uid, method);
 }
 
-/* ---- requests that are answered by events ---- */
+/* ---- jobs, and requests that are answered by events ---- */
+
+void control_job_begin(Control *c, ControlJob *j, void (*free)(ControlJob *j)) {
+        j->free = free;
+        LIST_INSERT_HEAD(&c->jobs, j, link);
+}
+
+void control_job_end(ControlJob *j) {
+        LIST_REMOVE(j, link);
+        j->free(j);
+}
 
 ControlRequest *control_request_new(Control *c, VarlinkCall *call) {
         ControlRequest *r = calloc(1, sizeof(*r));
@@ -168,7 +179,8 @@ static int open_sockets(Control *c) {
         for (int i = 0; i < n; i++) {
                 int k = varlink_server_add_fd(c->server, fds[i]);
                 if (k < 0)
-                        result = log_errno(LOG_LEVEL_ERR, k, "The socket that the service manager passed as \"varlink\" can't be used");
+                        result = log_errno(LOG_LEVEL_ERR, k,
+                                           "The socket that the service manager passed as \"varlink\" can't be used");
         }
         if (n > 0)
                 return result;
@@ -188,6 +200,7 @@ int control_new(Peerd *p, Control **ret) {
                 return -ENOMEM;
         c->peerd = p;
         RB_INIT(&c->requests);
+        LIST_INIT(&c->jobs);
         c->conf = (VarlinkServerConf){
                 .vendor = "P2P-DI",
                 .product = "P2P-DI Peer",
@@ -213,14 +226,15 @@ int control_new(Peerd *p, Control **ret) {
 
 Control *control_free(Control *c) {
         ControlRequest *r, *next;
+        ControlJob *job;
         if (!c)
                 return NULL;
         RB_FOREACH_SAFE(r, ControlRequestTree, &c->requests, next) {
                 varlink_call_set_gone(r->call, NULL, NULL);
-                if (r->go_on)
-                        r->go_on(NULL, r->go_on_data);
                 control_request_free(r);
         }
+        while ((job = LIST_FIRST(&c->jobs)))
+                control_job_end(job);
         varlink_server_free(c->server);
         free(c);
         return NULL;

@@ -17,6 +17,8 @@
 #define ENCODE_SLICE 256
 /* Numbers encoded with what others hold of them, per hold of the lock: some 100 µs where a hundred peers hold each. */
 #define NUMBERS_SLICE 32
+/* A scan that failed (no memory, no descriptors) goes on after this. */
+#define SCAN_RETRY_USEC (5 * USEC_PER_SEC)
 
 /* What the file of an own document was when it was hashed. */
 typedef struct Stamped {
@@ -46,8 +48,8 @@ struct Documents {
         /* --- */
         atomic_bool scanned;
         bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
-        sd_event_source *watch;         /* main loop */
-        Message scan_message, scanned_message, encode_message, watch_message, watched_message;
+        sd_event_source *watch, *retry_timer;           /* main loop */
+        Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
 };
 
 OwnIndex *own_index_ref(OwnIndex *o) {
@@ -215,18 +217,36 @@ static void run_scanned(Message *m) {
         d->conf.on_scanned(d->conf.userdata);
 }
 
+static int on_retry(sd_event_source *s, uint64_t usec, void *userdata) {
+        Documents *d = userdata;
+        (void) s;
+        (void) usec;
+        worker_post(d->conf.disk, &d->scan_message);
+        return 0;
+}
+
+static void run_retry(Message *m) {
+        Documents *d = MESSAGE_OF(m, Documents, retry_message);
+        Now now;
+        now_read(&now);
+        (void) loop_timer_set(d->retry_timer, usec_add(now.boottime, SCAN_RETRY_USEC));
+}
+
 static void run_scan(Message *m) {
         Documents *d = MESSAGE_OF(m, Documents, scan_message);
         int k = library_scan(d->library, SCAN_SLICE_USEC);
-        if (k < 0)
-                (void) log_errno(LOG_LEVEL_ERR, k, "Could not scan the library");
-        if (k == LIBRARY_MORE || d->scan_again) {
-                if (k != LIBRARY_MORE)
+        if (k == LIBRARY_MORE || (k == 0 && d->scan_again)) {
+                if (k == 0)
                         d->scan_again = false;
                 worker_post(d->conf.disk, m);
                 return;
         }
-        d->scan_queued = false;
+        if (k < 0) {    /* meanwhile what was found is served */
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not scan the library, trying again soon");
+                d->retry_message.run = run_retry;
+                mailbox_post(d->conf.main, &d->retry_message);
+        } else
+                d->scan_queued = false;
         (void) refresh_own_index(d);    /* logged */
         if (atomic_exchange(&d->scanned, true))
                 return;
@@ -295,7 +315,8 @@ int documents_new(const DocumentsConf *conf, Documents **ret) {
         if (k == 0) {
                 k = library_new(&conf->library, &handler, &d->library);
                 if (k == LIBRARY_DAMAGED) {
-                        log_warning("%s was damaged: it was moved aside, and all documents are hashed anew.", conf->library.catalogue);
+                        log_warning("%s was damaged: it was moved aside, and all documents are hashed anew.",
+                                    conf->library.catalogue);
                         k = 0;
                 }
         }
@@ -311,6 +332,8 @@ int documents_start(Documents *d) {
         int k = sd_event_add_io(d->conf.event, &d->watch, library_watch_fd(d->library), EPOLLIN, on_watch, d);
         if (k >= 0)
                 k = sd_event_source_set_enabled(d->watch, SD_EVENT_ONESHOT);
+        if (k >= 0)
+                k = loop_timer_new(d->conf.event, on_retry, d, "scan", &d->retry_timer);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not watch the library");
         queue_scan(d);
@@ -322,6 +345,7 @@ Documents *documents_free(Documents *d) {
         if (!d)
                 return NULL;
         event_source_free(d->watch);
+        event_source_free(d->retry_timer);
         library_free(d->library);
         RB_FOREACH_SAFE(s, StampTree, &d->stamps, next) {
                 RB_REMOVE(StampTree, &d->stamps, s);
@@ -332,6 +356,32 @@ Documents *documents_free(Documents *d) {
         pthread_mutex_destroy(&d->lock);
         free(d);
         return NULL;
+}
+
+typedef struct Reconfigure {
+        Message message;
+        Documents *documents;
+        uint64_t max_file_size;
+} Reconfigure;
+
+static void run_reconfigure(Message *m) {
+        Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
+        library_set_max_file_size(r->documents->library, r->max_file_size);
+        queue_scan(r->documents);
+        queue_encode(r->documents);     /* each line states the TTL */
+        free(r);
+}
+
+void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size) {
+        rfc_index_set_limits(documents_lock(d), limits);
+        documents_unlock(d);
+        Reconfigure *r = calloc(1, sizeof(*r));
+        if (!r) {
+                log_warning("No memory to tell the disk worker of the new settings: it goes on with the old ones.");
+                return;
+        }
+        *r = (Reconfigure){ .message = { .run = run_reconfigure }, .documents = d, .max_file_size = max_file_size };
+        worker_post(d->conf.disk, &r->message);
 }
 
 OwnIndex *documents_own_index(Documents *d) {
@@ -347,7 +397,8 @@ static int encode_numbers(Documents *d, RfcRange *range, const Now *now, Buf *b)
         uint32_t last = range->first - 1;
         int k = RFC_INDEX_TOO_LARGE;
 
-        if (rfc_index_count(x) + rfc_index_count_own(x) <= PROTO_INDEX_RECORDS_MAX && b->size < PROTO_INDEX_BYTES_MAX / 2) {
+        if (rfc_index_count(x) + rfc_index_count_own(x) <= PROTO_INDEX_RECORDS_MAX &&
+            b->size < PROTO_INDEX_BYTES_MAX / 2) {
                 for (unsigned n = 0; n < NUMBERS_SLICE && last < range->last; n++) {
                         uint32_t next = rfc_index_next_number(x, last, now);
                         last = next == 0 ? range->last : MIN_OF(next, range->last);

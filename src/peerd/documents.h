@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Documents: the library and the RFC index as the threads of the peer share them. The disk worker owns the library and alone changes own
- * records; everybody may look at the index, with documents_lock() held for at most 1 ms; and the encoded own index is an immutable, counted
- * snapshot (OwnIndex), which download threads send without the lock.
+ * Documents: the library and the RFC index as the threads of the peer share them. The disk worker owns the library and
+ * alone changes own records; everybody may look at the index, with documents_lock() held for at most 1 ms; and the
+ * encoded own index is an immutable, counted snapshot (OwnIndex), which download threads send without the lock.
  */
 
 #include "core/base.h"
@@ -40,6 +40,8 @@ typedef struct DocumentsConf {
 
 /* Opens library and index; nothing runs yet. -errno, logged. */
 int documents_new(const DocumentsConf *conf, Documents **ret) _must_check_;
+/* New settings; documents that a lower limit would have kept out stay until the next start. */
+void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size);
 /* Starts scanning and watching. */
 int documents_start(Documents *d) _must_check_;
 /* The disk worker must be gone. */

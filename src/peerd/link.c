@@ -45,12 +45,16 @@ static void changed(Link *l) {
 
 /* ---- telling ---- */
 
+static Verb verb_of(MembershipDo what) {
+        return what == MEMBERSHIP_REGISTER ? VERB_REGISTER : what == MEMBERSHIP_KEEPALIVE ? VERB_KEEPALIVE : VERB_LEAVE;
+}
+
 static LogFields fields(const Link *l, const char *result) {
         Now now;
         now_read(&now);         /* the turn's time is that at which the answer came */
         return (LogFields){
                 .transaction = l->transaction,
-                .operation = l->doing == MEMBERSHIP_LEAVE ? "leave" : l->doing == MEMBERSHIP_KEEPALIVE ? "keepalive" : "register",
+                .operation = verb_operation(verb_of(l->doing)),
                 .result = result,
                 .peer_id = l->membership.peer_id,
                 .peer = l->has_used ? &l->used : NULL,
@@ -65,8 +69,8 @@ static void tell_registered(const Link *l) {
         char address[ADDRESS_TEXT_SIZE] = "";
         if (m->has_address)
                 address_to_text(&m->address, address);
-        log_entry(LOG_LEVEL_INFO, LOG_EVENT_REGISTERED, &f, "Registered at %s as peer %u, address %s.", l->server.text, m->peer_id,
-                  address);
+        log_entry(LOG_LEVEL_INFO, LOG_EVENT_REGISTERED, &f, "Registered at %s as peer %u, address %s.", l->server.text,
+                  m->peer_id, address);
         if (m->has_address && address_is_loopback(&m->address) && l->has_used && !address_is_loopback(&l->used.address))
                 log_warning("%s lists this peer under a loopback address: no other host can reach it.", l->server.text);
 }
@@ -80,8 +84,8 @@ static void tell_no_news(const Link *l) {
                 log_transaction(LOG_EVENT_NONE, &f, "Lease at %s renewed.", l->server.text);
         else {
                 f.result = "refused";
-                log_transaction(LOG_EVENT_NONE, &f, "Registration server %s refuses: %u %s.", l->server.text, l->reply.status,
-                                msg_phrase(l->reply.status));
+                log_transaction(LOG_EVENT_NONE, &f, "Registration server %s refuses: %u %s.", l->server.text,
+                                l->reply.status, msg_phrase(l->reply.status));
         }
 }
 
@@ -98,15 +102,17 @@ static void tell(const Link *l, MembershipNews news, const char *why) {
         case MEMBERSHIP_UNREACHABLE:
                 f.result = "unreachable";
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_RS_UNREACHABLE, &f,
-                          "Registration server %s can't be reached (%s): going on with the peers known.", l->server.text, why);
+                          "Registration server %s can't be reached (%s): going on with the peers known.",
+                          l->server.text, why);
                 break;
         case MEMBERSHIP_REACHABLE:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_RS_REACHABLE, &f, "Registration server %s can be reached again.", l->server.text);
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_RS_REACHABLE, &f, "Registration server %s can be reached again.",
+                          l->server.text);
                 break;
         case MEMBERSHIP_REFUSED:
                 f.result = "refused";
-                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_NONE, &f, "Registration server %s refuses: %u %s.", l->server.text, l->reply.status,
-                          msg_phrase(l->reply.status));
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_NONE, &f, "Registration server %s refuses: %u %s.",
+                          l->server.text, l->reply.status, msg_phrase(l->reply.status));
                 break;
         case MEMBERSHIP_HAS_LEFT:
                 log_entry(LOG_LEVEL_INFO, LOG_EVENT_NONE, &f, "Left %s.", l->server.text);
@@ -139,7 +145,8 @@ static void run_stored(Message *m) {
         Link *l = MESSAGE_OF(m, Link, store);
         l->storing = false;
         if (l->store_result < 0)
-                (void) log_errno(LOG_LEVEL_ERR, l->store_result, "Could not keep the cookie of %s on disk", l->server.text);
+                (void) log_errno(LOG_LEVEL_ERR, l->store_result, "Could not keep the cookie of %s on disk",
+                                 l->server.text);
         answered(l);
 }
 
@@ -216,9 +223,7 @@ static int start_call(Link *l, const Endpoint *to) {
         const LinkConf *c = l->conf;
         const Request request = {
                 .version = MSG_P2PDI_1_0,
-                .verb = l->doing == MEMBERSHIP_REGISTER    ? VERB_REGISTER :
-                        l->doing == MEMBERSHIP_KEEPALIVE   ? VERB_KEEPALIVE :
-                                                             VERB_LEAVE,
+                .verb = verb_of(l->doing),
                 .transaction = l->transaction,
                 .close = true,
                 .host = slice_of(daemon_hostname()),
@@ -258,10 +263,12 @@ static void run_resolve(Message *m) {
         struct addrinfo *list = NULL;
 
         l->resolve_result = getaddrinfo(l->server.host, NULL, &hints, &list);
-        for (struct addrinfo *a = l->resolve_result == 0 ? list : NULL; a && l->n_endpoints < ADDRESSES_MAX; a = a->ai_next)
+        if (l->resolve_result != 0)
+                list = NULL;
+        for (const struct addrinfo *a = list; a && l->n_endpoints < ADDRESSES_MAX; a = a->ai_next)
                 if (endpoint_from_sockaddr(a->ai_addr, &l->endpoints[l->n_endpoints]) == 0)
                         l->endpoints[l->n_endpoints++].port = l->server.port;
-        if (l->resolve_result == 0)
+        if (list)
                 freeaddrinfo(list);
         m->run = run_resolved;
         mailbox_post(l->conf->main, m);

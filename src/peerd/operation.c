@@ -64,18 +64,22 @@ static void log_result(const Operation *o, const LookupStep *step, bool local) {
                         log_transaction(LOG_EVENT_NONE, &f, "RFC %u is in the library.", o->number);
                 break;
         case LOOKUP_NOT_HELD:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "No peer that could be asked holds RFC %u.", o->number);
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "No peer that could be asked holds RFC %u.",
+                          o->number);
                 break;
         case LOOKUP_NO_PEERS:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u can't be looked for: no peer is active.", o->number);
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u can't be looked for: no peer is active.",
+                          o->number);
                 break;
         case LOOKUP_INTEGRITY:
         case LOOKUP_UNREACHABLE:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f, "RFC %u could not be fetched from any of its holders: %s.", o->number,
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
+                          "RFC %u could not be fetched from any of its holders: %s.", o->number,
                           lookup_result_name(step->result));
                 break;
         case LOOKUP_FAILED:
-                log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.", o->number,
+                log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.",
+                          o->number,
                           strerrordesc_np(-step->error) ? strerrordesc_np(-step->error) : "unknown error");
                 break;
         }

@@ -30,22 +30,27 @@ void peerd_update_status(Peerd *p) {
         uint64_t n_bytes;
         size_t n;
 
-        if (p->stopping || daemon_describe_listeners(server_listener(p->server), &b) != 0 || buf_append_char(&b, 0) != 0)
+        if (p->stopping || daemon_describe_listeners(server_listener(p->server), &b) != 0 ||
+            buf_append_char(&b, 0) != 0)
                 return;         /* only a line for people */
         for (; p->registration && registration_get(p->registration, n_servers, &info); n_servers++)
                 n_active += info.state == MEMBERSHIP_ACTIVE;
         documents_count(p->documents, &n, &n_bytes);
         char text[sizeof(p->status)];
         if (!documents_scanned(p->documents))
-                snprintf(text, sizeof(text), "Listening on %s, reading the library, registered at %u of %u servers.", b.data, n_active,
-                         n_servers);
+                snprintf(text, sizeof(text), "Listening on %s, reading the library, registered at %u of %u servers.",
+                         b.data, n_active, n_servers);
         else
-                snprintf(text, sizeof(text), "Listening on %s, %zu documents, registered at %u of %u servers.", b.data, n, n_active,
-                         n_servers);
+                snprintf(text, sizeof(text), "Listening on %s, %zu documents, registered at %u of %u servers.", b.data,
+                         n, n_active, n_servers);
         if (strcmp(text, p->status) == 0)
                 return;
         strcpy(p->status, text);
         notify_status("%s", text);
+}
+
+static RfcIndexLimits index_limits(const PeerConf *c) {
+        return (RfcIndexLimits){ .ttl_usec = c->index_ttl, .max_records = c->max_entries };
 }
 
 /* ---- signals ---- */
@@ -64,6 +69,8 @@ static void on_reload(void *userdata) {
                 PeerConf *old = p->conf;
                 p->conf = fresh;
                 apply_log_settings(fresh);
+                const RfcIndexLimits limits = index_limits(fresh);
+                documents_reconfigure(p->documents, &limits, fresh->max_file_size);
                 server_reconfigure(p->server, fresh);
                 client_reconfigure(p->client, fresh);
                 k = registration_reconfigure(p->registration, fresh);
@@ -74,7 +81,8 @@ static void on_reload(void *userdata) {
                 p->status[0] = 0;               /* it may tell of an error still */
                 peerd_update_status(p);
         } else
-                log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL, "The new configuration is not used, the old one stays.");
+                log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL,
+                          "The new configuration is not used, the old one stays.");
         notify_ready();
 }
 
@@ -172,7 +180,8 @@ static void run_answered(Message *m) {
         if (--r->n_waiting > 0)
                 return;
         if (r->result < 0)
-                log_entry(LOG_LEVEL_CRIT, LOG_EVENT_SELF_CHECK_FAILED, NULL, "Self-check failed, the state can't be read: %s.",
+                log_entry(LOG_LEVEL_CRIT, LOG_EVENT_SELF_CHECK_FAILED, NULL,
+                          "Self-check failed, the state can't be read: %s.",
                           strerror(-r->result));
         else
                 watchdog_answered(r->peerd->watchdog, r->number);
@@ -221,9 +230,11 @@ static int open_state(Peerd *p) {
         k = state_open(path, &p->state);
         if (k == STATE_DAMAGED)
                 log_error("%s was damaged: it was moved aside, and this peer registers anew.", path);
-        if (k < 0)
-                return log_errno(LOG_LEVEL_ERR, k, "Could not open %s", path);
-        return 0;
+        if (k == -EBUSY)
+                log_error("%s is in use by another process.", path);
+        else if (k < 0)
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not open %s", path);
+        return MIN_OF(k, 0);
 }
 
 static int open_documents(Peerd *p) {
@@ -239,7 +250,7 @@ static int open_documents(Peerd *p) {
                 return -ENOMEM;
         const DocumentsConf conf = {
                 .library = { .path = p->store_path, .catalogue = catalogue, .max_file_size = p->conf->max_file_size },
-                .limits = { .ttl_usec = p->conf->index_ttl, .max_records = p->conf->max_entries },
+                .limits = index_limits(p->conf),
                 .event = p->event,
                 .disk = p->disk,
                 .main = p->mailbox,
@@ -277,7 +288,12 @@ static int open_client(Peerd *p) {
 }
 
 static int open_server(Peerd *p) {
-        const ServerConf conf = { .event = p->event, .main = p->mailbox, .documents = p->documents, .n_threads = p->conf->threads };
+        const ServerConf conf = {
+                .event = p->event,
+                .main = p->mailbox,
+                .documents = p->documents,
+                .n_threads = p->conf->threads,
+        };
         return server_new(&conf, p->conf, &p->server);
 }
 
@@ -364,7 +380,10 @@ static void finish(Peerd *p, int status) {
         server_free(p->server);
         documents_free(p->documents);
         state_free(p->state);
-        /* A name server that does not answer must not hold up the end for a minute, and getaddrinfo() can't be cancelled. */
+        /*
+         * A name server that does not answer must not hold up the end for a minute, and getaddrinfo() can't be
+         * cancelled.
+         */
         if (p->registration && registration_is_resolving(p->registration))
                 _exit(status);
         registration_free(p->registration);

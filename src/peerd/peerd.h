@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The peer's parts as its main loop sees them: peerd.c (main, wiring, timers), documents (library and index), server (answers other peers),
- * client (asks them), registration (stays registered), control.c (Varlink).
+ * The peer's parts as its main loop sees them: peerd.c (main, wiring, timers), documents (library and index), server
+ * (answers other peers), client (asks them), registration (stays registered), control.c (Varlink).
  */
 
 #include "io/conf.h"

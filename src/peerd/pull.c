@@ -15,7 +15,7 @@
 
 typedef enum PullKind {
         PULL_NUMBERS,                           /* RFC: of some numbers */
-        PULL_INDEX,                             /* all that the peer has: what changed since the generation known, or the whole index */
+        PULL_INDEX,                             /* its own records if they have changed, or all that it has */
 } PullKind;
 
 struct Pull {
@@ -25,7 +25,8 @@ struct Pull {
         PullKind kind;
         uint64_t transaction;
         RfcSet set;                             /* PULL_NUMBERS */
-        Generation asked;                       /* PULL_INDEX; {0, 0}: nothing of it is known, so hearsay is welcome, too */
+        /* PULL_INDEX; {0, 0}: nothing of it is known, so hearsay is welcome, too */
+        Generation asked;
         bool started;
         Message message;                        /* to begin, and to go on merging */
         Call *call;
@@ -62,8 +63,8 @@ static void end_pull(Pull *p, LookupOutcome outcome, const char *result, const I
         if (p->refused)
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_INDEX_REFUSED, &f, "Index refused: %s.", p->refused);
         else if (merged)
-                log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index pulled: %zu records new, %zu gone, %zu confirmed.", merged->n_added,
-                                merged->n_removed, merged->n_confirmed);
+                log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index pulled: %zu records new, %zu gone, %zu confirmed.",
+                                merged->n_added, merged->n_removed, merged->n_confirmed);
         else
                 log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index not pulled: %s.", result);
 
@@ -124,7 +125,8 @@ static void run_merge(Message *m) {
                 return;
         }
         if (p->kind == PULL_INDEX)      /* without a generation the next pull is of the whole index again */
-                holders_confirmed(c->holders, &p->peer, p->reply.has_generation ? p->reply.generation : (Generation){}, p->sent_at);
+                holders_confirmed(c->holders, &p->peer, p->reply.has_generation ? p->reply.generation : (Generation){},
+                                  p->sent_at);
         end_pull(p, LOOKUP_OK, "ok", &merged);
 }
 
@@ -158,7 +160,9 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
         if (reply->status != 200)
                 return reply->length > 0 ? -ECANCELED : 0;
         const IndexMergeConf conf = {
-                .kind = p->kind == PULL_NUMBERS ? INDEX_MERGE_SET : p->asked.epoch > 0 ? INDEX_MERGE_OWN : INDEX_MERGE_ALL,
+                .kind = p->kind == PULL_NUMBERS ? INDEX_MERGE_SET :
+                        p->asked.epoch > 0      ? INDEX_MERGE_OWN :
+                                                  INDEX_MERGE_ALL,
                 .source = p->peer,
                 .set = p->kind == PULL_NUMBERS ? &p->set : NULL,
                 .self = c->self,
@@ -282,7 +286,8 @@ int pull_number(Client *c, const Endpoint *peer, uint32_t number, uint64_t trans
         int k;
 
         TAILQ_FOREACH(p, &c->pulls, link)
-                if (p->kind == PULL_NUMBERS && !p->started && endpoint_equal(&p->peer, peer) && p->set.n_ranges < NUMBERS_MAX)
+                if (p->kind == PULL_NUMBERS && !p->started && endpoint_equal(&p->peer, peer) &&
+                    p->set.n_ranges < NUMBERS_MAX)
                         break;
         if (!p)
                 p = pull_new(c, peer, PULL_NUMBERS, transaction);

@@ -36,7 +36,8 @@ static void tell_client(Registration *r, unsigned server) {
         const Link *l = r->links[server];
         const Membership *m = link_membership(l);
         const Endpoint self = { m->address, r->conf.own_port };
-        client_set_server(r->conf.client, server, standing_of(m), link_endpoint(l), m->cookie, m->has_address ? &self : NULL);
+        client_set_server(r->conf.client, server, standing_of(m), link_endpoint(l), m->cookie,
+                          m->has_address ? &self : NULL);
 }
 
 static void end_stop(Registration *r) {
@@ -211,7 +212,8 @@ int registration_reconfigure(Registration *r, const PeerConf *settings) {
         apply_settings(r, settings);
         if (!same_servers(r, settings))
                 k = change_servers(r, settings);
-        if (had_advertise != settings->has_advertise || (had_advertise && !address_equal(&before, &settings->advertise)))
+        if (had_advertise != settings->has_advertise ||
+            (had_advertise && !address_equal(&before, &settings->advertise)))
                 for (size_t i = 0; i < r->n_servers; i++)
                         link_register_now(r->links[i]);
         return k;

@@ -82,17 +82,20 @@ static void refuse(Client *c, Verb verb, const Request *request, unsigned status
 /* ---- RFCQuery ---- */
 
 static void log_query(Client *c, const Request *request, unsigned status, size_t n_bytes) {
-        LogFields f = fields(c, request, status == 304 ? "unchanged" : status == 503 ? "refused" : status == 500 ? "failed" : "ok");
+        LogFields f = fields(c, request,
+                             status == 304 ? "unchanged" : status == 503 ? "refused" : status == 500 ? "failed" : "ok");
         f.has_bytes = true;
         f.bytes = n_bytes;
-        log_transaction(LOG_EVENT_NONE, &f, status >= 500 ? "RFC index not sent: %u, %zu bytes." : "RFC index sent: %u, %zu bytes.", status,
+        log_transaction(LOG_EVENT_NONE, &f,
+                        status >= 500 ? "RFC index not sent: %u, %zu bytes." : "RFC index sent: %u, %zu bytes.", status,
                         n_bytes);
 }
 
 /* All own records, as encoded already: what everybody who has an older generation gets. */
 static void reply_own_index(Client *c, const Request *request) {
         OwnIndex *own = documents_own_index(c->thread->conf.documents);
-        bool same = request->if_generation.epoch == own->generation.epoch && request->if_generation.number == own->generation.number;
+        bool same = request->if_generation.epoch == own->generation.epoch &&
+                    request->if_generation.number == own->generation.number;
         Reply reply = {
                 .status = same ? 304 : 200,
                 .transaction = request->transaction,
@@ -148,7 +151,12 @@ static void reply_merged_index(Client *c, const Request *request) {
 
 static void answer_query(Client *c, const Request *request) {
         if (!documents_scanned(c->thread->conf.documents)) {
-                Reply reply = { .status = 503, .transaction = request->transaction, .close = request->close, .retry_after_sec = 1 };
+                Reply reply = {
+                        .status = 503,
+                        .transaction = request->transaction,
+                        .close = request->close,
+                        .retry_after_sec = 1,
+                };
                 log_query(c, request, 503, 0);
                 reply_with(c, VERB_RFC_INDEX, &reply, &CONN_NO_BODY);
         } else if (request->has_if_generation)
@@ -168,7 +176,8 @@ static const char *document_name(uint32_t rfc, char ret[DOCUMENT_NAME_SIZE]) {
 }
 
 static void send_document(Client *c, const Request *request, const OwnDocument *document, int fd) {
-        bool part = request->has_range && request->has_if_digest && digest_equal(&request->if_digest, &document->digest);
+        bool part = request->has_range && request->has_if_digest &&
+                    digest_equal(&request->if_digest, &document->digest);
         Reply reply = {
                 .status = part ? 206 : 200,
                 .transaction = request->transaction,
@@ -208,8 +217,8 @@ static void send_document(Client *c, const Request *request, const OwnDocument *
 /* 0, LIBRARY_NONE, -errno. */
 static int open_document(Documents *d, const Request *request, OwnDocument *ret, int *ret_fd) {
         if (request->verb == VERB_GET_EDITOR_INDEX)
-                return documents_get_editor_index(d, ret) ? library_open_editor_index(documents_library(d), &ret->stamp, ret_fd) :
-                                                            LIBRARY_NONE;
+                return !documents_get_editor_index(d, ret) ? LIBRARY_NONE :
+                       library_open_editor_index(documents_library(d), &ret->stamp, ret_fd);
         if (!documents_get(d, request->rfc, ret))
                 return LIBRARY_NONE;
         int k = library_open(documents_library(d), request->rfc, &ret->stamp, ret_fd);
@@ -263,7 +272,8 @@ static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *us
         atomic_fetch_sub(&n->n_active, 1);
         atomic_fetch_add(&n->n_upload_bytes, n_sent);
         atomic_fetch_add(ok ? &n->n_uploads : &n->n_failed, 1);
-        log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "%s served." : "%s was not taken whole.", document_name(c->rfc, name));
+        log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "%s served." : "%s was not taken whole.",
+                        document_name(c->rfc, name));
         c->sending = false;
         c->told = !ok;
 }
@@ -289,7 +299,8 @@ static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userd
         proto_peek(head, &unread.transaction, &unread.close);
         if (k > 0) {
                 LogFields f = { .transaction = unread.transaction, .result = "refused", .peer = conn_remote(conn) };
-                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k, msg_phrase((unsigned) k));
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k,
+                          msg_phrase((unsigned) k));
                 c->n_refused++;
                 atomic_fetch_add(&c->thread->conf.counters->n_refused, 1);
         } else

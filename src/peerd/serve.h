@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * ServeThread: one download thread of the RFC server: its loop, its connections, and the answers to RFCQuery and GetRFC.
+ * ServeThread: one download thread of the RFC server: its loop, its connections, and the answers to RFCQuery and
+ * GetRFC.
  */
 
 #include "core/address.h"

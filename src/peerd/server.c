@@ -78,7 +78,8 @@ static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void
 }
 
 static void apply_settings(Server *s, const PeerConf *settings) {
-        uint32_t n = daemon_limit_connections(settings->common.max_connections, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_OTHERS);
+        uint32_t n = daemon_limit_connections(settings->common.max_connections, DESCRIPTORS_PER_CONNECTION,
+                                              DESCRIPTORS_OTHERS);
         daemon_listener_conf(&settings->common, n, &s->listener_conf);
 }
 

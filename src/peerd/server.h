@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * Server: the RFC server: answers what other peers ask (RFCQuery, GetRFC). The main loop accepts and hands each connection to one of a few
- * download threads, each of which drives thousands of them from its own loop, so the listener is always free and a slow reader
- * costs no thread.
+ * Server: the RFC server: answers what other peers ask (RFCQuery, GetRFC). The main loop accepts and hands each
+ * connection to one of a few download threads, each of which drives thousands of them from its own loop, so the
+ * listener is always free and a slow reader costs no thread.
  */
 
 #include "core/base.h"
@@ -31,8 +31,8 @@ typedef struct ServerCounters {
 } ServerCounters;
 
 /*
- * Sockets come from the service manager, or are bound as configured; threads are made, so signals must be blocked and descriptors inherited by
- * now. Connections are accepted from the next turn of the loop on. -errno, logged.
+ * Sockets come from the service manager, or are bound as configured; threads are made, so signals must be blocked and
+ * descriptors inherited by now. Connections are accepted from the next turn of the loop on. -errno, logged.
  */
 int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) _must_check_;
 /* New settings, in each thread at its next turn. */

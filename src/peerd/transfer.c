@@ -10,9 +10,20 @@
 #define AHEAD_MAX (1u << 20)
 #define AHEAD_RESUME (512u << 10)
 
+/* Bytes of the document on their way to the disk and back. */
+typedef struct Piece Piece;
+struct Piece {
+        Message message;
+        LIST_ENTRY(Piece) link;                 /* in the transfer's */
+        Transfer *transfer;
+        size_t size;
+        char bytes[];
+};
+
 /*
- * One GetRFC. The client's thread reads, the disk worker hashes and writes; a message goes there for each piece and comes back when it is
- * written. What is marked "disk" is the worker's from `begin` to the return of `end`, the last message.
+ * One GetRFC. The client's thread reads, the disk worker hashes and writes; a message goes there for each piece and
+ * comes back when it is written. What is marked "disk" is the worker's from `begin` to the return of `end`, the last
+ * message.
  */
 struct Transfer {
         Operation *operation;
@@ -30,7 +41,8 @@ struct Transfer {
         bool restating;                         /* the holder is being asked what it states now */
         enum { ANSWER_NONE, ANSWER_OTHER_DIGEST, ANSWER_OTHER_SIZE, ANSWER_TOO_LARGE } answer;
         /* to and from the disk */
-        size_t ahead;
+        LIST_HEAD(, Piece) pieces;
+        size_t ahead;                           /* bytes in them */
         Message begin, end;
         LibraryFile *file;                      /* disk */
         int stored;                             /* disk: first result that was not 0 */
@@ -38,13 +50,6 @@ struct Transfer {
         LookupOutcome outcome;                  /* that `end` brings back */
         int error;
 };
-
-typedef struct Piece {
-        Message message;
-        Transfer *transfer;
-        size_t size;
-        char bytes[];
-} Piece;
 
 /* ---- the end ---- */
 
@@ -78,7 +83,8 @@ static void failed(Transfer *t, LookupOutcome outcome, const char *result) {
         LogFields f = fields(t, result);
         char holder[ENDPOINT_TEXT_SIZE];
         endpoint_to_text(&t->holder, holder);
-        log_transaction(LOG_EVENT_FETCH_FAILED, &f, "RFC %u was not fetched from %s: %s.", t->expected.number, holder, result);
+        log_transaction(LOG_EVENT_FETCH_FAILED, &f, "RFC %u was not fetched from %s: %s.", t->expected.number, holder,
+                        result);
         end_transfer(t, outcome, 0);
 }
 
@@ -97,7 +103,8 @@ static void quarantine(Transfer *t, const char *why) {
         documents_unlock(c->conf.documents);
         f.has_entries = true;
         f.entries_removed = n;
-        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", holder, (unsigned) (span / USEC_PER_SEC), why);
+        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", holder,
+                  (unsigned) (span / USEC_PER_SEC), why);
 }
 
 static void mismatch(Transfer *t, const Digest *found, const char *why) {
@@ -106,7 +113,8 @@ static void mismatch(Transfer *t, const Digest *found, const char *why) {
         endpoint_to_text(&t->holder, holder);
         f.sha256 = found ? found : &t->digest;
         f.sha256_expected = found ? &t->digest : &t->expected.digest;
-        log_entry(LOG_LEVEL_ERR, LOG_EVENT_DIGEST_MISMATCH, &f, "RFC %u from %s was thrown away: %s.", t->expected.number, holder, why);
+        log_entry(LOG_LEVEL_ERR, LOG_EVENT_DIGEST_MISMATCH, &f, "RFC %u from %s was thrown away: %s.",
+                  t->expected.number, holder, why);
         quarantine(t, why);
         end_transfer(t, LOOKUP_FAULT, 0);
 }
@@ -126,8 +134,8 @@ static void stored(Transfer *t) {
 
 static void run_begin(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, begin);
-        t->stored = library_store_begin(documents_library(t->client->conf.documents), t->expected.number, t->size, &t->digest,
-                                        t->expected.title, &t->file);
+        t->stored = library_store_begin(documents_library(t->client->conf.documents), t->expected.number, t->size,
+                                        &t->digest, t->expected.title, &t->file);
 }
 
 static void run_written(Message *m);
@@ -177,6 +185,7 @@ static void run_written(Message *m) {
         Piece *p = MESSAGE_OF(m, Piece, message);
         Transfer *t = p->transfer;
         t->ahead -= p->size;
+        LIST_REMOVE(p, link);
         free(p);
         if (t->call && t->ahead < AHEAD_RESUME)
                 call_resume(t->call);
@@ -206,7 +215,8 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
         if (t->answer != ANSWER_NONE)
                 return -ECANCELED;
         t->storing = true;
-        t->begin.run = run_begin;       /* comes first in the worker's queue, and is never waited for: `end` comes behind it */
+        /* comes first in the worker's queue, and is never waited for: `end` comes behind it */
+        t->begin.run = run_begin;
         worker_post(documents_disk(c->conf.documents), &t->begin);
         operation_progress(t->operation, t, 0);
         return 0;
@@ -219,6 +229,7 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
                 return -ENOMEM;
         *p = (Piece){ .message = { .run = run_write }, .transfer = t, .size = bytes.size };
         memcpy(p->bytes, bytes.data, bytes.size);
+        LIST_INSERT_HEAD(&t->pieces, p, link);
         t->ahead += bytes.size;
         t->received += bytes.size;
         worker_post(documents_disk(t->client->conf.documents), &p->message);
@@ -228,7 +239,9 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
         return 0;
 }
 
-/* Another digest than the record's is no fault yet: the document may have changed. The holder says what it states now. */
+/*
+ * Another digest than the record's is no fault yet: the document may have changed. The holder says what it states now.
+ */
 static void ask_again(Transfer *t) {
         Client *c = t->client;
         rfc_index_forget_record(documents_lock(c->conf.documents), t->expected.number, &t->holder);
@@ -277,7 +290,7 @@ static void refused(Transfer *t, CallEnd end) {
                 documents_unlock(c->conf.documents);
                 failed(t, LOOKUP_EMPTY, "not-held");
         } else
-                failed(t, LOOKUP_GONE, t->status > 0 && t->status < 400 ? "malformed" : t->status > 0 ? "refused" : call_end_name(end));
+                failed(t, LOOKUP_GONE, t->status == 0 ? call_end_name(end) : t->status < 400 ? "malformed" : "refused");
 }
 
 static void on_end(Call *call, CallEnd end, int error, void *userdata) {
@@ -303,7 +316,8 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
         LogFields f = fields(t, call_end_name(end));
         char holder[ENDPOINT_TEXT_SIZE];
         endpoint_to_text(&t->holder, holder);
-        log_transaction(LOG_EVENT_FETCH_FAILED, &f, "RFC %u from %s ended after %llu of %llu bytes: %s.", t->expected.number, holder,
+        log_transaction(LOG_EVENT_FETCH_FAILED, &f, "RFC %u from %s ended after %llu of %llu bytes: %s.",
+                        t->expected.number, holder,
                         (unsigned long long) t->received, (unsigned long long) t->size, call_end_name(end));
         if (end == CALL_BROKEN || end == CALL_BAD)
                 quarantine(t, end == CALL_BROKEN ? "the document came short" : "more came than was announced");
@@ -347,8 +361,13 @@ int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expect
 }
 
 void transfer_free(Transfer *t) {
+        Piece *p;
         if (!t)
                 return;
+        while ((p = LIST_FIRST(&t->pieces))) {  /* only at the end of the program */
+                LIST_REMOVE(p, link);
+                free(p);
+        }
         call_free(t->call);
         library_store_abort(t->file);
         free(t);

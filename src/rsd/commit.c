@@ -169,7 +169,8 @@ typedef struct Ping {
 static void run_pinged(Message *m) {
         Ping *p = MESSAGE_OF(m, Ping, message);
         if (p->result < 0)
-                log_entry(LOG_LEVEL_CRIT, LOG_EVENT_SELF_CHECK_FAILED, NULL, "Self-check failed, the database can't be read: %s.",
+                log_entry(LOG_LEVEL_CRIT, LOG_EVENT_SELF_CHECK_FAILED, NULL,
+                          "Self-check failed, the database can't be read: %s.",
                           strerror(-p->result));
         else
                 watchdog_answered(p->rsd->watchdog, p->number);
@@ -207,8 +208,12 @@ int commit_load(Rsd *r, const char *path) {
         int k = registry_db_open(path, &r->db);
         if (k == REGISTRY_DB_DAMAGED)
                 log_error("%s was damaged: it was moved aside, and all peers have to register anew.", path);
+        if (k == -EBUSY)
+                log_error("%s is in use by another process.", path);
+        else if (k < 0)
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not open %s", path);
         if (k < 0)
-                return log_errno(LOG_LEVEL_ERR, k, "Could not open %s", path);
+                return k;
         now_read(&now);
         k = registry_db_load(r->db, &r->boot_id, &now, restore, r, &loaded);
         if (k < 0)
@@ -217,7 +222,8 @@ int commit_load(Rsd *r, const char *path) {
                 peer_list_set_last_id(r->list, loaded.last_id);
         if (loaded.n_skipped > 0)
                 log_warning("%zu records in %s make no sense and were left out.", loaded.n_skipped, path);
-        log_info("%zu peers known from %s%s.", loaded.n_loaded, path, loaded.same_boot || loaded.n_loaded == 0 ? "" : ", leases go on after a reboot");
+        log_info("%zu peers known from %s%s.", loaded.n_loaded, path,
+                 loaded.same_boot || loaded.n_loaded == 0 ? "" : ", leases go on after a reboot");
         return 0;
 }
 

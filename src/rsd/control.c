@@ -17,9 +17,10 @@ static json_t *registration_json(const PeerInfo *info, const Now *now) {
                               "active", info->active,
                               "registeredUSec", (json_int_t) info->registered_at,
                               "registrations30Days", (json_int_t) peer_info_registrations(info, now->realtime));
-        if (j && info->active)
-                (void) json_object_set_new(j, "expiresInSec",
-                                           json_integer((json_int_t) (usec_sub(info->expires_at, now->boottime) / USEC_PER_SEC)));
+        if (j && info->active) {
+                usec_t left = usec_sub(info->expires_at, now->boottime);
+                (void) json_object_set_new(j, "expiresInSec", json_integer((json_int_t) (left / USEC_PER_SEC)));
+        }
         return j;
 }
 
@@ -151,7 +152,8 @@ int control_start(Rsd *r) {
         for (int i = 0; i < n; i++) {
                 k = varlink_server_add_fd(r->varlink, fds[i]);
                 if (k < 0)
-                        return log_errno(LOG_LEVEL_ERR, k, "The socket that the service manager passed as \"varlink\" can't be used");
+                        return log_errno(LOG_LEVEL_ERR, k,
+                                         "The socket that the service manager passed as \"varlink\" can't be used");
         }
         if (n > 0)
                 return 0;

@@ -12,8 +12,12 @@
 
 #include "io/log.h"
 
-/* Two for each connection would be too many here: a connection is one socket. The others: database, sockets, epoll, timers. */
+/*
+ * Two for each connection would be too many here: a connection is one socket. The others: database, sockets, epoll,
+ * timers.
+ */
 #define DESCRIPTORS_OTHERS 64
+#define RESTART_SOCKET "\"systemctl daemon-reload && systemctl restart p2pdi-rsd.socket\""
 
 static void apply_conf(Rsd *r) {
         const RsConf *c = r->conf;
@@ -35,7 +39,8 @@ static void apply_conf(Rsd *r) {
                 .lifetime = c->connection_lifetime,
                 .min_rate = 1024,       /* a list is at most some MB: nobody honest reads slower */
         };
-        daemon_listener_conf(&c->common, daemon_limit_connections(c->common.max_connections, 1, DESCRIPTORS_OTHERS), &r->listener_conf);
+        daemon_listener_conf(&c->common, daemon_limit_connections(c->common.max_connections, 1, DESCRIPTORS_OTHERS),
+                             &r->listener_conf);
         log_set_level(c->common.log_level);
         log_set_transaction_rate(c->common.transactions_per_sec);
         if (r->list)
@@ -70,7 +75,8 @@ static void on_reload(void *userdata) {
                 r->n_told = SIZE_MAX;   /* it may tell of an error still */
                 rsd_update_status(r);
         } else
-                log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL, "The new configuration is not used, the old one stays.");
+                log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL,
+                          "The new configuration is not used, the old one stays.");
         notify_ready();
 }
 
@@ -162,8 +168,8 @@ static int open_state(Rsd *r) {
 static int listen_for_peers(Rsd *r) {
         if (inherited_count(NULL) == 0 || inherited_count("rs") > 0)
                 return daemon_listen(r->listener, &r->conf->common, "rs", &r->inherited);
-        log_error("The service manager passed no socket named \"rs\": run \"systemctl daemon-reload && systemctl restart p2pdi-rsd.socket\".");
-        notify_status("No socket to listen on: run \"systemctl daemon-reload && systemctl restart p2pdi-rsd.socket\".");
+        log_error("The service manager passed no socket named \"rs\": run " RESTART_SOCKET ".");
+        notify_status("No socket to listen on: run " RESTART_SOCKET ".");
         return -ENOTCONN;
 }
 
@@ -258,8 +264,12 @@ static int run(Rsd *r) {
 }
 
 int main(int argc, char *argv[]) {
-        Rsd r = { .n_told = SIZE_MAX, .clients = TAILQ_HEAD_INITIALIZER(r.clients), .waiting = TAILQ_HEAD_INITIALIZER(r.waiting),
-                  .committing = TAILQ_HEAD_INITIALIZER(r.committing) };
+        Rsd r = {
+                .n_told = SIZE_MAX,
+                .clients = TAILQ_HEAD_INITIALIZER(r.clients),
+                .waiting = TAILQ_HEAD_INITIALIZER(r.waiting),
+                .committing = TAILQ_HEAD_INITIALIZER(r.committing),
+        };
         int status = EXIT_FAILURE;
 
         log_open("p2pdi-rsd");

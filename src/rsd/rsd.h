@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The registration server's parts, in its one main loop: rsd.c (main, wiring, timers), serve.c (answers peers), commit.c (brings changes to
- * disk by the commit thread), control.c (Varlink).
+ * The registration server's parts, in its one main loop: rsd.c (main, wiring, timers), serve.c (answers peers),
+ * commit.c (brings changes to disk by the commit thread), control.c (Varlink).
  */
 
 #include "core/peer-list.h"

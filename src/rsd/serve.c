@@ -91,7 +91,8 @@ static void log_done(Client *c, Verb verb, uint64_t transaction, const Registrar
                         log_transaction(LOG_EVENT_RS_RETURNED, &f, "Peer %u came back at %s.", o->peer_id, text);
                 break;
         case VERB_LEAVE:
-                log_transaction(LOG_EVENT_RS_LEFT, &f, o->was_active ? "Peer %u left." : "Peer %u left, and was not active.", o->peer_id);
+                log_transaction(LOG_EVENT_RS_LEFT, &f,
+                                o->was_active ? "Peer %u left." : "Peer %u left, and was not active.", o->peer_id);
                 break;
         case VERB_KEEPALIVE:
                 log_transaction(LOG_EVENT_NONE, &f, "Peer %u renewed its lease.", o->peer_id);
@@ -99,10 +100,12 @@ static void log_done(Client *c, Verb verb, uint64_t transaction, const Registrar
         default:
                 f.has_entries = true;
                 f.entries_added = o->n_listed;
-                log_transaction(LOG_EVENT_RS_LISTED, &f, "Peer %u was told of %u active peers.", o->peer_id, o->n_listed);
+                log_transaction(LOG_EVENT_RS_LISTED, &f, "Peer %u was told of %u active peers.", o->peer_id,
+                                o->n_listed);
         }
         if (o->moved)
-                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_RS_MOVED, &f, "The cookie of peer %u came from another address than before, %s.",
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_RS_MOVED, &f,
+                          "The cookie of peer %u came from another address than before, %s.",
                           o->peer_id, text);
 }
 
@@ -128,7 +131,8 @@ static void answer(Client *c, const Request *request, const Now *now) {
                 serve_expire(r, now);   /* nobody is told of a peer whose lease has ended in this moment */
         for (size_t i = 0; i < ELEMENTSOF(random.cookies); i++)
                 random.cookies[i] = random_range(PROTO_COOKIE_MAX);
-        int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply, &body, &outcome);
+        int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply,
+                                 &body, &outcome);
         if (k < 0) {
                 log_failure(c, request->verb, request->transaction, k);
                 reply_error(c, 500, request->transaction, true);
@@ -179,7 +183,8 @@ static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userd
         proto_peek(head, &transaction, &close);
         if (k > 0) {
                 const LogFields f = fields(c, NULL, transaction, "refused");
-                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k, msg_phrase((unsigned) k));
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k,
+                          msg_phrase((unsigned) k));
                 listener_charge(c->rsd->listener, conn_remote(conn));
         } else
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not read a request");
@@ -300,7 +305,8 @@ void serve_expire(Rsd *r, const Now *now) {
                 LogFields f = { .operation = "expire", .result = "ok", .peer_id = id, .peer = &info.endpoint };
                 char text[ENDPOINT_TEXT_SIZE];
                 endpoint_to_text(&info.endpoint, text);
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_RS_EXPIRED, &f, "The lease of peer %u at %s has ended.", id, text);
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_RS_EXPIRED, &f, "The lease of peer %u at %s has ended.", id,
+                          text);
         }
         (void) serve_arm_expiry(r);
 }

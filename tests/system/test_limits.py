@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What arrives on any socket costs bounded memory, descriptors, time and log lines, and nothing that was told is lost."""
+"""What arrives on any socket costs bounded memory, descriptors, time and log lines; nothing that was told is lost."""
 
 import contextlib
 import os
@@ -65,8 +65,8 @@ def test_no_descriptor_is_lost(world, either):
     d = start_of(world, either)
 
     def use():
-        for data in (request("GET RFC 7"), request("GET RFC-Index", {"If-Generation": "0.0"}), b"nonsense\r\n\r\n", b"", b"GET",
-                     request("POST Register", {"Port": 5})):
+        for data in (request("GET RFC 7"), request("GET RFC-Index", {"If-Generation": "0.0"}), b"nonsense\r\n\r\n", b"",
+                     b"GET", request("POST Register", {"Port": 5})):
             with d.connect() as w:
                 w.send(data)
                 if data.endswith(b"\r\n\r\n"):
@@ -174,9 +174,9 @@ def test_registrations_that_were_told_are_kept_when_it_ends(world):
 
 # ---- the control socket ----
 
-MALFORMED = [b"nonsense\0", b"{}\0", b"[]\0", b"\0", b'{"method":5}\0', b'{"method":"a.b.C","more":1}\0', b'{"method":"a.b.C","method":"a.b.D"}\0',
-             b'{"method":"a.b.C","strange":1}\0', b'{"method":"a.b.C","more":true,"oneway":true}\0', b'{"method":"\xff"}\0', b"[" * 100000,
-             b"x" * (2 << 20)]
+MALFORMED = [b"nonsense\0", b"{}\0", b"[]\0", b"\0", b'{"method":5}\0', b'{"method":"a.b.C","more":1}\0',
+             b'{"method":"a.b.C","method":"a.b.D"}\0', b'{"method":"a.b.C","strange":1}\0',
+             b'{"method":"a.b.C","more":true,"oneway":true}\0', b'{"method":"\xff"}\0', b"[" * 100000, b"x" * (2 << 20)]
 
 
 @pytest.fixture(scope="module")
@@ -196,15 +196,17 @@ def test_malformed_call_ends_the_connection(plain, data):
 
 
 SERVICE = "org.varlink.service."
+INVALID = SERVICE + "InvalidParameter"
 
 
 @pytest.mark.parametrize("method, parameters, error", [
-    ("Nothing", {}, SERVICE + "MethodNotFound"), ("Get", {}, SERVICE + "InvalidParameter"), ("Get", {"numbers": []}, SERVICE + "InvalidParameter"),
-    ("Get", {"numbers": [0]}, SERVICE + "InvalidParameter"), ("Get", {"numbers": [2147483648]}, SERVICE + "InvalidParameter"),
-    ("Get", {"numbers": ["../../etc/passwd"]}, SERVICE + "InvalidParameter"), ("Get", {"numbers": [1], "strange": 1}, SERVICE + "InvalidParameter"),
-    ("Get", {"numbers": [1], "transaction": "XYZ"}, SERVICE + "InvalidParameter"), ("Get", {"numbers": [1, 2]}, SERVICE),
-    ("Open", {"number": 7}, "org.p2pdi.Peer.NotHeld"), ("Open", {"number": -1}, SERVICE + "InvalidParameter"),
-    ("List", {}, SERVICE + "ExpectedMore"), ("ListPeers", {}, SERVICE + "ExpectedMore"), ("Refresh", {"peers": ["x"]}, SERVICE),
+    ("Nothing", {}, SERVICE + "MethodNotFound"), ("Get", {}, INVALID), ("Get", {"numbers": []}, INVALID),
+    ("Get", {"numbers": [0]}, INVALID), ("Get", {"numbers": [2147483648]}, INVALID),
+    ("Get", {"numbers": ["../../etc/passwd"]}, INVALID), ("Get", {"numbers": [1], "strange": 1}, INVALID),
+    ("Get", {"numbers": [1], "transaction": "XYZ"}, INVALID), ("Get", {"numbers": [1, 2]}, SERVICE),
+    ("Open", {"number": 7}, "org.p2pdi.Peer.NotHeld"), ("Open", {"number": -1}, INVALID),
+    ("List", {}, SERVICE + "ExpectedMore"), ("ListPeers", {}, SERVICE + "ExpectedMore"),
+    ("Refresh", {"peers": ["x"]}, SERVICE),
     ("Join", {}, "org.p2pdi.Peer.NoServers"), ("Leave", {}, "org.p2pdi.Peer.NoServers"),
 ])
 def test_call_that_is_refused(plain, method, parameters, error):
@@ -236,8 +238,8 @@ def test_interfaces_describe_themselves(world):
         with d.varlink() as v:
             info = v.call("org.varlink.service.GetInfo")["parameters"]
             assert name in info["interfaces"]
-            text = v.call("org.varlink.service.GetInterfaceDescription", {"interface": name})["parameters"]["description"]
-            assert f"interface {name}\n" in text
+            reply = v.call("org.varlink.service.GetInterfaceDescription", {"interface": name})
+            assert f"interface {name}\n" in reply["parameters"]["description"]
 
 
 # ---- the log ----
@@ -280,8 +282,8 @@ def test_loopback_at_a_server_that_is_not_is_warned_of(world):
 def test_databases_are_private(world):
     rs = world.rs()
     p = world.peer("p", {7: document(7)}, rs)
-    for path in (os.path.join(rs.state_dir, "registry.db"), os.path.join(p.state_dir, "state.db"), os.path.join(p.state_dir, "library.db")):
-        assert os.stat(path).st_mode & 0o777 == 0o600, path
+    for d, name in ((rs, "registry.db"), (p, "state.db"), (p, "library.db")):
+        assert os.stat(os.path.join(d.state_dir, name)).st_mode & 0o777 == 0o600, name
 
 
 def test_fetched_documents_are_for_everybody(world):
@@ -303,7 +305,7 @@ def test_directories_of_the_environment_come_first(world, either):
 
 
 def test_several_addresses(world):
-    p = world.peer("p", {7: document(7)}, ini={"Server.ListenStream": ["127.0.0.2:auto", "[::1]:auto"]})
+    p = world.peer("p", {7: document(7)}, ini={"Server.ListenStream": ["127.0.0.2:auto", "127.0.0.3:auto"]})
     found = p.json("status")["listening"]
     assert len(found) == 2
     for text in found:
@@ -322,12 +324,15 @@ def test_access_lists(world, either):
                 w.expect_closed()
 
 
-@pytest.mark.parametrize("change", [lambda text: text, lambda text: re.sub(r"(?m)^#(\w+=.*)$", r"\1", text)], ids=["as-shipped", "all-set"])
-def test_shipped_files_are_good(world, either, change):
-    with open(os.path.join(p2pdi.SOURCE, "etc", "rs.ini" if either == "p2pdi-rsd" else "peer.ini"), encoding="utf-8") as f:
-        text = change(f.read())
+@pytest.mark.parametrize("comment", ["nothing", "#"])
+def test_shipped_files_are_good(world, either, comment):
+    """As they are, and with each default set."""
+    name = "rs.ini" if either == "p2pdi-rsd" else "peer.ini"
+    with open(os.path.join(p2pdi.SOURCE, "etc", name), encoding="utf-8") as f:
+        text = re.sub(rf"(?m)^{comment}(\w+=.*)$", r"\1", f.read())
     path = os.path.join(world.dir, "shipped.ini")
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
-    p = subprocess.run([p2pdi.program(either), f"--config={path}", "--check-config"], capture_output=True, text=True, timeout=60, check=False)
+    p = subprocess.run([p2pdi.program(either), f"--config={path}", "--check-config"], capture_output=True, text=True,
+                       timeout=60, check=False)
     assert (p.returncode, p.stdout, p.stderr) == (0, "", "")

@@ -288,7 +288,8 @@ def test_a_cookie_from_another_address_is_logged(world):
 
 def test_advertise_counts_only_from_listed_sources(world):
     rs = world.rs({"Registration.AdvertiseFrom": ["127.0.0.2", "127.0.0.16/28"]})
-    for source, listed in (("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "192.0.2.7"), ("127.0.0.17", "192.0.2.7"), ("127.0.0.32", "127.0.0.32")):
+    for source, listed in (("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "192.0.2.7"), ("127.0.0.17", "192.0.2.7"),
+                           ("127.0.0.32", "127.0.0.32")):
         with rs.registrant(source) as r:
             assert r.register(7, Advertise="192.0.2.7")["Address"] == listed
             assert r.keepalive()["Address"] == listed
@@ -300,7 +301,8 @@ def test_advertise_counts_only_from_listed_sources(world):
         assert w.ask("POST Register", {"Port": 7, "Advertise": "somewhere"}).status == 400
 
 
-@pytest.mark.parametrize("address", ["169.254.1.1", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"])
+@pytest.mark.parametrize("address", ["169.254.1.1", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1",
+                                     "255.255.255.255"])
 def test_address_that_leads_nowhere_is_not_listed(world, address):
     rs = world.rs({"Registration.AdvertiseFrom": "localhost"})
     with rs.connect() as w:
@@ -390,7 +392,8 @@ def test_list_has_all_but_the_asker_by_id(world):
     for r in all_:
         active, peers = r.peers()
         assert active == 4 and ids(peers) == [o.id for o in all_ if o is not r]
-        assert all(address == "127.0.0.1" and port == 999 + i and 0 < ttl <= 7200 and host == "by-hand" for address, port, i, ttl, host in peers)
+        for address, port, i, ttl, host in peers:
+            assert (address, port, host) == ("127.0.0.1", 999 + i, "by-hand") and 0 < ttl <= 7200
         r.close()
 
 
@@ -528,7 +531,8 @@ def test_every_cookie_that_was_told_is_known_after_a_crash(world):
     rs = world.rs({"Server.MaxConnectionsPerSource": 1000})
     wires = [rs.connect() for _ in range(10)]
     for i, w in enumerate(wires):
-        w.send(b"".join(request("POST Register", {"Port": 1000 + 20 * i + k, "Host": f"host-{i}-{k}"}) for k in range(20)))
+        ports = range(1000 + 20 * i, 1020 + 20 * i)
+        w.send(b"".join(request("POST Register", {"Port": port, "Host": f"host-{port}"}) for port in ports))
     told = {}
     for w in wires:
         for _ in range(20):

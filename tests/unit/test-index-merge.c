@@ -506,6 +506,30 @@ static void test_a_source_at_the_limit_can_still_change_what_it_has(void **state
         assert_true(rfc_index_is_whole(x, &a));
 }
 
+static void test_at_the_limit_what_was_asked_for_last_is_kept(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(3);
+        Endpoint a = peer(A);
+        merge(x, INDEX_MERGE_OWN, A, R("1") R("2") R("3"), 1000);
+        merge_set(x, A, "9", R("9"), 1001);
+        assert_int_equal(ends(x, 9, A, 1001, NULL), 1001 + TTL);
+        assert_int_equal(rfc_index_count(x), 3);
+        assert_false(rfc_index_is_whole(x, &a));                /* so a 304 is not asked for */
+}
+
+static void test_own_documents_count_and_never_go(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(3);
+        Digest d = { 0 };
+        merge(x, INDEX_MERGE_OWN, A, R("1") R("2") R("3"), 1000);
+        assert_int_equal(rfc_index_set_own(x, 7, 1, &d, slice_of("T")), 0);
+        assert_int_equal(rfc_index_set_own(x, 8, 1, &d, slice_of("T")), 0);
+        while (rfc_index_expire(x, &(Now){ .boottime = 1000 * SEC }, 10))
+                ;
+        assert_int_equal(rfc_index_count(x), 1);
+        assert_int_equal(rfc_index_count_own(x), 2);
+}
+
 static void test_hearsay_pushes_out_hearsay_only(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(4);
@@ -803,6 +827,8 @@ int main(void) {
                 cmocka_unit_test(test_over_the_limit_hearsay_goes_first),
                 cmocka_unit_test(test_over_the_limit_the_source_that_has_most_gives),
                 cmocka_unit_test(test_a_source_at_the_limit_can_still_change_what_it_has),
+                cmocka_unit_test(test_at_the_limit_what_was_asked_for_last_is_kept),
+                cmocka_unit_test(test_own_documents_count_and_never_go),
                 cmocka_unit_test(test_hearsay_pushes_out_hearsay_only),
                 cmocka_unit_test(test_what_has_expired_takes_no_room),
                 cmocka_unit_test(test_slices_give_the_same_as_one_step),
