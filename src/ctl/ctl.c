@@ -68,13 +68,6 @@ static void help(void) {
              "See p2pdi-ctl(1).");
 }
 
-static bool instance_is_valid(const char *name) {
-        /* What systemd allows in the name of an instance: no '/', since it becomes part of a path. */
-        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\";
-
-        return name[0] != '\0' && strspn(name, allowed) == strlen(name);
-}
-
 static int parse_json(const char *value) {
         if (strcmp(value, "pretty") == 0)
                 arg.json = SHOW_JSON_PRETTY;
@@ -142,7 +135,7 @@ static int parse_options(int argc, char **argv, bool *ret_done) {
                         break;
                 case ARG_INSTANCE:
                         arg.instance = optarg;
-                        if (!instance_is_valid(optarg))
+                        if (!conf_is_instance(optarg))
                                 return ctl_fail(CTL_USAGE, "'%s' is no name of an instance.", optarg);
                         break;
                 case ARG_CONTROL:

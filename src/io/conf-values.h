@@ -38,6 +38,9 @@ int conf_parse_listen(Slice s, bool may_be_auto, ConfListen *ret) _must_check_;
 int conf_parse_server(Slice s, uint16_t default_port, ConfServer *ret) _must_check_;
 void conf_server_done(ConfServer *s);
 
+/* A name that a peer's instance may have: letters, digits and ":_.-", not beginning with a dot; nothing that units escape. */
+bool conf_is_instance(const char *name);
+
 /* A name or a number. They may ask a name service, so they can block. Also -errno, where that fails. */
 int conf_parse_user(Slice s, uint32_t *ret) _must_check_;
 int conf_parse_group(Slice s, uint32_t *ret) _must_check_;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/text.h"
+#include "io/conf-values.h"
 #include "io/log.h"
 #include "io/loop.h"
 
@@ -45,12 +46,6 @@ static char *directory_of(const char *environment, const char *option, const cha
         /* Paths are told to others, whose working directory is another. */
         here = getcwd(NULL, 0);
         return here && asprintf(&path, "%s/%.*s", here, (int) n, from) >= 0 ? path : NULL;
-}
-
-/* The generator makes unit names of it, systemd a directory: nothing that needs escaping. */
-static bool instance_is_valid(const char *name) {
-        size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-");
-        return n > 0 && n <= 64 && !name[n] && name[0] != '.';
 }
 
 int daemon_parse_options(int argc, char *argv[], const char *program, const char *state, bool has_instances, DaemonOptions *ret,
@@ -93,7 +88,7 @@ int daemon_parse_options(int argc, char *argv[], const char *program, const char
                         runtime_dir = optarg;
                         break;
                 case ARG_INSTANCE:
-                        if (has_instances && instance_is_valid(optarg)) {
+                        if (has_instances && conf_is_instance(optarg)) {
                                 o.instance = optarg;
                                 break;
                         }

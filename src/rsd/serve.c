@@ -100,8 +100,8 @@ static void log_done(Client *c, Verb verb, uint64_t transaction, const Registrar
         default:
                 f.has_entries = true;
                 f.entries_added = o->n_listed;
-                log_transaction(LOG_EVENT_RS_LISTED, &f, "Peer %u was told of %u active peers.", o->peer_id,
-                                o->n_listed);
+                log_transaction(LOG_EVENT_RS_LISTED, &f, "Peer %u was told of %u active peer%s.", o->peer_id,
+                                o->n_listed, o->n_listed == 1 ? "" : "s");
         }
         if (o->moved)
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_RS_MOVED, &f,

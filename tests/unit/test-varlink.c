@@ -750,8 +750,9 @@ static void test_descriptor_rides_on_the_first_byte_of_its_reply(void **state) {
                 struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
                                      .msg_controllen = sizeof(control) };
                 static const char *const expected[] = {
-                        "{\"parameters\":{\"more\":false}}", "{\"parameters\":{\"number\":1}}", "{\"parameters\":{"
-                                                                                                "\"number\":2}}",
+                        "{\"parameters\":{\"more\":false}}",
+                        "{\"parameters\":{\"number\":1}}",
+                        "{\"parameters\":{\"number\":2}}",
                 };
                 struct cmsghdr *h;
                 int passed;
