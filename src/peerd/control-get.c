@@ -20,20 +20,6 @@ static const char *result_name(const DownloadEvent *e) {
         return e->result == LOOKUP_FAILED && e->error == -ENOSPC ? "no-space" : lookup_result_name(e->result);
 }
 
-static void set_string(json_t *j, const char *name, const char *value) {
-        (void) json_object_set_new(j, name, json_stringn_nocheck(value, strlen(value)));
-}
-
-static void set_int(json_t *j, const char *name, uint64_t value) {
-        (void) json_object_set_new(j, name, json_integer((json_int_t) value));
-}
-
-static void set_digest(json_t *j, const Digest *d) {
-        char text[DIGEST_TEXT_SIZE];
-        digest_to_text(d, text);
-        set_string(j, "sha256", text);
-}
-
 static void describe_failure(json_t *j, const DownloadEvent *e) {
         char text[256];
 
@@ -58,7 +44,7 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                          strerrordesc_np(-e->error) ? strerrordesc_np(-e->error) : "unknown error");
                 break;
         }
-        set_string(j, "message", text);
+        control_set_string(j, "message", slice_of(text));
 }
 
 static json_t *download_json(Control *c, const DownloadEvent *e) {
@@ -68,32 +54,32 @@ static json_t *download_json(Control *c, const DownloadEvent *e) {
 
         if (!j)
                 return NULL;
-        set_int(j, "number", e->number);
-        set_string(j, "state", state_name(e->state));
+        control_set_int(j, "number", e->number);
+        control_set_string(j, "state", slice_of(state_name(e->state)));
         transaction_to_text(e->transaction, transaction);
-        set_string(j, "transaction", transaction);
+        control_set_string(j, "transaction", slice_of(transaction));
         if (e->has_holder) {
                 endpoint_to_text(&e->holder, holder);
-                set_string(j, "holder", holder);
+                control_set_string(j, "holder", slice_of(holder));
                 if (e->peer_id > 0)
-                        set_int(j, "peerId", e->peer_id);
+                        control_set_int(j, "peerId", e->peer_id);
         }
         if (e->state == DOWNLOAD_FETCHING || (e->state == DOWNLOAD_DONE && e->result == LOOKUP_FOUND)) {
-                set_int(j, "size", e->size);
-                set_int(j, "received", e->received);
-                set_digest(j, &e->digest);
-                set_string(j, "title", e->title);
+                control_set_int(j, "size", e->size);
+                control_set_int(j, "received", e->received);
+                control_set_digest(j, &e->digest);
+                control_set_string(j, "title", slice_of(e->title));
         }
         if (e->state != DOWNLOAD_DONE)
                 return j;
-        set_string(j, "result", result_name(e));
-        set_int(j, "durationUSec", e->duration_usec);
+        control_set_string(j, "result", slice_of(result_name(e)));
+        control_set_int(j, "durationUSec", e->duration_usec);
         if (e->servers_away)
-                (void) json_object_set_new(j, "serversAway", json_true());
+                control_set_bool(j, "serversAway", true);
         if (e->result == LOOKUP_FOUND) {
-                set_string(j, "source", e->local ? "local" : "peer");
+                control_set_string(j, "source", slice_of(e->local ? "local" : "peer"));
                 if (library_path(documents_library(c->peerd->documents), e->number, &path) == 0)
-                        set_string(j, "path", path);
+                        control_set_string(j, "path", slice_of(path));
         }
         describe_failure(j, e);
         return j;
@@ -212,14 +198,14 @@ static json_t *document_json(Control *c, uint32_t number, const OwnDocument *d) 
         json_t *j = json_object();
         if (!j)
                 return NULL;
-        set_int(j, "number", number);
-        set_string(j, "title", d->title);
-        set_int(j, "size", d->size);
-        set_digest(j, &d->digest);
-        (void) json_object_set_new(j, "local", json_true());
+        control_set_int(j, "number", number);
+        control_set_string(j, "title", slice_of(d->title));
+        control_set_int(j, "size", d->size);
+        control_set_digest(j, &d->digest);
+        control_set_bool(j, "local", true);
         if (library_path(documents_library(c->peerd->documents), number, &path) == 0)
-                set_string(j, "path", path);
-        set_int(j, "holders", 0);
+                control_set_string(j, "path", slice_of(path));
+        control_set_int(j, "holders", 0);
         return j;
 }
 
@@ -303,9 +289,9 @@ void control_on_refresh(const RefreshEvent *e, void *userdata) {
         if (e->has_peer) {
                 char text[ENDPOINT_TEXT_SIZE];
                 endpoint_to_text(&e->peer, text);
-                set_string(j, "peer", text);
-                set_int(j, "added", e->n_added);
-                set_int(j, "removed", e->n_removed);
+                control_set_string(j, "peer", slice_of(text));
+                control_set_int(j, "added", e->n_added);
+                control_set_int(j, "removed", e->n_removed);
         }
         (void) control_request_add(r, j);       /* whoever asked may be gone: then there is nobody to tell */
 }

@@ -8,6 +8,7 @@
  * message is dropped.
  */
 
+#include "io/control.h"
 #include "peerd/peerd.h"
 
 #include <bsd/sys/queue.h>

@@ -10,31 +10,15 @@
 #define LIST_BATCH 32
 #define HOLDERS_SHOWN_MAX 1000
 
-static void set_string(json_t *j, const char *name, Slice value) {
-        (void) json_object_set_new(j, name, json_stringn_nocheck(value.data, value.size));
-}
-
-static void set_int(json_t *j, const char *name, uint64_t value) {
-        (void) json_object_set_new(j, name, json_integer((json_int_t) value));
-}
-
-static void set_endpoint(json_t *j, const char *name, const Endpoint *e) {
-        char text[ENDPOINT_TEXT_SIZE];
-        endpoint_to_text(e, text);
-        set_string(j, name, slice_of(text));
-}
-
 /* A point in the past on boottime, as people count. */
 static usec_t realtime_of(usec_t boottime, const Now *now) {
         return usec_sub(now->realtime, usec_sub(now->boottime, boottime));
 }
 
 static void set_record(json_t *j, const RfcRecord *r) {
-        char text[DIGEST_TEXT_SIZE];
-        digest_to_text(&r->digest, text);
-        set_int(j, "number", r->number);
-        set_int(j, "size", r->size);
-        set_string(j, "sha256", slice_of(text));
+        control_set_int(j, "number", r->number);
+        control_set_int(j, "size", r->size);
+        control_set_digest(j, &r->digest);
 }
 
 /*
@@ -168,9 +152,9 @@ static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away,
                 const RfcRecord *r = local ? &own : &other;
                 json_t *e = json_object();
                 set_record(e, r);
-                set_string(e, "title", r->title);
-                (void) json_object_set_new(e, "local", json_boolean(local));
-                set_int(e, "holders", n_holders);
+                control_set_string(e, "title", r->title);
+                control_set_bool(e, "local", local);
+                control_set_int(e, "holders", n_holders);
                 (void) json_array_append_new(j->batch, e);
         }
         documents_unlock(d);
@@ -181,7 +165,7 @@ static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away,
                 _cleanup_free_ char *path = NULL;
                 uint32_t number = (uint32_t) json_integer_value(json_object_get(e, "number"));
                 if (json_is_true(json_object_get(e, "local")) && library_path(documents_library(d), number, &path) == 0)
-                        set_string(e, "path", slice_of(path));
+                        control_set_string(e, "path", slice_of(path));
         }
         return n == LIST_BATCH;
 }
@@ -221,19 +205,19 @@ static json_t *holder_json(const RfcRecord *r, const Holders *h, bool servers_aw
         HolderInfo info;
         json_t *e = json_object();
         set_record(e, r);
-        set_endpoint(e, "holder", &r->holder);
-        set_string(e, "state", slice_of(holder_state(h, &r->holder, servers_away, now)));
-        (void) json_object_set_new(e, "firstHand", json_boolean(r->first_hand));
+        control_set_endpoint(e, "holder", &r->holder);
+        control_set_string(e, "state", slice_of(holder_state(h, &r->holder, servers_away, now)));
+        control_set_bool(e, "firstHand", r->first_hand);
         if (!r->first_hand)
-                set_endpoint(e, "statedBy", &r->source);
-        set_int(e, "expiresInSec", usec_sub(r->expires_at, now->boottime) / USEC_PER_SEC);
+                control_set_endpoint(e, "statedBy", &r->source);
+        control_set_int(e, "expiresInSec", usec_sub(r->expires_at, now->boottime) / USEC_PER_SEC);
         if (holders_get(h, &r->holder, &info)) {
                 if (info.peer_id > 0)
-                        set_int(e, "peerId", info.peer_id);
+                        control_set_int(e, "peerId", info.peer_id);
                 if (info.host[0])
-                        set_string(e, "host", slice_of(info.host));
+                        control_set_string(e, "host", slice_of(info.host));
                 if (info.rtt_usec > 0)
-                        set_int(e, "rttUSec", info.rtt_usec);
+                        control_set_int(e, "rttUSec", info.rtt_usec);
         }
         return e;
 }
@@ -252,9 +236,9 @@ static bool fill_holders(ListJob *j, Client *c, Holders *h, bool servers_away, c
         if (local) {
                 json_t *e = json_object();
                 set_record(e, &own);
-                set_string(e, "holder", slice_of("-"));
-                set_string(e, "state", slice_of("own"));
-                (void) json_object_set_new(e, "firstHand", json_true());
+                control_set_string(e, "holder", slice_of("-"));
+                control_set_string(e, "state", slice_of("own"));
+                control_set_bool(e, "firstHand", true);
                 (void) json_array_append_new(j->batch, e);
         }
         for (size_t i = 0; i < n; i++)
@@ -274,26 +258,26 @@ int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata) 
 
 static json_t *peer_json(const HolderInfo *p, const RfcIndex *x, const Now *now) {
         json_t *e = json_object();
-        set_endpoint(e, "address", &p->endpoint);
+        control_set_endpoint(e, "address", &p->endpoint);
         if (p->peer_id > 0)
-                set_int(e, "peerId", p->peer_id);
+                control_set_int(e, "peerId", p->peer_id);
         if (p->host[0])
-                set_string(e, "host", slice_of(p->host));
-        set_string(e, "state", slice_of(p->quarantined_until > now->boottime ? "quarantined" :
+                control_set_string(e, "host", slice_of(p->host));
+        control_set_string(e, "state", slice_of(p->quarantined_until > now->boottime ? "quarantined" :
                                         p->listed                            ? "active" :
                                         p->is_static                         ? "static" :
                                                                                "last-known"));
         if (p->generation.epoch > 0) {
-                set_int(e, "epoch", p->generation.epoch);
-                set_int(e, "generation", p->generation.number);
+                control_set_int(e, "epoch", p->generation.epoch);
+                control_set_int(e, "generation", p->generation.number);
         }
-        set_int(e, "documents", rfc_index_count_source(x, &p->endpoint));
+        control_set_int(e, "documents", rfc_index_count_source(x, &p->endpoint));
         if (p->rtt_usec > 0)
-                set_int(e, "rttUSec", p->rtt_usec);
+                control_set_int(e, "rttUSec", p->rtt_usec);
         if (p->seen_at > 0)
-                set_int(e, "seenUSec", realtime_of(p->seen_at, now));
+                control_set_int(e, "seenUSec", realtime_of(p->seen_at, now));
         if (p->quarantined_until > now->boottime)
-                set_int(e, "quarantineEndsInSec", (p->quarantined_until - now->boottime) / USEC_PER_SEC);
+                control_set_int(e, "quarantineEndsInSec", (p->quarantined_until - now->boottime) / USEC_PER_SEC);
         return e;
 }
 
@@ -334,35 +318,23 @@ static json_t *servers_json(const Registration *r, const Now *now) {
         RegistrationInfo info;
         for (unsigned i = 0; registration_get(r, i, &info); i++) {
                 json_t *e = json_object();
-                set_string(e, "server", slice_of(info.server));
-                set_string(e, "state", slice_of(info.state == MEMBERSHIP_ACTIVE ? "registered" :
+                control_set_string(e, "server", slice_of(info.server));
+                control_set_string(e, "state", slice_of(info.state == MEMBERSHIP_ACTIVE ? "registered" :
                                                 info.state == MEMBERSHIP_LEFT   ? "left" :
                                                                                   "away"));
-                (void) json_object_set_new(e, "reachable", json_boolean(info.reachable));
+                control_set_bool(e, "reachable", info.reachable);
                 if (info.peer_id > 0)
-                        set_int(e, "peerId", info.peer_id);
+                        control_set_int(e, "peerId", info.peer_id);
                 if (info.has_address) {
                         char text[ADDRESS_TEXT_SIZE];
                         address_to_text(&info.address, text);
-                        set_string(e, "address", slice_of(text));
+                        control_set_string(e, "address", slice_of(text));
                 }
                 if (info.renewed_at > 0)
-                        set_int(e, "renewedUSec", realtime_of(info.renewed_at, now));
+                        control_set_int(e, "renewedUSec", realtime_of(info.renewed_at, now));
                 if (info.state == MEMBERSHIP_ACTIVE)
-                        set_int(e, "expiresInSec", usec_sub(info.expires_at, now->boottime) / USEC_PER_SEC);
+                        control_set_int(e, "expiresInSec", usec_sub(info.expires_at, now->boottime) / USEC_PER_SEC);
                 (void) json_array_append_new(list, e);
-        }
-        return list;
-}
-
-static json_t *listening_json(const Listener *l) {
-        Endpoint endpoints[64];
-        size_t n = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints));
-        json_t *list = json_array();
-        for (size_t i = 0; i < n; i++) {
-                char text[ENDPOINT_TEXT_SIZE];
-                endpoint_to_text(&endpoints[i], text);
-                (void) json_array_append_new(list, json_string(text));
         }
         return list;
 }
@@ -373,15 +345,15 @@ static void set_index(json_t *s, Documents *d) {
         Now now;
         now_read(&now);
         documents_count(d, &n, &bytes);
-        set_int(s, "storeDocuments", n);
-        set_int(s, "storeBytes", bytes);
+        control_set_int(s, "storeDocuments", n);
+        control_set_int(s, "storeBytes", bytes);
         RfcIndex *x = documents_lock(d);
         Generation g = rfc_index_generation(x);
-        set_int(s, "indexRecords", rfc_index_count(x));
-        set_int(s, "indexDocuments", rfc_index_count_numbers(x));
+        control_set_int(s, "indexRecords", rfc_index_count(x));
+        control_set_int(s, "indexDocuments", rfc_index_count_numbers(x));
         documents_unlock(d);
-        set_int(s, "epoch", g.epoch);
-        set_int(s, "generation", g.number);
+        control_set_int(s, "epoch", g.epoch);
+        control_set_int(s, "generation", g.number);
 }
 
 static json_t *status_json(const StatusJob *j) {
@@ -393,22 +365,22 @@ static json_t *status_json(const StatusJob *j) {
 
         now_read(&now);
         server_count(p->server, &uploads);
-        set_string(s, "version", slice_of(PACKAGE_VERSION));
-        set_string(s, "hostname", slice_of(daemon_hostname()));
-        (void) json_object_set_new(s, "listening", listening_json(server_listener(p->server)));
-        (void) json_object_set_new(s, "inherited", json_boolean(server_inherited(p->server)));
+        control_set_string(s, "version", slice_of(PACKAGE_VERSION));
+        control_set_string(s, "hostname", slice_of(daemon_hostname()));
+        (void) json_object_set_new(s, "listening", control_listening(server_listener(p->server)));
+        control_set_bool(s, "inherited", server_inherited(p->server));
         (void) json_object_set_new(s, "servers", servers_json(p->registration, &now));
-        (void) json_object_set_new(s, "scanning", json_boolean(!documents_scanned(p->documents)));
-        set_string(s, "storePath", slice_of(p->store_path));
+        control_set_bool(s, "scanning", !documents_scanned(p->documents));
+        control_set_string(s, "storePath", slice_of(p->store_path));
         set_index(s, p->documents);
-        set_int(s, "peersKnown", j->n_known);
-        set_int(s, "peersActive", j->n_active);
-        set_int(s, "uploadsActive", uploads.n_active);
-        set_int(s, "downloadsActive", atomic_load(&downloads->n_active));
-        set_int(s, "uploadsTotal", uploads.n_uploads);
-        set_int(s, "downloadsTotal", atomic_load(&downloads->n_downloads));
-        set_int(s, "downloadsFailed", atomic_load(&downloads->n_failed));
-        set_int(s, "startedUSec", p->started_at);
+        control_set_int(s, "peersKnown", j->n_known);
+        control_set_int(s, "peersActive", j->n_active);
+        control_set_int(s, "uploadsActive", uploads.n_active);
+        control_set_int(s, "downloadsActive", atomic_load(&downloads->n_active));
+        control_set_int(s, "uploadsTotal", uploads.n_uploads);
+        control_set_int(s, "downloadsTotal", atomic_load(&downloads->n_downloads));
+        control_set_int(s, "downloadsFailed", atomic_load(&downloads->n_failed));
+        control_set_int(s, "startedUSec", p->started_at);
         (void) json_object_set_new(s, "warnings", json_array());
         return s;
 }

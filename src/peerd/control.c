@@ -167,33 +167,6 @@ static const VarlinkInterface interface = { "org.p2pdi.Peer", interface_peer, me
 
 const ClientHandler control_client_handler = { .on_download = control_on_download, .on_refresh = control_on_refresh };
 
-static int open_sockets(Control *c) {
-        const DaemonOptions *o = &c->peerd->options;
-        _cleanup_free_ char *path = NULL;
-        int fds[8];
-
-        int n = inherited_take("varlink", fds, ELEMENTSOF(fds));
-        if (n < 0)
-                return log_errno(LOG_LEVEL_ERR, n, "Could not take the control socket of the service manager");
-        int result = 0;
-        for (int i = 0; i < n; i++) {
-                int k = varlink_server_add_fd(c->server, fds[i]);
-                if (k < 0)
-                        result = log_errno(LOG_LEVEL_ERR, k,
-                                           "The socket that the service manager passed as \"varlink\" can't be used");
-        }
-        if (n > 0)
-                return result;
-        int k = daemon_path(o->runtime_dir, CONTROL_SOCKET_PEER, &path);
-        if (k == 0)
-                k = daemon_make_directory(o->runtime_dir);
-        if (k == 0)
-                k = varlink_server_bind(c->server, path);
-        if (k < 0)
-                return log_errno(LOG_LEVEL_ERR, k, "Could not make the control socket in %s", o->runtime_dir);
-        return 0;
-}
-
 int control_new(Peerd *p, Control **ret) {
         Control *c = calloc(1, sizeof(*c));
         if (!c)
@@ -215,7 +188,7 @@ int control_new(Peerd *p, Control **ret) {
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the control server");
         else
-                k = open_sockets(c);
+                k = control_listen(c->server, p->options.runtime_dir, CONTROL_SOCKET_PEER);
         if (k < 0) {
                 control_free(c);
                 return k;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "io/control.h"
 #include "io/interfaces.h"
 #include "io/log.h"
 
@@ -83,25 +84,13 @@ static int list_run(VarlinkCall *call, json_t *parameters, void *userdata) {
         return 0;
 }
 
-static json_t *listening_json(const Listener *l) {
-        Endpoint endpoints[64];
-        size_t n = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints));
-        json_t *list = json_array();
-        for (size_t i = 0; i < n; i++) {
-                char text[ENDPOINT_TEXT_SIZE];
-                endpoint_to_text(&endpoints[i], text);
-                (void) json_array_append_new(list, json_string(text));
-        }
-        return list;
-}
-
 static int get_status_run(VarlinkCall *call, json_t *parameters, void *userdata) {
         Rsd *r = userdata;
         (void) parameters;
         return varlink_call_reply(call, json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:[]}",
                                                   "version", PACKAGE_VERSION,
                                                   "hostname", daemon_hostname(),
-                                                  "listening", listening_json(r->listener),
+                                                  "listening", control_listening(r->listener),
                                                   "inherited", r->inherited,
                                                   "active", (json_int_t) peer_list_count_active(r->list, true),
                                                   "known", (json_int_t) peer_list_count(r->list),
@@ -121,50 +110,19 @@ static const VarlinkMethod methods[] = {
 
 static const VarlinkInterface interface = { "org.p2pdi.Registration", interface_registration, methods };
 
-/* Nothing here changes state yet; root alone may when it comes. */
-static bool authorize(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups, void *userdata) {
-        (void) gid;
-        (void) groups;
-        (void) n_groups;
-        (void) userdata;
-        return uid == 0;
-}
-
 int control_start(Rsd *r) {
-        _cleanup_free_ char *path = NULL;
-        int fds[8];
-
         r->varlink_conf = (VarlinkServerConf){
                 .vendor = "P2P-DI",
                 .product = "P2P-DI Registration Server",
                 .version = PACKAGE_VERSION,
                 .url = "man:p2pdi-rsd(8)",
                 .interfaces = { &interface },
-                .authorize = authorize,
                 .userdata = r,
         };
         int k = varlink_server_new(r->event, &r->varlink_conf, &r->varlink);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not make the control server");
-        int n = inherited_take("varlink", fds, ELEMENTSOF(fds));
-        if (n < 0)
-                return log_errno(LOG_LEVEL_ERR, n, "Could not take the control socket of the service manager");
-        for (int i = 0; i < n; i++) {
-                k = varlink_server_add_fd(r->varlink, fds[i]);
-                if (k < 0)
-                        return log_errno(LOG_LEVEL_ERR, k,
-                                         "The socket that the service manager passed as \"varlink\" can't be used");
-        }
-        if (n > 0)
-                return 0;
-        k = daemon_path(r->options.runtime_dir, CONTROL_SOCKET_REGISTRATION, &path);
-        if (k == 0)
-                k = daemon_make_directory(r->options.runtime_dir);
-        if (k == 0)
-                k = varlink_server_bind(r->varlink, path);
-        if (k < 0)
-                return log_errno(LOG_LEVEL_ERR, k, "Could not make the control socket in %s", r->options.runtime_dir);
-        return 0;
+        return control_listen(r->varlink, r->options.runtime_dir, CONTROL_SOCKET_REGISTRATION);
 }
 
 void rsd_update_status(Rsd *r) {

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * What the control interfaces of both daemons share: the socket, and the members that replies are made of.
+ */
+
+#include "core/address.h"
+#include "core/base.h"
+#include "io/listener.h"
+#include "io/varlink.h"
+
+#include <jansson.h>
+
+/*
+ * Listens on the sockets that the service manager passed as "varlink", else on `name` in the runtime directory, which
+ * is made if need be. 0 or -errno, logged.
+ */
+int control_listen(VarlinkServer *s, const char *runtime_dir, const char *name) _must_check_;
+
+/*
+ * Members of an object. Without memory they are left out, which whoever asked sees. Strings must be valid UTF-8, as all
+ * that is kept is.
+ */
+void control_set_string(json_t *object, const char *name, Slice value);
+void control_set_int(json_t *object, const char *name, uint64_t value);
+void control_set_bool(json_t *object, const char *name, bool value);
+/* "192.0.2.1:65424" */
+void control_set_endpoint(json_t *object, const char *name, const Endpoint *e);
+/* As "sha256". */
+void control_set_digest(json_t *object, const Digest *d);
+
+/* The addresses in use, as an array of strings. NULL: no memory. */
+json_t *control_listening(const Listener *l);
