@@ -23,6 +23,11 @@ static const struct {
         [VERB_GET_EDITOR_INDEX] = { "get-editor-index", "GET", "RFC-Editor-Index", PROTO_PEER },
 };
 
+bool verb_is_get(Verb v) {
+        assert(v < _VERB_MAX);
+        return strcmp(verbs[v].method, "GET") == 0;
+}
+
 const char *verb_operation(Verb v) {
         assert(v < _VERB_MAX);
         return verbs[v].operation;

@@ -47,6 +47,8 @@ typedef enum Verb {
  * the journal.
  */
 const char *verb_operation(Verb v);
+/* Asks only: may be sent again when a connection broke before an answer (section 1). */
+bool verb_is_get(Verb v);
 
 /* Epoch and count of changes of a peer's own documents. {0, 0}: "I have nothing of yours". */
 typedef struct Generation {

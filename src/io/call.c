@@ -38,11 +38,12 @@ struct Call {
         const CallHandler *handler;
         void *userdata;
         Endpoint remote, local;
+        Buf request;                    /* as sent, where it may have to be sent again; else empty */
         Outgoing out;
         Incoming in;
         uint64_t n_left;                /* bytes of the body still to come */
         uint64_t n_window;              /* that came in this window */
-        usec_t connect_at, connected_at;
+        usec_t connect_at, connected_at, answered_at;
         usec_t step_ends_at;            /* of what is waited for in this state; boottime, as all of these */
         usec_t window_ends_at;
         usec_t total_ends_at;
@@ -52,6 +53,8 @@ struct Call {
         CallState state;
         CallEnd end;
         bool is_connected;
+        bool was_open;                  /* the connection is one of the pool's */
+        bool stays_open;                /* the server does not close it after this exchange */
         bool paused;
         bool dispatching;
         bool dead;                      /* freed as soon as the callback under way is left */
@@ -92,6 +95,7 @@ static void call_watch(Call *c, uint32_t events) {
 }
 
 static void call_destroy(Call *c) {
+        buf_done(&c->request);
         outgoing_done(&c->out);
         incoming_done(&c->in);
         deadline_done(&c->deadline);
@@ -117,9 +121,46 @@ static void call_finish(Call *c, CallEnd end, int error) {
         call_free(c);
 }
 
+static int call_dial(Call *c);
+
+/* The connection was an old one, and the server was just closing it: asks on a new one. false: that is no way out. */
+static bool call_ask_again(Call *c) {
+        int r;
+
+        if (!c->was_open || c->request.size == 0)
+                return false;
+        c->was_open = false;
+        c->io = event_source_free(c->io);
+        incoming_done(&c->in);
+        c->in = INCOMING_INIT;
+        outgoing_done(&c->out);
+        r = outgoing_begin(&c->out, buf_slice(&c->request), NULL);
+        if (r == 0)
+                r = call_dial(c);
+        if (r < 0)
+                call_finish(c, CALL_FAILED, r);
+        return true;
+}
+
 static void call_finish_broken(Call *c) {
+        bool unanswered = c->state <= STATE_HEAD && c->in.bytes.size == 0;
+
+        if (unanswered && call_ask_again(c))
+                return;
         /* Before the first byte of an answer nothing tells a refusal from a server that went away. */
-        call_finish(c, c->state <= STATE_HEAD && c->in.bytes.size == 0 ? CALL_REFUSED : CALL_BROKEN, 0);
+        call_finish(c, unanswered ? CALL_REFUSED : CALL_BROKEN, 0);
+}
+
+/* The whole exchange is over, and nothing more was sent. */
+static void call_finish_well(Call *c) {
+        if (c->stays_open && c->io) {
+                int fd = call_fd(c);
+
+                (void) sd_event_source_set_io_fd_own(c->io, false);     /* a valid source: can't fail */
+                c->io = event_source_free(c->io);
+                call_pool_put(c->conf->pool, &c->remote, fd);
+        }
+        call_finish(c, CALL_OK, 0);
 }
 
 static CallEnd end_of_dial(int r) {
@@ -188,8 +229,8 @@ static bool call_deliver(Call *c, Slice bytes) {
         return !c->dead;
 }
 
-static void call_begin_body(Call *c) {
-        call_begin_window(c);
+/* What is next, by what is left of the body. */
+static void call_begin_rest(Call *c) {
         if (c->n_left > 0)
                 call_begin_step(c, STATE_BODY, c->conf->idle_timeout);
         else
@@ -218,7 +259,10 @@ static void call_parse_head(Call *c) {
         }
 
         c->n_left = reply.has_length ? reply.length : 0;
-        call_begin_body(c);
+        c->answered_at = clock_boottime();
+        c->stays_open = c->conf->pool && !reply.close;
+        call_begin_window(c);
+        call_begin_rest(c);
         r = c->handler->on_reply(c, &reply, (Slice){ c->in.bytes.data, head.size }, c->userdata);
         if (c->dead)
                 return;
@@ -276,29 +320,37 @@ static bool call_read_body(Call *c) {
                 if (!call_deliver(c, (Slice){ chunk, (size_t) n }))
                         return false;
         }
-        if (c->n_left == 0)
-                call_begin_step(c, STATE_CLOSING, CLOSE_USEC);
-        else
-                call_begin_step(c, STATE_BODY, c->conf->idle_timeout);
+        call_begin_rest(c);
         return true;
+}
+
+/* The body is whole: the server closes, or the connection is kept. false: no more in this turn, or the Call is over. */
+static bool call_read_end(Call *c) {
+        if (!c->stays_open || c->in.bytes.size > 0)
+                return call_read_body(c);       /* finds what is beyond the length */
+        call_finish_well(c);
+        return false;
 }
 
 /* ---- the loop ---- */
 
-static void call_on_connected(Call *c) {
+static void call_begin_sending(Call *c) {
         struct sockaddr_storage local;
         socklen_t size = sizeof(local);
-        int r;
 
-        r = dial_finish(call_fd(c));
-        if (r != 0) {
-                call_finish(c, end_of_dial(r), MIN_OF(r, 0));
-                return;
-        }
         if (getsockname(call_fd(c), (struct sockaddr *) &local, &size) == 0)
                 c->is_connected = endpoint_from_sockaddr((struct sockaddr *) &local, &c->local) == 0;
         c->connected_at = clock_boottime();
         call_begin_step(c, STATE_SENDING, c->conf->answer_timeout);
+}
+
+static void call_on_connected(Call *c) {
+        int r = dial_finish(call_fd(c));
+
+        if (r != 0)
+                call_finish(c, end_of_dial(r), MIN_OF(r, 0));
+        else
+                call_begin_sending(c);
 }
 
 /* false: no more in this turn, or the Call is over. */
@@ -335,8 +387,10 @@ static void call_run(Call *c) {
                         more = call_read_head(c);
                         break;
                 case STATE_BODY:
-                case STATE_CLOSING:
                         more = n_chunks++ < TURN_CHUNKS && call_read_body(c);
+                        break;
+                case STATE_CLOSING:
+                        more = (c->stays_open || n_chunks++ < TURN_CHUNKS) && call_read_end(c);
                         break;
                 case STATE_ENDED:
                         more = false;
@@ -348,7 +402,7 @@ static void call_run(Call *c) {
          * Bytes that came with the head are no reason for the socket to be readable: take the next turn by its being
          * writable.
          */
-        call_watch(c, c->state == STATE_SENDING || c->in.bytes.size > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        call_watch(c, c->state <= STATE_SENDING || c->in.bytes.size > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 static void call_leave(Call *c) {
@@ -384,14 +438,18 @@ static int call_deadline_callback(_unused_ sd_event_source *s, _unused_ uint64_t
 
 static int call_write_request(Call *c, const Request *request) {
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
-        Request closing = *request; /* shares what the original owns */
+        Request copy = *request; /* shares what the original owns */
         int r;
 
-        /* Each Call has a connection of its own. */
-        closing.close = true;
-        r = proto_write_request(&head, &closing);
+        copy.close = !c->conf->pool;
+        r = proto_write_request(&head, &copy);
         if (r != 0)
                 return r < 0 ? r : -E2BIG;
+        if (c->was_open) {
+                r = buf_append_slice(&c->request, buf_slice(&head));
+                if (r != 0)
+                        return r < 0 ? r : -E2BIG;
+        }
         return outgoing_begin(&c->out, buf_slice(&head), NULL);
 }
 
@@ -402,11 +460,22 @@ static void call_end_later(Call *c, CallEnd end) {
         deadline_set(&c->deadline, 0);
 }
 
-static int call_connect(Call *c) {
+static int call_own(Call *c, int fd) {
+        int r;
+
+        c->events = EPOLLIN | EPOLLOUT;
+        r = sd_event_add_io(c->event, &c->io, fd, c->events, call_io_callback, c);
+        if (r >= 0)
+                r = sd_event_source_set_io_fd_own(c->io, true);
+        if (r < 0)
+                (void) close(fd);
+        return MIN_OF(r, 0);
+}
+
+static int call_dial(Call *c) {
         int fd, r;
 
         c->connect_at = clock_boottime();
-        c->total_ends_at = usec_add(c->connect_at, c->conf->total_timeout);
         r = dial_start(&c->remote, c->conf->has_source ? &c->conf->source : NULL, &fd);
         if (r < 0)
                 return r;
@@ -415,22 +484,30 @@ static int call_connect(Call *c) {
                 return 0;
         }
 
-        c->events = EPOLLIN | EPOLLOUT;
-        r = sd_event_add_io(c->event, &c->io, fd, c->events, call_io_callback, c);
-        if (r >= 0)
-                r = sd_event_source_set_io_fd_own(c->io, true);
-        if (r < 0) {
-                (void) close(fd);
-                return r;
-        }
-        call_begin_step(c, STATE_CONNECTING, c->conf->connect_timeout);
-        return 0;
+        r = call_own(c, fd);
+        if (r == 0)
+                call_begin_step(c, STATE_CONNECTING, c->conf->connect_timeout);
+        return r;
+}
+
+/* fd: of the pool, or -1. */
+static int call_connect(Call *c, int fd) {
+        int r;
+
+        c->connect_at = clock_boottime();
+        c->total_ends_at = usec_add(c->connect_at, c->conf->total_timeout);
+        if (fd < 0)
+                return call_dial(c);
+        r = call_own(c, fd);
+        if (r == 0)
+                call_begin_sending(c);
+        return r;
 }
 
 int call_new(sd_event *e, const Endpoint *to, const Request *request, const CallConf *conf, const CallHandler *handler,
              void *userdata, Call **ret) {
         _cleanup_(call_free_p) Call *c = NULL;
-        int r;
+        int fd = -1, r;
 
         c = malloc(sizeof(*c));
         if (!c)
@@ -442,16 +519,22 @@ int call_new(sd_event *e, const Endpoint *to, const Request *request, const Call
                 .userdata = userdata,
                 .remote = *to,
                 .verb = request->verb,
+                .request = BUF_INIT(MSG_HEAD_MAX),
                 .out = OUTGOING_INIT,
                 .in = INCOMING_INIT,
         };
-        r = call_write_request(c, request);
-        if (r < 0)
-                return r;
         r = deadline_init(&c->deadline, e, call_deadline_callback, c);
         if (r < 0)
                 return r;
-        r = call_connect(c);
+        /* What is no GET can't be asked again, so it gets a connection that is surely there. */
+        c->was_open = conf->pool && verb_is_get(request->verb) && call_pool_take(conf->pool, to, &fd);
+        r = call_write_request(c, request);
+        if (r < 0) {
+                if (fd >= 0)
+                        (void) close(fd);
+                return r;
+        }
+        r = call_connect(c, fd);
         if (r < 0)
                 return r;
 
@@ -474,7 +557,7 @@ usec_t call_sent_at(const Call *c) {
 }
 
 usec_t call_rtt(const Call *c) {
-        return usec_sub(c->connected_at, c->connect_at);
+        return c->was_open ? usec_sub(c->answered_at, c->connected_at) : usec_sub(c->connected_at, c->connect_at);
 }
 
 void call_pause(Call *c) {

@@ -5,9 +5,13 @@
  * Call: one exchange as client: connect, send a request, read the head of the reply, stream its body to whoever
  * asked. With io/conn the only caller of recv and send. Belongs to one event loop.
  *
- * Each Call makes a connection of its own and asks the server to close it (Connection: close). After the last byte of
- * the body it waits up to 1 s for that close, so that what is sent beyond the length is found; a server that stays is
- * no fault.
+ * Without a pool each Call makes a connection of its own and asks the server to close it (Connection: close). After the
+ * last byte of the body it waits up to 1 s for that close, so that what is sent beyond the length is found; a server
+ * that stays is no fault.
+ *
+ * With a pool it takes a connection that is open already, if there is one, and leaves it open for the next, unless the
+ * server says that it closes. What was not answered when such a connection broke is asked once more on a new one, if it
+ * was a GET (protocol, section 1).
  *
  * Handlers are called from the event loop, never from within call_new(), call_pause() or call_resume(). call_free()
  * is allowed in each of them.
@@ -17,6 +21,7 @@
 #include "core/base.h"
 #include "core/msg.h"
 #include "core/proto.h"
+#include "io/call-pool.h"
 
 #include <systemd/sd-event.h>
 
@@ -31,6 +36,7 @@ typedef struct CallConf {
         usec_t total_timeout;           /* of the whole call; USEC_INFINITY: none */
         bool has_source;
         Address source;                 /* own end, where the administrator bound the server to a concrete address */
+        CallPool *pool;                 /* connections that stay open; NULL: none do. Borrowed */
 } CallConf;
 
 typedef enum CallEnd {
@@ -59,7 +65,7 @@ typedef struct CallHandler {
 } CallHandler;
 
 /*
- * request is written out at once (with Connection: close) and not kept. conf and handler are borrowed for the life of
+ * request is written out at once and not kept. conf and handler are borrowed for the life of
  * the Call. -errno: this host failed, and no handler will be called. Whatever is wrong at the other end comes with
  * on_end.
  */
@@ -74,7 +80,7 @@ const Endpoint *call_remote(const Call *c);
 bool call_local(const Call *c, Endpoint *ret);
 /* When the connection was made and the request sent: boottime; 0 before. What is answered was true then or later. */
 usec_t call_sent_at(const Call *c);
-/* One round trip: from connect() to the connection; 0 before. */
+/* One round trip: from connect() to the connection, on one that was open from the request to the answer; 0 before. */
 usec_t call_rtt(const Call *c);
 /*
  * Stop and go on reading the body: what is read is bounded by what the disk takes. Meanwhile deadlines stand still

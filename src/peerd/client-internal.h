@@ -75,6 +75,7 @@ struct Client {
         LIST_HEAD(, ClientEvent) events;        /* on their way to the main loop and back */
         size_t n_events;
         sd_event_source *expiry_timer;
+        CallPool *pool;                         /* connections to peers and servers that stay open */
         ClientCounters counters;
 };
 

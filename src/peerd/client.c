@@ -51,6 +51,9 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
 static void settings_apply(Client *c, const ClientSettings *s) {
         free(c->settings.static_peers);
         c->settings = *s;
+        if (c->pool)
+                call_pool_clear(c->pool);       /* their source may not be the own address any more */
+        c->settings.call.pool = c->settings.transfer.pool = c->pool;
         holders_set_limits(c->holders, &s->holders);
         holders_clear_static(c->holders);
         for (size_t i = 0; i < s->n_static_peers; i++)
@@ -346,8 +349,14 @@ static int setup(sd_event *e, void *userdata) {
         Client *c = userdata;
         int k = loop_timer_new(e, pull_on_expiry, c, "index-expiry", &c->expiry_timer);
         if (k >= 0)
-                c->event = e;           /* else it goes with the thread */
-        return k;
+                k = call_pool_new(e, &c->pool);
+        if (k < 0) {
+                c->expiry_timer = event_source_free(c->expiry_timer);
+                return k;
+        }
+        c->settings.call.pool = c->settings.transfer.pool = c->pool;
+        c->event = e;
+        return 0;
 }
 
 int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
@@ -411,6 +420,7 @@ Client *client_free(Client *c) {
         query_free(c->query);
         free(c->remembered);
         event_source_free(c->expiry_timer);
+        call_pool_free(c->pool);
         loop_thread_free(c->loop);
         sd_event_unref(e);
         holders_free(c->holders);
