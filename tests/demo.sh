@@ -96,11 +96,15 @@ give() {
                 return
         fi
         of_bob= of_carol= turn=bob
+        if [ ! -d "$rfcs" ]; then
+                echo "demo: there is no directory $rfcs." >&2
+                exit 1
+        fi
         # At most 100, RFC 7230 among them if it is there: it is the one that everybody asks for.
-        for file in "$rfcs"/rfc7230.txt $(ls "$rfcs" | grep '^rfc[1-9][0-9]*\.txt$' | grep -v '^rfc7230\.txt$' | head -n 99 | sed "s|^|$rfcs/|"); do
-                [ -f "$file" ] || continue
-                cp "$file" "$dir/$turn/state/rfc/"
-                number=$(basename "$file" .txt)
+        for name in rfc7230.txt $(ls "$rfcs" | grep '^rfc[1-9][0-9]*\.txt$' | grep -vx 'rfc7230\.txt' | head -n 99); do
+                [ -f "$rfcs/$name" ] || continue
+                cp "$rfcs/$name" "$dir/$turn/state/rfc/"
+                number=${name%.txt}
                 eval "[ -n \"\$of_$turn\" ] || of_$turn=${number#rfc}"
                 [ $turn = bob ] && turn=carol || turn=bob
         done

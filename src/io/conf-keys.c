@@ -136,7 +136,8 @@ static const ConfKey peer_keys[] = {
                      "believed of other peers' statements." },
         { "Index", "PullIntervalSec", CONF_KIND_TIME, offsetof(PeerConf, pull_interval),
           .min = USEC_PER_SEC, .max = USEC_PER_DAY, .preset = "10min",
-          .comment = "Time between two looks at another peer's index, give or take 20 %." },
+          .comment = "For how long another peer is not asked again about its documents when a document is looked\n"
+                     "for, once all of its index was read (p2pdi-ctl refresh)." },
         { "Index", "MaxEntries", CONF_KIND_COUNT, offsetof(PeerConf, max_entries),
           .min = 1, .max = 10000000, .preset = "1000000",
           .comment = "Records in the merged index, own ones included." },

@@ -193,6 +193,22 @@ void daemon_listener_conf(const ConfCommon *c, uint32_t max_connections, Listene
         };
 }
 
+void daemon_log_restart_key(const char *key) {
+        log_warning("%s takes effect at a restart.", key);
+}
+
+void daemon_log_restart_keys(const ConfCommon *old, const ConfCommon *fresh) {
+        bool same = old->n_listen == fresh->n_listen;
+
+        for (size_t i = 0; same && i < fresh->n_listen; i++) {
+                const ConfListen *a = &old->listen[i], *b = &fresh->listen[i];
+                same = a->any_address == b->any_address && a->is_auto == b->is_auto &&
+                       endpoint_equal(&a->endpoint, &b->endpoint);
+        }
+        if (!same)
+                daemon_log_restart_key("Server.ListenStream=");
+}
+
 int daemon_listen(Listener *l, const ConfCommon *c, const char *name, bool *ret_inherited) {
         int fds[64];
         int n = inherited_take(name, fds, ELEMENTSOF(fds));

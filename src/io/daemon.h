@@ -49,6 +49,10 @@ void daemon_log_issues(const ConfIssues *issues);
 uint32_t daemon_limit_connections(uint32_t wanted, unsigned per_connection, unsigned others);
 
 void daemon_listener_conf(const ConfCommon *c, uint32_t max_connections, ListenerConf *ret);
+/* At a reload: tells which of the keys that both have, and that need a restart, are other ones now. */
+void daemon_log_restart_keys(const ConfCommon *old, const ConfCommon *fresh);
+/* The same for one key. */
+void daemon_log_restart_key(const char *key);
 /*
  * Sockets inherited under `name`, else bound as configured. *ret_inherited. -errno, logged with the address that failed.
  */

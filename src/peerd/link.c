@@ -30,6 +30,7 @@ struct Link {
         bool has_used;
         /* A worker is at it: the name, the cookie. What it writes is its own until its message is back. */
         bool resolving, storing;
+        bool could_not_leave;                   /* the last Leave was not answered */
         Message resolve, store;
         int resolve_result;                     /* of getaddrinfo() */
         int store_result;
@@ -102,7 +103,9 @@ static void tell(const Link *l, MembershipNews news, const char *why) {
         case MEMBERSHIP_UNREACHABLE:
                 f.result = "unreachable";
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_RS_UNREACHABLE, &f,
-                          "Registration server %s can't be reached (%s): going on with the peers known.",
+                          l->doing == MEMBERSHIP_LEAVE ?
+                                  "Registration server %s can't be reached (%s): it lists this peer until the lease ends." :
+                                  "Registration server %s can't be reached (%s): going on with the peers known.",
                           l->server.text, why);
                 break;
         case MEMBERSHIP_REACHABLE:
@@ -133,6 +136,7 @@ static void failed(Link *l, const char *why) {
         Now now;
         now_of_event(l->conf->event, &now);
         l->replied = false;
+        l->could_not_leave = l->doing == MEMBERSHIP_LEAVE;
         MembershipNews news = membership_failed(&l->membership, l->doing, &now, random_u64());
         tell(l, news, why);
         step(l);
@@ -359,6 +363,7 @@ void link_join(Link *l) {
 
 void link_leave(Link *l) {
         Now now;
+        l->could_not_leave = false;
         now_of_event(l->conf->event, &now);
         membership_leave(&l->membership, &now);
         step(l);
@@ -376,6 +381,10 @@ void link_register_now(Link *l) {
 
 bool link_is_idle(const Link *l) {
         return !l->membership.busy && !l->membership.leaving && !l->storing;
+}
+
+bool link_could_not_leave(const Link *l) {
+        return l->could_not_leave;
 }
 
 bool link_is_resolving(const Link *l) {

@@ -44,6 +44,8 @@ void link_register_now(Link *l);
 
 /* Nothing is under way, and no Leave is due. */
 bool link_is_idle(const Link *l);
+/* The last Leave was not answered; it is tried again later. */
+bool link_could_not_leave(const Link *l);
 /* Its name is being looked up. */
 bool link_is_resolving(const Link *l);
 /* As configured; lives as long as the link. */

@@ -55,6 +55,16 @@ static RfcIndexLimits index_limits(const PeerConf *c) {
 
 /* ---- signals ---- */
 
+static void log_restart_keys(const PeerConf *old, const PeerConf *fresh) {
+        const char *a = old->store_path, *b = fresh->store_path;
+
+        daemon_log_restart_keys(&old->common, &fresh->common);
+        if ((a && b) ? strcmp(a, b) != 0 : a != b)
+                daemon_log_restart_key("Store.Path=");
+        if (old->threads != fresh->threads)
+                daemon_log_restart_key("Server.Threads=");
+}
+
 static void on_reload(void *userdata) {
         Peerd *p = userdata;
         _cleanup_(conf_issues_done) ConfIssues issues = {};
@@ -67,6 +77,7 @@ static void on_reload(void *userdata) {
         daemon_log_issues(&issues);
         if (k == 0) {
                 PeerConf *old = p->conf;
+                log_restart_keys(old, fresh);
                 p->conf = fresh;
                 apply_log_settings(fresh);
                 const RfcIndexLimits limits = index_limits(fresh);

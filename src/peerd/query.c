@@ -236,6 +236,9 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                 return;
         }
         log_failed(q, q->bad || end == CALL_OK ? "malformed" : q->status >= 400 ? "refused" : call_end_name(end));
+        /* It may have been away for long: the main loop finds out, and says so, before the next KeepAlive would. */
+        if (q->status == 0)
+                client_want_registration(q->client, q->server);
         next_server(q);
 }
 

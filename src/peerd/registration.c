@@ -48,8 +48,8 @@ static void end_stop(Registration *r) {
 
 static void check_stopped(Registration *r) {
         for (size_t i = 0; r->on_stopped && i < r->n_links; i++)
-                if (!link_is_idle(r->links[i]))
-                        return;
+                if (!link_is_idle(r->links[i]) && !link_could_not_leave(r->links[i]))
+                        return;         /* a server that is away is not waited for */
         end_stop(r);
 }
 

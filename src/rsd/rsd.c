@@ -65,8 +65,9 @@ static void on_reload(void *userdata) {
         int k = conf_load_rs(r->options.config, &fresh, &issues);
         daemon_log_issues(&issues);
         if (k == 0) {
+                daemon_log_restart_keys(&r->conf->common, &fresh->common);
                 if (strcmp(fresh->database, r->conf->database) != 0)
-                        log_warning("State.Database= takes effect at a restart.");
+                        daemon_log_restart_key("State.Database=");
                 RsConf *old = r->conf;
                 r->conf = fresh;
                 apply_conf(r);

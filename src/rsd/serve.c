@@ -127,8 +127,12 @@ static void answer(Client *c, const Request *request, const Now *now) {
         RegistrarRandom random = { .seed = random_u64() };
         Reply reply;
 
-        if (peer_list_next_expiry(r->list) <= now->boottime)
-                serve_expire(r, now);   /* nobody is told of a peer whose lease has ended in this moment */
+        /* Nobody is told of a peer whose lease has ended in this moment; else a bounded number will do. */
+        while (peer_list_next_expiry(r->list) <= now->boottime) {
+                serve_expire(r, now);
+                if (request->verb != VERB_PQUERY)
+                        break;
+        }
         for (size_t i = 0; i < ELEMENTSOF(random.cookies); i++)
                 random.cookies[i] = random_range(PROTO_COOKIE_MAX);
         int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply,

@@ -6,6 +6,7 @@ are chosen by the kernel. Everything lives in a directory of its own, so that an
 """
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import json
@@ -426,6 +427,47 @@ class Peerd(Daemon):
             return reply, parse_index(reply.body) if reply.status == 200 else []
 
 
+# ---- threads of a daemon ----
+
+def threads(daemon):
+    """{name: tid}, without the main one and those of a sanitizer."""
+    found = {}
+    for tid in os.listdir(f"/proc/{daemon.pid}/task"):
+        with open(f"/proc/{daemon.pid}/task/{tid}/comm", encoding="utf-8") as f:
+            name = f.read().rstrip("\n")
+        if int(tid) != daemon.pid and not name.startswith(("p2pdi-", "asan", "tsan")):
+            found[name] = int(tid)
+    return found
+
+
+class Held:
+    """One thread of a process stands still, as it would in a system call that does not come back."""
+
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def __init__(self, tid):
+        self.tid = tid
+
+    def trace(self, what):
+        if self.libc.ptrace(ctypes.c_long(what), ctypes.c_long(self.tid), None, None) < 0:
+            raise OSError(ctypes.get_errno(), f"ptrace: {os.strerror(ctypes.get_errno())}")
+
+    def __enter__(self):
+        try:
+            self.trace(self.SEIZE)
+        except PermissionError as e:
+            pytest.skip(f"threads can't be held here: {e}")
+        self.trace(self.INTERRUPT)
+        os.waitpid(self.tid, self.WALL)
+        return self
+
+    def __exit__(self, *_):
+        self.trace(self.DETACH)
+
+
+# ---- the tool ----
+
 class Result:
     def __init__(self, arguments, code, out, err):
         self.arguments, self.code, self.out, self.err = arguments, code, out, err
@@ -478,6 +520,7 @@ class World:
         self.dir = tempfile.mkdtemp(prefix="p2pdi-", dir=base)
         self.daemons = []
         self.closers = []
+        self.servers = []               # FakeServers: peers leave them, so they end last
 
     def keep(self, what):
         """What is closed in the end."""
@@ -495,7 +538,7 @@ class World:
 
     def peer(self, name, documents=None, rs=None, ini=None, listen="127.0.0.1:auto", place=None, start=True):
         """rs: one, several, or None. Without `place` the peer binds a free port itself."""
-        servers = [rs] if isinstance(rs, (Rsd, str)) else list(rs or [])
+        servers = [rs] if isinstance(rs, (Rsd, FakeServer, str)) else list(rs or [])
         defaults = {
             "Log.Level": "debug",
             "Log.TransactionsPerSec": 1000000,
@@ -518,6 +561,11 @@ class World:
     def holder(self, documents=None, **options):
         return self.keep(FakePeer(documents, **options))
 
+    def server(self, peers=(), **options):
+        server = FakeServer(peers, **options)
+        self.servers.append(server)
+        return server
+
     def logs(self):
         return [(d.name, d.log()) for d in self.daemons]
 
@@ -538,6 +586,9 @@ class World:
                 except AssertionError as e:
                     problems.append(str(e))
                     d.kill()
+        for server in self.servers:
+            with contextlib.suppress(OSError):
+                server.close()
         for d in self.daemons:
             if SANITIZER.search(d.log()):
                 problems.append(f"a sanitizer complained in {d.name}")
@@ -757,22 +808,12 @@ class Registrant:
         return int(reply["Active"]), parse_list(reply.body)
 
 
-# ---- a peer that does as it is told ----
+# ---- the other end of a peer's own connections ----
 
-class FakePeer:
-    """Answers as a peer would, unless a test tells it otherwise; a thread for each connection.
+class Fake:
+    """Listens, and answers one request on each connection; a thread for each. answer() is its children's."""
 
-    on_get(fake, connection, number) and on_index(fake, connection, headers) replace an answer: they give the bytes to
-    send, or None where they sent something themselves; then the connection is closed. `statements` replace what the
-    index says of a number: a Record or a list of them.
-    """
-
-    def __init__(self, documents=None, address="127.0.0.1", on_get=None, on_index=None, place=None):
-        self.documents = dict(documents or {})
-        self.statements = {}
-        self.on_get, self.on_index = on_get, on_index
-        self.generation = 1
-        self.epoch = random.getrandbits(40) + 1
+    def __init__(self, address="127.0.0.1", place=None):
         self.requests = []              # request lines, as they came
         self.heads = []                 # (line, headers)
         self.connections = 0
@@ -825,6 +866,62 @@ class FakePeer:
                 self.open.discard(connection)
                 self.changed.notify_all()
 
+    @staticmethod
+    def head(status, length=0, **headers):
+        lines = [f"{VERSION} {status} Test", "Server: p2pdi/test"]
+        lines += [f"{n.replace('_', '-')}: {v}" for n, v in headers.items()]
+        if status not in (204, 304):
+            lines.append(f"Content-Length: {length}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    # -- for the test --
+
+    def wait(self, condition, timeout=PATIENCE):
+        with self.changed:
+            assert self.changed.wait_for(condition, timeout), f"{self.text}: {self.requests}"
+
+    def wait_requests(self, pattern, n=1):
+        self.wait(lambda: sum(1 for r in self.requests if re.search(pattern, r)) >= n)
+
+    def count(self, pattern):
+        with self.changed:
+            return sum(1 for r in self.requests if re.search(pattern, r))
+
+    def vanish(self):
+        """From now on connections are refused."""
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)    # wakes accept(), unlike close()
+        self.thread.join()
+        self.listener.close()
+
+    def close(self):
+        self.vanish()
+        with self.changed:
+            still = list(self.open)
+        for connection in still:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.place.close()
+
+
+# ---- a peer that does as it is told ----
+
+class FakePeer(Fake):
+    """Answers as a peer would, unless a test tells it otherwise.
+
+    on_get(fake, connection, number) and on_index(fake, connection, headers) replace an answer: they give the bytes to
+    send, or None where they sent something themselves; then the connection is closed. `statements` replace what the
+    index says of a number: a Record or a list of them. When it vanishes it does not leave: its lease runs on.
+    """
+
+    def __init__(self, documents=None, on_get=None, on_index=None, **options):
+        self.documents = dict(documents or {})
+        self.statements = {}
+        self.on_get, self.on_index = on_get, on_index
+        self.generation = 1
+        self.epoch = random.getrandbits(40) + 1
+        super().__init__(**options)
+
     def answer(self, connection, line, headers):
         m = re.fullmatch(r"GET RFC (\d+) P2P-DI/1\.0", line)
         if m and self.on_get:
@@ -838,14 +935,6 @@ class FakePeer:
         return self.index(headers)
 
     # -- what an honest one sends --
-
-    @staticmethod
-    def head(status, length=0, **headers):
-        lines = [f"{VERSION} {status} Test", "Server: p2pdi/test"]
-        lines += [f"{n.replace('_', '-')}: {v}" for n, v in headers.items()]
-        if status not in (204, 304):
-            lines.append(f"Content-Length: {length}")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     def document(self, number):
         content = self.documents.get(number)
@@ -885,17 +974,6 @@ class FakePeer:
 
     # -- for the test --
 
-    def wait(self, condition, timeout=PATIENCE):
-        with self.changed:
-            assert self.changed.wait_for(condition, timeout), f"holder: {self.requests}"
-
-    def wait_requests(self, pattern, n=1):
-        self.wait(lambda: sum(1 for r in self.requests if re.search(pattern, r)) >= n)
-
-    def count(self, pattern):
-        with self.changed:
-            return sum(1 for r in self.requests if re.search(pattern, r))
-
     def join(self, rs, source=None):
         """Registers at the server; gives who did."""
         registrant = Registrant(rs, source or self.address)
@@ -903,23 +981,53 @@ class FakePeer:
         self.registrant = registrant
         return registrant
 
-    def vanish(self):
-        """From now on connections are refused. It did not leave: its lease runs on."""
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)    # wakes accept(), unlike close()
-        self.thread.join()
-        self.listener.close()
-
     def close(self):
-        self.vanish()
-        with self.changed:
-            still = list(self.open)
-        for connection in still:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        self.place.close()
+        super().close()
         if hasattr(self, "registrant"):
             self.registrant.close()
+
+
+# ---- a registration server that does as it is told ----
+
+class FakeServer(Fake):
+    """Answers as a registration server would that knows one peer, the asker, and lists the peers that it is given.
+
+    on_request(fake, line, headers) replaces an answer where it does not give None. A list comes in pages of
+    `page` peers.
+    """
+
+    def __init__(self, peers=(), on_request=None, page=1000, **options):
+        self.peers = list(peers)        # Fakes, or whatever has an address and a port
+        self.on_request = on_request
+        self.page = page
+        self.cookie = random.randint(1, (1 << 53) - 1)
+        super().__init__(**options)
+
+    def answer(self, connection, line, headers):
+        answer = self.on_request(self, line, headers) if self.on_request else None
+        if answer is not None:
+            return answer
+        lease = {"TTL": 7200, "Keep_Alive": 2400, "Address": connection.getpeername()[0]}
+        verb = line.split()[1]
+        if verb == "PQuery":
+            return self.page_behind(int(headers.get("after", 0)))
+        if verb == "Register":
+            return self.head(200, Cookie=self.cookie, Peer_Id=1000, **lease)
+        return self.head(200, **(lease if verb == "KeepAlive" else {}))
+
+    def page_behind(self, after=0, active=None):
+        """Those behind that id, which is a peer's place in the list from 1 on."""
+        active = len(self.peers) if active is None else active
+        if not self.peers:
+            return self.head(204, Active=0)
+        body = "".join(f"{p.address}\t{p.port}\t{i}\t7200\t\n" for i, p in enumerate(self.peers, 1)
+                       if after < i <= after + self.page).encode()
+        return self.head(200, len(body), Active=active) + body
+
+    def said(self):
+        """What it was asked, in order: (verb, cookie or None)."""
+        with self.changed:
+            return [(line.split()[1], headers.get("cookie")) for line, headers in self.heads]
 
 
 # ---- the control socket, by hand ----

@@ -3,7 +3,6 @@
 sockets, damaged state, and all that can be in the way of a start."""
 
 import contextlib
-import ctypes
 import errno
 import itertools
 import os
@@ -17,7 +16,8 @@ import time
 
 import pytest
 
-from p2pdi import PATIENCE, SANITIZER, Closed, Varlink, Wire, document, endpoint, program, request
+from p2pdi import (PATIENCE, SANITIZER, Closed, Held, Varlink, Wire, document, endpoint, program, request,
+                   threads)
 
 DAEMONS = ["rsd", "peerd"]
 INTERFACES = {"rsd": "org.p2pdi.Registration", "peerd": "org.p2pdi.Peer"}
@@ -421,43 +421,6 @@ def test_watchdog_is_fed(world, daemon):
     assert pings(for_another) == pings(none) == 0
 
 
-class Held:
-    """One thread of a process stands still, as it would in a system call that does not come back."""
-
-    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def __init__(self, tid):
-        self.tid = tid
-
-    def trace(self, what):
-        if self.libc.ptrace(ctypes.c_long(what), ctypes.c_long(self.tid), None, None) < 0:
-            raise OSError(ctypes.get_errno(), f"ptrace: {os.strerror(ctypes.get_errno())}")
-
-    def __enter__(self):
-        try:
-            self.trace(self.SEIZE)
-        except PermissionError as e:
-            pytest.skip(f"threads can't be held here: {e}")
-        self.trace(self.INTERRUPT)
-        os.waitpid(self.tid, self.WALL)
-        return self
-
-    def __exit__(self, *_):
-        self.trace(self.DETACH)
-
-
-def threads(daemon):
-    """{name: tid}, without the main one and those of a sanitizer."""
-    found = {}
-    for tid in os.listdir(f"/proc/{daemon.pid}/task"):
-        with open(f"/proc/{daemon.pid}/task/{tid}/comm", encoding="utf-8") as f:
-            name = f.read().rstrip("\n")
-        if int(tid) != daemon.pid and not name.startswith(("p2pdi-", "asan", "tsan")):
-            found[name] = int(tid)
-    return found
-
-
 @pytest.mark.parametrize("daemon, names", [("rsd", {"commit"}), ("peerd", {"client", "disk", "download-0", "download-1"})])
 def test_watchdog_is_not_fed_while_a_thread_hangs(world, daemon, names):
     d = watched(world, daemon).start()
@@ -550,6 +513,36 @@ def test_second_signal_ends_it_at_once(world, daemon):
     assert time.monotonic() - started < 4
 
 
+@contextlib.contextmanager
+def stopping(daemon, world):
+    """While it is told to stop, and can't yet."""
+    with contextlib.ExitStack() as stack:
+        if daemon == "rsd":                     # it waits for its disk
+            d = world.rs()
+            w = stack.enter_context(d.connect())
+            held = stack.enter_context(Held(threads(d)["commit"]))
+            w.send(request("POST Register", {"Port": 1000}))
+            d.wait_log("received from .*POST Register")
+        else:                                   # for a reader
+            d, held = world.peer("peer", {7: document(7, 30 << 20)}), None
+            never_reading(d, world)
+        d.terminate()
+        d.wait("STOPPING=1", lambda: "STOPPING=1" in d.notices)
+        yield d
+        if not held:
+            d.terminate()
+    assert d.wait_end() == 0
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_reload_while_it_stops_is_not_for_it(world, daemon):
+    with stopping(daemon, world) as d:
+        d.send_signal(signal.SIGHUP)
+        for _ in range(2):                      # it has seen the signal by then
+            get_status(d)
+    assert "RELOADING=1" not in d.notices and d.count_log("Configuration loaded") == 1
+
+
 def refuses(daemon):
     try:
         daemon.connect().close()
@@ -598,6 +591,29 @@ def test_socket_by_an_unknown_name_is_closed(world, daemon):
     with pytest.raises(ConnectionRefusedError):
         Wire(place)
     assert serves(d)
+
+
+def test_registration_server_without_its_socket_does_not_start(world):
+    """The service manager passed others: this one would look well, and nobody would reach it."""
+    rs = make_bound(world, "rsd")
+    rs.more_sockets = [("varlink", listening(world, os.path.join(world.dir, "control")))]
+    assert 'The service manager passed no socket named "rs": run "systemctl daemon-reload' in fails(rs)
+    assert re.search(r"^No socket to listen on: run ", rs.statuses()[-1])
+
+
+def test_peer_without_its_socket_listens_by_itself(world):
+    control = os.path.join(world.dir, "control")
+    peer = make_bound(world, "peerd")
+    peer.more_sockets = [("varlink", listening(world, control))]
+    for where, warns in (("127.0.0.1:auto", False), (unused_port(), True)):
+        peer.write_config({"Server.ListenStream": where})
+        after = peer.mark()
+        peer.start()
+        assert peer.count_log('passed no socket named "rfc", so this peer listens by itself', after) == warns
+        assert serves(peer)
+        status = get_status(peer, control)
+        assert status["inherited"] is False and status["listening"] == [peer.text]
+        peer.stop()
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)

@@ -299,6 +299,62 @@ def test_what_a_quarantined_peer_stated_goes_with_it(world):
     assert liar.connections == n
 
 
+def liar(world, answer):
+    """One who sends wrong bytes and, once `caught` is set, right ones. From its second answer about all of its index on
+    it waits for `go_on`, and gives answer(fake, headers) then."""
+    caught, go_on = threading.Event(), threading.Event()
+
+    def get(fake, connection, number):
+        return fake.document(number) if caught.is_set() else fake.document(number)[:-1] + b"?"
+
+    def index(fake, connection, headers):
+        if "rfc" in headers or caught.is_set() or fake.count("GET RFC-Index") < 2:
+            return fake.index(headers)
+        go_on.wait(20)
+        return answer(fake, headers)
+
+    holder = world.holder({7: document(7), 8: document(8)}, on_get=get, on_index=index)
+    holder.caught, holder.go_on = caught, go_on
+    return holder
+
+
+def whole_again(fake, headers):
+    fake.generation += 1
+    return fake.index(headers)
+
+
+def unchanged(fake, headers):
+    return fake.index(headers)
+
+
+@pytest.mark.parametrize("answer", [whole_again, unchanged])
+def test_index_under_way_when_its_source_is_caught(world, answer):
+    """What it states while it is quarantined is not taken, and counts for nothing later: it is asked anew."""
+    rs = world.rs()
+    holder = liar(world, answer)
+    holder.join(rs)
+    a = world.peer("a", {}, rs, ini={"Peers.QuarantineSec": "100ms"})
+    assert a.ctl("refresh").code == 0
+    with a.varlink() as v:
+        v.send("org.p2pdi.Peer.Refresh", {"peers": [holder.text]}, more=True)
+        holder.wait_requests("GET RFC-Index", 2)
+        a.get(7, code=7)
+        a.wait_log(f"{re.escape(holder.text)} is quarantined")
+        holder.go_on.set()
+        a.wait_log("Index refused: its source is quarantined")
+        while True:
+            reply = v.reply()
+            if not reply.get("continues"):
+                break
+    assert reply["parameters"]["result"] not in ("ok", "unchanged")
+    assert a.ctl("where", "8").code == 3
+    holder.caught.set()
+    end = time.monotonic() + 20
+    while a.ctl("get", "8").code != 0:
+        assert time.monotonic() < end
+    assert a.json("where", "8")[0]["firstHand"]
+
+
 def test_quarantine_ends(world):
     rs = world.rs()
     honest_now = threading.Event()
@@ -329,14 +385,15 @@ def stuck_then_closed(fake, connection, number):
     return fake.document(number)[:len(fake.document(number)) - len(fake.documents[number])]
 
 
-@pytest.mark.parametrize("how", [short, over_long, stuck_then_closed])
-def test_body_of_another_length(world, how):
+@pytest.mark.parametrize("how, code", [(short, 3), (over_long, 7), (stuck_then_closed, 3)])
+def test_body_of_another_length(world, how, code):
+    """Nothing is stored, and it is a fault; but only bytes that came and should not have are wrong ones."""
     rs = world.rs()
     holder = world.holder({7: document(7)}, on_get=how)
     holder.join(rs)
     a = world.peer("a", {}, rs)
-    r = a.ctl("get", "7")
-    assert r.code != 0 and a.stored() == []
+    a.get(7, code=code)
+    assert a.stored() == []
     a.wait_log(f"{re.escape(holder.text)} is quarantined")
 
 
@@ -385,6 +442,35 @@ def test_document_that_changes_while_it_is_sent(world):
         assert p.stored() == (["rfc7.txt"] if r.code == 0 else [])
         assert r.code != 0 or p.content(7) in contents
         assert p.count_log("quarantined") == 0
+
+
+def test_answer_that_two_wait_for(world):
+    """The lookup asked its index, has the document from there by hearsay meanwhile, and it is another one: what it
+    states now is the answer to both questions."""
+    rs = world.rs()
+    told, ended = threading.Event(), threading.Event()
+
+    def slow(fake, connection, headers):
+        """The first question is answered after the second has come, the second after all has ended."""
+        (told if fake.count("RFC-Index") == 1 else ended).wait(20)
+        return fake.head(200, 0)
+
+    def later(fake, connection, headers):
+        holder.wait_requests("RFC-Index")
+        return fake.index(headers)
+
+    holder, gossip = world.holder({7: document(7)}, on_index=slow), world.holder(on_index=later)
+    gossip.statements[7] = Record(7, 7000, holder.text, 5, "5" * 64, "Another one")
+    holder.join(rs)
+    gossip.join(rs)
+    a = world.peer("a", {}, rs)
+    process = start_ctl("get", "7", control=a.control)
+    holder.wait_requests("GET RFC 7 ")
+    holder.wait_requests("RFC-Index", 2)
+    told.set()
+    r = end_ctl(process, timeout=8)             # sooner than the second question times out
+    assert not ended.is_set() and r.code == 3
+    ended.set()
 
 
 def test_false_hearsay_is_dropped_without_blame(world):
@@ -491,42 +577,52 @@ def test_peer_that_is_stopped_while_it_fetches(world):
 
 def test_document_bigger_than_is_taken(world):
     rs = world.rs()
-    b = world.holder({7: document(7, 5000)})
+    b = world.holder({7: document(7, 5000), 8: document(8, 5000)})
     b.join(rs)
     a = world.peer("a", {}, rs, ini={"Store.MaxFileSize": "4K"})
     assert a.ctl("get", "7").code == 3 and a.stored() == []
     assert a.count_log("quarantined") == 0
+    # The limit is that of the last reload.
+    a.write_config({"Store.MaxFileSize": 5000})
+    a.reload()
+    a.get(7)
+    a.write_config({"Store.MaxFileSize": 4999})
+    a.reload()
+    a.get(8, code=3)
+    assert a.stored() == ["rfc7.txt"]
 
 
-def test_two_requests_share_one_download(world):
+def test_who_asked_hangs_up_in_the_middle(world):
+    """The document comes all the same; and who asks for it meanwhile is told."""
     rs = world.rs()
     go_on = threading.Event()
 
-    def when_told(fake, connection, number):
+    def half(fake, connection, number):
+        whole = fake.document(number)
+        connection.sendall(whole[:500000])
         go_on.wait(20)
-        return fake.document(number)
+        connection.sendall(whole[500000:])
 
-    b = world.holder({7: document(7)}, on_get=when_told)
+    b = world.holder({7: document(7, 1000000), 8: document(8)}, on_get=half)
     b.join(rs)
     a = world.peer("a", {}, rs)
-    with contextlib.ExitStack() as stack:
-        calls = [stack.enter_context(Varlink(a.control)) for _ in range(5)]
-        for v in calls:
-            v.send("org.p2pdi.Peer.Get", {"numbers": [7]}, more=True)
-        for v in calls:                         # all are known to the daemon before it goes on
-            while v.reply()["parameters"]["download"]["state"] != "searching":
-                pass
-        b.wait_requests("GET RFC 7 ")
+    with a.varlink() as v:
+        v.send("org.p2pdi.Peer.Get", {"numbers": [7]}, more=True)
+        while v.reply()["parameters"]["download"]["state"] != "fetching":
+            pass
+    with a.varlink() as v:
+        v.send("org.p2pdi.Peer.Get", {"numbers": [7]}, more=True)
+        while v.reply()["parameters"]["download"]["state"] != "fetching":
+            pass
         go_on.set()
-        ends = []
-        for v in calls:
-            while True:
-                download = v.reply()["parameters"]["download"]
-                if download["state"] == "done":
-                    break
-            ends.append(download)
-    assert all(d["result"] == "ok" and d["path"] == a.path(7) for d in ends)
-    assert len({d["transaction"] for d in ends}) == 1 and b.count("GET RFC 7 ") == 1
+        while True:
+            reply = v.reply()
+            if not reply.get("continues"):
+                break
+    assert reply["parameters"]["download"]["result"] == "ok" and a.content(7) == document(7, 1000000)
+    b.on_get = None
+    a.get(8)
+    assert b.count("GET RFC 7 ") == 1
 
 
 # ---- many ----

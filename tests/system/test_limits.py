@@ -83,6 +83,42 @@ def test_no_descriptor_is_lost(world, either):
     until(lambda: descriptors(d) <= n, "an end of the connections")
 
 
+def test_no_descriptor_is_lost_by_fetching(world):
+    """Downloads that go well and that do not, refreshes, and callers who do not wait for the end."""
+    rs = world.rs()
+    whole = {n: document(n, 3000) for n in range(1, 101)}
+    good = world.holder({**whole, 900: document(900)})
+    bad = world.holder({901: document(901), 902: document(902)},
+                       on_get=lambda f, c, n: f.document(n)[:-100] if n == 901 else f.document(n)[:-1] + b"?")
+    good.join(rs)
+    bad.join(rs)
+    a = world.peer("a", {}, rs, ini={"Peers.QuarantineSec": "100ms"})
+
+    def use(numbers):
+        a.get(numbers)
+        assert a.ctl("get", "901-903").code != 0
+        assert a.ctl("refresh", good.text).code == 0
+        for n in range(10):
+            with a.varlink() as v:
+                if n % 2:
+                    v.send("org.p2pdi.Peer.Get", {"numbers": [901 + n]}, more=True)
+                else:
+                    v.send("org.p2pdi.Peer.Refresh", {"peers": [good.text]}, more=True)
+
+    def idle():
+        with a.varlink() as v:
+            return v.call("org.p2pdi.Peer.GetStatus")["parameters"]["downloadsActive"] == 0
+
+    use("1-50")
+    until(idle, "an end of the downloads")
+    until(lambda: descriptors(a) <= 40, "an end of the connections")
+    n = descriptors(a)
+    use("51-100")
+    until(idle, "an end of the downloads")
+    until(lambda: descriptors(a) <= n, "an end of the connections")
+    assert sum(a.content(n) == content for n, content in whole.items()) == 100
+
+
 def test_descriptors_run_out(world, either):
     """New connections are closed, the daemon neither spins nor ends, and it recovers."""
     d = start_of(world, either, {"Server.MaxConnectionsPerSource": 100000, "Server.MaxConnections": 10000})
@@ -142,6 +178,28 @@ def test_pipeline_that_nobody_reads_costs_bounded_memory(world):
 
 
 # ---- the end ----
+
+def test_who_reads_slowly_hears_how_each_ended(world):
+    """Thousands of downloads fail while nothing is read of them: each end is told, once."""
+    n = 5000
+    b = world.holder({1: document(1)})
+    a = world.peer("a", ini={"Log.Level": "warning", "Peers.Static": b.text}, start=False).start()
+    with a.varlink() as slow, a.varlink() as v:
+        slow.send("org.p2pdi.Peer.Get", {"numbers": list(range(1001, 1001 + n))}, more=True)
+        end = time.monotonic() + 20
+        while v.call("org.p2pdi.Peer.GetStatus")["parameters"]["downloadsFailed"] < n:
+            assert time.monotonic() < end
+        ended = []
+        while len(ended) < n:
+            reply = slow.reply()
+            download = reply["parameters"]["download"]
+            if download["state"] == "done":
+                assert download["result"] == "not-held"
+                ended.append(download["number"])
+            assert reply.get("continues", False) == (len(ended) < n)
+        assert sorted(ended) == list(range(1001, 1001 + n))
+        assert "error" not in slow.call("org.p2pdi.Peer.GetStatus")
+
 
 def test_what_is_being_sent_may_end(world):
     p = world.peer("p", {7: document(7, 20000000)})
@@ -336,3 +394,14 @@ def test_shipped_files_are_good(world, either, comment):
     p = subprocess.run([p2pdi.program(either), f"--config={path}", "--check-config"], capture_output=True, text=True,
                        timeout=60, check=False)
     assert (p.returncode, p.stdout, p.stderr) == (0, "", "")
+
+
+def test_many_documents_of_one_peer_are_one_connection_or_few(world):
+    """More than Limits.Burst= of them: what is asked on an open connection is not counted against its source."""
+    rs = world.rs()
+    b = world.peer("b", {n: document(n, 100) for n in range(1, 61)}, rs,
+                   ini={"Limits.RatePerSource": 1, "Limits.Burst": 40})
+    a = world.peer("a", {}, rs)
+    assert a.ctl("get", "1-60").code == 0
+    assert a.json("status")["storeDocuments"] == 60
+    assert b.count_log("RatePerSource") == 0

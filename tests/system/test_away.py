@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A registration server that is away: a peer finds out when it is asked for something, and is not held up by it."""
+
+import time
+
+from p2pdi import document
+
+
+def test_get_that_finds_the_server_away_makes_it_known(world):
+    rs = world.rs()
+    holder = world.peer("holder", {7: document(7)}, rs)
+    a = world.peer("a", {}, rs)
+    a.ctl("refresh")
+    assert a.json("status")["servers"][0]["reachable"]
+    rs.kill()
+    assert a.ctl("get", "7").code == 0          # from the last known peer
+    a.wait_log(r"can't be reached \(refused\): going on with the peers known")
+    assert not a.json("status")["servers"][0]["reachable"]
+    a.ctl("get", "8")
+    a.ctl("get", "9")
+    assert a.count_log(r"can't be reached \(refused\): going on") == 1         # said once
+    assert holder.content(7) == document(7)
+
+
+def test_end_does_not_wait_for_a_server_that_is_away(world):
+    rs = world.rs()
+    a = world.peer("a", {}, rs)
+    rs.kill()
+    begin = time.monotonic()
+    a.stop()
+    assert time.monotonic() - begin < 1.5       # else it gives up after 2 s
+    a.wait_log("it lists this peer until the lease ends")
+
+
+def test_reload_tells_what_needs_a_restart(world):
+    a = world.peer("a", {})
+    a.write_config({"Server.Threads": 3, "Store.Path": world.dir + "/elsewhere"})
+    a.reload()
+    a.wait_log("Server.Threads= takes effect at a restart")
+    a.wait_log("Store.Path= takes effect at a restart")
