@@ -81,13 +81,19 @@ static uint32_t next_sec(const RfcIndex *x) {
 usec_t rfc_index_next_expiry(const RfcIndex *x) {
         if (x->records.n_items == 0)
                 return USEC_INFINITY;
-        if (x->records.n_items > index_room(x))
+        if (x->forgotten.n > 0 || x->records.n_items > index_room(x))
                 return 0;
         return next_sec(x) * USEC_PER_SEC;
 }
 
 bool rfc_index_expire(RfcIndex *x, const Now *now, size_t max_records) {
         uint64_t now_sec = now->boottime / USEC_PER_SEC;
+
+        while (x->forgotten.n > 0) {
+                if (max_records-- == 0)
+                        return true;
+                index_record_remove(x, x->forgotten.last);
+        }
 
         while (x->records.n_items > 0 && next_sec(x) <= now_sec) {
                 uint32_t sec = next_sec(x), id;

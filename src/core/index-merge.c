@@ -229,10 +229,15 @@ static bool is_self(const IndexMerge *m, const Endpoint *e) {
         return false;
 }
 
+/* The source was forgotten meanwhile, and its word of then with it. */
+static bool is_forgotten(const IndexMerge *m, const RfcIndex *x, uint32_t source) {
+        return m->conf.sent_at < index_peer(x, source)->forgotten_before;
+}
+
 /* The answer to a later request tells, or has told, of all that the source has. */
 static bool is_stale(const IndexMerge *m, const RfcIndex *x, uint32_t source) {
         const IndexPeer *p = index_peer(x, source);
-        return MAX_OF(p->filling_at, p->confirmed_at) > m->conf.sent_at;
+        return MAX_OF(p->filling_at, p->confirmed_at) > m->conf.sent_at || is_forgotten(m, x, source);
 }
 
 /*
@@ -283,7 +288,8 @@ static int add(IndexMerge *m, RfcIndex *x, uint32_t holder, uint32_t source, con
 
 static int restate(IndexMerge *m, RfcIndex *x, uint32_t id, uint32_t source, const IndexStatement *s) {
         const IndexRecord *rec = index_record(x, id);
-        bool same = rec->source == source && index_doc_equal(index_doc(x, rec->doc), s);
+        bool same = rec->source == source && !index_record_forgotten(x, rec) &&
+                    index_doc_equal(index_doc(x, rec->doc), s);
         int r = index_record_restate(x, id, source, s);
         if (r < 0)
                 return r;
@@ -336,7 +342,8 @@ static int put_line(IndexMerge *m, RfcIndex *x, uint32_t source, const MergeLine
         bool late = usec_add(s.stated_at, s.ttl_sec * USEC_PER_SEC) <= now->boottime;
         /* Of itself a peer says "-"; under its address it would be hearsay about its own word. */
         bool odd = !l->self && endpoint_equal(&l->holder, &m->conf.source);
-        if (late || odd || (l->self && is_stale(m, x, source)) || is_self(m, &l->holder)) {
+        bool stale = l->self ? is_stale(m, x, source) : is_forgotten(m, x, source);
+        if (late || odd || stale || is_self(m, &l->holder)) {
                 m->result.n_ignored++;
                 m->incomplete |= l->self;
                 return 0;
@@ -388,7 +395,8 @@ static int remove_range(IndexMerge *m, RfcIndex *x, uint32_t source, RfcRange ra
                 if (id == 0)
                         continue;
                 const IndexRecord *rec = index_record(x, id);
-                if (index_record_kind(rec) != INDEX_FIRST_HAND || rec->stated_at >= m->conf.sent_at)
+                if (index_record_kind(rec) != INDEX_FIRST_HAND || rec->stated_at >= m->conf.sent_at ||
+                    index_record_forgotten(x, rec))
                         continue;
                 index_record_remove(x, id);
                 m->result.n_removed++;

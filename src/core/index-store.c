@@ -165,6 +165,10 @@ static void source_link(RfcIndex *x, uint32_t id) {
         IndexRecord *rec = index_record(x, id);
         IndexKind kind = index_record_kind(rec);
         IndexStated *st = stated(x, rec->source, kind);
+        IndexPeer *p = index_peer(x, rec->source);
+
+        assert(!index_record_forgotten(x, rec));
+        p->stated_at = MAX_OF(p->stated_at, rec->stated_at);
 
         rec->source_prev = 0;
         rec->source_next = st->first;
@@ -181,7 +185,8 @@ static void source_link(RfcIndex *x, uint32_t id) {
 static void source_unlink(RfcIndex *x, uint32_t id) {
         IndexRecord *rec = index_record(x, id);
         IndexKind kind = index_record_kind(rec);
-        IndexStated *st = stated(x, rec->source, kind);
+        bool forgotten = index_record_forgotten(x, rec);
+        IndexStated *st = forgotten ? &x->forgotten : stated(x, rec->source, kind);
 
         if (rec->source_prev != 0)
                 index_record(x, rec->source_prev)->source_next = rec->source_next;
@@ -191,12 +196,46 @@ static void source_unlink(RfcIndex *x, uint32_t id) {
                 index_record(x, rec->source_next)->source_prev = rec->source_prev;
         else
                 st->last = rec->source_prev;
-        if (--st->n == 0)
+        st->n--;
+        if (forgotten)
+                return;
+        if (st->n == 0)
                 heap_remove(x, kind, rec->source);
         else
                 heap_settle(x, kind, rec->source);
         if (kind == INDEX_FIRST_HAND)
                 index_peer(x, rec->source)->whole = index_peer(x, rec->source)->filling = false;
+}
+
+/* The list as it is becomes the front of the forgotten. */
+static void list_forget(RfcIndex *x, IndexStated *st) {
+        IndexStated *all = &x->forgotten;
+
+        index_record(x, st->last)->source_next = all->first;
+        if (all->first != 0)
+                index_record(x, all->first)->source_prev = st->last;
+        else
+                all->last = st->last;
+        all->first = st->first;
+        all->n += st->n;
+        *st = (IndexStated){ 0 };
+}
+
+size_t index_source_forget(RfcIndex *x, uint32_t source) {
+        IndexPeer *p = index_peer(x, source);
+        size_t n = 0;
+
+        for (unsigned kind = 0; kind < _INDEX_KIND_MAX; kind++) {
+                if (p->stated[kind].n == 0)
+                        continue;
+                n += p->stated[kind].n;
+                heap_remove(x, kind, source);
+                list_forget(x, &p->stated[kind]);
+        }
+        p->filling = p->whole = false;
+        p->confirmed_at = p->filling_at = 0;
+        p->forgotten_before = p->stated_at + 1;
+        return n;
 }
 
 /* ---- numbers ---- */
@@ -284,6 +323,8 @@ static void number_unlink(RfcIndex *x, uint32_t id) {
 /* ---- records ---- */
 
 usec_t index_record_expires_at(const RfcIndex *x, const IndexRecord *rec) {
+        if (index_record_forgotten(x, rec))
+                return 0;
         usec_t from = rec->stated_at;
         if (index_record_kind(rec) == INDEX_FIRST_HAND)
                 from = MAX_OF(from, index_peer(x, rec->source)->confirmed_at);
@@ -376,18 +417,15 @@ int index_record_add(RfcIndex *x, uint32_t holder, uint32_t source, const IndexS
 
 int index_record_restate(RfcIndex *x, uint32_t id, uint32_t source, const IndexStatement *s) {
         IndexRecord *rec = index_record(x, id);
-        bool moves = rec->source != source;
         uint32_t doc = rec->doc;
 
-        if (moves) {
-                int r = heap_reserve(&x->heaps[rec->holder == source ? INDEX_FIRST_HAND : INDEX_HEARSAY]);
-                if (r < 0)
-                        return r;
-        }
+        int r = heap_reserve(&x->heaps[rec->holder == source ? INDEX_FIRST_HAND : INDEX_HEARSAY]);
+        if (r < 0)
+                return r;
         if (index_doc_equal(index_doc(x, doc), s))
                 index_doc(x, doc)->n_refs++;
         else {
-                int r = index_doc_intern(x, s, &doc);
+                r = index_doc_intern(x, s, &doc);
                 if (r < 0)
                         return r;
         }
@@ -428,6 +466,10 @@ void index_record_remove(RfcIndex *x, uint32_t id) {
 }
 
 void index_evict(RfcIndex *x) {
+        if (x->forgotten.n > 0) {
+                index_record_remove(x, x->forgotten.last);
+                return;
+        }
         IndexKind kind = x->heaps[INDEX_HEARSAY].n > 0 ? INDEX_HEARSAY : INDEX_FIRST_HAND;
         const IndexHeap *h = &x->heaps[kind];
         assert(h->n > 0);
@@ -440,7 +482,7 @@ bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind) {
                 return true;
         if (index_room(x) == 0)
                 return false;
-        if (x->heaps[INDEX_HEARSAY].n == 0 || kind == INDEX_HEARSAY) {
+        if (x->forgotten.n == 0 && (x->heaps[INDEX_HEARSAY].n == 0 || kind == INDEX_HEARSAY)) {
                 /*
                  * Among equals it must come out more even than it was, or two sources would push out each other's
                  * records for ever; and nobody is pushed out for hearsay but hearsay.

@@ -18,6 +18,8 @@ struct Try {
         unsigned n_fetches;
         bool asked;             /* its index */
         bool asking;            /* and it has not answered yet */
+        bool busy;              /* its answer was BUSY, and it is to be asked again */
+        bool was_busy;
         bool gone;              /* a fetch did not reach it: no use asking it either */
         bool spent;             /* not to be fetched from again */
 };
@@ -47,6 +49,7 @@ struct Lookup {
         size_t n_queue, queue_at;
         unsigned n_asking;
         usec_t next_ask_at;
+        usec_t busy_until;      /* then all who were busy may be asked again */
 
         bool any_answer;        /* of a peer, to this lookup or within fresh_usec */
         bool any_fault;         /* a fetch ended in one */
@@ -167,9 +170,13 @@ static bool is_fresh(const Lookup *l, const RfcIndex *x, const HolderInfo *info,
                (rfc_index_is_whole(x, &info->endpoint) || rfc_index_count_source(x, &info->endpoint) == 0);
 }
 
+static bool is_due(const Lookup *l, const Try *t, const Now *now) {
+        return t->busy && !t->gone && now->boottime >= l->busy_until;
+}
+
 static bool worth_asking(Lookup *l, const RfcIndex *x, const Holders *h, const Endpoint *peer, const Now *now) {
         const Try *t = find_try(l, peer);
-        if (!may_try(l, t) || (t && (t->asked || t->gone)))
+        if (!may_try(l, t) || (t && (t->asked || t->gone) && !is_due(l, t, now)))
                 return false;
         if (!holders_may_dial(h, peer, l->servers_away, now))
                 return false;
@@ -270,6 +277,7 @@ static int step_ask(Lookup *l, const Endpoint *peer, const Now *now, LookupStep 
                 return r;
 
         t->asked = t->asking = true;
+        t->busy = false;
         l->n_asking++;
         l->next_ask_at = usec_add(now->boottime, l->conf.ask_pause_usec);
         *ret = (LookupStep){ .what = LOOKUP_ASK_INDEX, .peer = *peer };
@@ -311,6 +319,10 @@ int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, 
                 *ret = step_wait(found ? l->next_ask_at : USEC_INFINITY);
                 return 0;
         }
+        if (now->boottime < l->busy_until) {
+                *ret = step_wait(l->busy_until);
+                return 0;
+        }
 
         l->undelivered = l->undelivered || pick.quarantined;
         finish(l, result_of_exhausted(l), 0);
@@ -341,7 +353,12 @@ void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, i
         l->next_ask_at = now->boottime;
         if (outcome == LOOKUP_BROKEN)
                 finish(l, LOOKUP_FAILED, error);
-        else if (outcome != LOOKUP_GONE)
+        else if (outcome == LOOKUP_BUSY) {
+                if (t->was_busy)
+                        return;
+                t->busy = t->was_busy = true;
+                l->busy_until = usec_add(now->boottime, LOOKUP_BUSY_USEC);
+        } else if (outcome != LOOKUP_GONE)
                 l->any_answer = true;
 }
 
@@ -363,6 +380,7 @@ void lookup_fetch_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, i
                 finish(l, LOOKUP_FAILED, error);
                 return;
         case LOOKUP_GONE:
+        case LOOKUP_BUSY:
                 l->undelivered = true;
                 t->gone = true;
                 return;

@@ -14,6 +14,8 @@
 #include "core/rfc-index.h"
 
 #define LOOKUP_ASKS_AT_ONCE 32          /* peers whose index is being asked, protocol section 4 */
+/* After BUSY a peer is asked again: Retry-After: of who still scans its library, protocol section 3. */
+#define LOOKUP_BUSY_USEC USEC_PER_SEC
 
 typedef struct Lookup Lookup;
 
@@ -57,6 +59,7 @@ typedef struct LookupStep {
 typedef enum LookupOutcome {
         LOOKUP_OK,                      /* server: complete list; index: merged; fetch: stored */
         LOOKUP_GONE,                    /* could not be reached, timed out, closed in the middle, 503 … */
+        LOOKUP_BUSY,                    /* index: 503, it answers after LOOKUP_BUSY_USEC; a second time: as GONE */
         LOOKUP_EMPTY,                   /* server: 204; index: 404 or nothing; fetch: 404: the record was dropped */
         LOOKUP_CHANGED,                 /* fetch: not the record's digest; that was renewed or dropped: look again */
         LOOKUP_FAULT,                   /* wrong bytes: the peer was quarantined */
@@ -71,8 +74,9 @@ DEFINE_CLEANUP(Lookup *, lookup_free)
  * The next thing to do; to be asked again until it says WAIT or DONE, and again after each outcome. Fetches one at a
  * time (hedging comes later). x is read under the caller's lock. 0 or -ENOMEM.
  *
- * It always ends: each peer is asked for its index at most once and fetched from at most twice (the second time only
- * after CHANGED), and no more than HOLDERS_MAX peers are tried, however index and holders grow meanwhile. DONE does not
+ * It always ends: each peer is asked for its index at most twice (the second time only after BUSY) and fetched from at
+ * most twice (the second time only after CHANGED), and no more than HOLDERS_MAX peers are tried, however index and
+ * holders grow meanwhile. DONE does not
  * wait for indexes that are still being asked: the caller drops them or lets them end. What is told after DONE is
  * ignored.
  */

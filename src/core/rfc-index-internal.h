@@ -7,12 +7,15 @@
  *   IndexDoc     number, size, digest, title: once, however many hold it (counted)
  *   IndexPeer    an endpoint: holder or source of records (counted); lists what it stated, first-hand and as hearsay
  *   IndexRecord  64 bytes: holder has doc, by the word of source. In four places: the table by (number, holder), the
- *                list of its number, the list of its source, the wheel of due times
+ *                list of its number, the list of its source or that of the forgotten, the wheel of due times
  *   IndexNumber  the records of one number; a tree, for walks in order
  *   IndexOwn     an own document; a tree of its own
  *
  * A first-hand record lives for ttl_sec from when it was stated or from when its source last confirmed everything,
  * whichever is later. So confirming touches the source alone; the wheel learns of it when the old due time comes.
+ *
+ * Forgetting a source touches no record either: its lists are hung into that of the forgotten, whole, and whatever it
+ * stated before forgotten_before is dead from then on. rfc_index_expire() takes them out.
  */
 
 #include "core/index-table.h"
@@ -51,6 +54,8 @@ typedef struct IndexPeer {
         uint32_t n_refs;
         usec_t filling_at;              /* sent_at of the latest such answer that began to go in; 0: none */
         usec_t confirmed_at;            /* sent_at of the latest such answer that is in, or 304; 0: none */
+        usec_t stated_at;               /* the latest of all that it stated */
+        usec_t forgotten_before;        /* what it stated before is forgotten; 0: nothing */
         IndexStated stated[_INDEX_KIND_MAX];
 } IndexPeer;
 
@@ -102,6 +107,7 @@ struct RfcIndex {
 
         IndexTable docs, peers, records;
         IndexHeap heaps[_INDEX_KIND_MAX];
+        IndexStated forgotten;          /* of all sources; in no heap */
         IndexNumberTree numbers;
         size_t n_numbers;
         IndexNumber *number_hint;       /* the last one used: answers come in order */
@@ -158,6 +164,11 @@ uint32_t index_peer_find(const RfcIndex *x, const Endpoint *e);         /* 0: no
 int index_peer_ref(RfcIndex *x, const Endpoint *e, uint32_t *ret) _must_check_;
 void index_peer_unref(RfcIndex *x, uint32_t id);
 
+static inline bool index_record_forgotten(const RfcIndex *x, const IndexRecord *rec) {
+        return rec->stated_at < index_peer(x, rec->source)->forgotten_before;
+}
+
+/* 0: it is forgotten. */
 usec_t index_record_expires_at(const RfcIndex *x, const IndexRecord *rec);
 bool index_record_alive(const RfcIndex *x, const IndexRecord *rec, const Now *now);
 void index_record_fill(const RfcIndex *x, const IndexRecord *rec, RfcRecord *ret);
@@ -174,7 +185,9 @@ void index_record_remove(RfcIndex *x, uint32_t id);
 bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind);
 /* The same by dropping what it stated itself longest ago. false: there is nothing of that kind. */
 bool index_make_room_of_own(RfcIndex *x, uint32_t source, IndexKind kind);
-/* Drops one record: hearsay first, then of the source that has most. */
+/* Forgets all that it stated, in O(1). Gives how many records that are. */
+size_t index_source_forget(RfcIndex *x, uint32_t source);
+/* Drops one record: a forgotten one, else hearsay, else of the source that has most. */
 void index_evict(RfcIndex *x);
 
 IndexNumber *index_number_at_least(const RfcIndex *x, uint32_t number);

@@ -170,19 +170,7 @@ bool rfc_index_is_whole(const RfcIndex *x, const Endpoint *source) {
 
 size_t rfc_index_forget_source(RfcIndex *x, const Endpoint *source) {
         uint32_t id = index_peer_find(x, source);
-        if (id == 0)
-                return 0;
-
-        /* Kept while its last record goes. */
-        IndexPeer *p = index_peer(x, id);
-        p->n_refs++;
-        size_t n = 0;
-        for (unsigned kind = 0; kind < _INDEX_KIND_MAX; kind++)
-                for (; p->stated[kind].first != 0; n++)
-                        index_record_remove(x, p->stated[kind].first);
-        p->confirmed_at = p->filling_at = 0;
-        index_peer_unref(x, id);
-        return n;
+        return id == 0 ? 0 : index_source_forget(x, id);
 }
 
 static uint32_t find_record(const RfcIndex *x, uint32_t number, const Endpoint *holder) {
@@ -254,7 +242,7 @@ uint32_t rfc_index_next_number(const RfcIndex *x, uint32_t after, const Now *now
 }
 
 size_t rfc_index_count(const RfcIndex *x) {
-        return x->records.n_items;
+        return x->records.n_items - x->forgotten.n;
 }
 
 size_t rfc_index_count_numbers(const RfcIndex *x) {

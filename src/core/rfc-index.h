@@ -85,11 +85,24 @@ int rfc_index_encode_own(const RfcIndex *x, uint32_t *after, size_t max_records,
  * Own records and hearsay, sorted: the body without conditions. Hearsay is one step: first-hand records of others are
  * relayed with the whole seconds they have left, what we have as hearsay ourselves is not. Where that is more than
  * 65,536 records, 16 MiB, or what b can still take: own ones first, then the freshest. 0, -ENOMEM. Goes over all
- * records: some 0.1 s for a million.
+ * records twice, some 0.1 s for a million: under a lock use IndexEncode.
  */
 int rfc_index_encode_all(const RfcIndex *x, const Now *now, Buf *b) _must_check_;
 /* The same for these numbers; costs what there is of them. */
 int rfc_index_encode_set(const RfcIndex *x, const RfcSet *set, const Now *now, Buf *b) _must_check_;
+
+/* The same by slices, between which the index may change: what changes may be in it or not. */
+typedef struct IndexEncode IndexEncode;
+
+/* set: NULL or empty: all; set and b are borrowed. TTLs are what is left at now. -ENOMEM. */
+int index_encode_new(const RfcIndex *x, const RfcSet *set, const Now *now, Buf *b, IndexEncode **ret) _must_check_;
+IndexEncode *index_encode_free(IndexEncode *e);
+DEFINE_CLEANUP(IndexEncode *, index_encode_free)
+/*
+ * Looks at up to max_records (at least 1) more, and at all of the number that it has come to. 0: b has all; MORE;
+ * -ENOMEM: b is as before.
+ */
+int index_encode_step(IndexEncode *e, const RfcIndex *x, size_t max_records) _must_check_;
 
 /* ---- merging --------------------------------------------------------------------------------------------------- */
 
@@ -159,7 +172,19 @@ void rfc_index_confirm(RfcIndex *x, const Endpoint *source, usec_t sent_at);
  * bring back what is lost; else ask with {0, 0}.
  */
 bool rfc_index_is_whole(const RfcIndex *x, const Endpoint *source);
-/* All that this peer stated goes (it was caught lying, or is gone for good). Gives how many records went. */
+/*
+ * The bytes that Index-Digest covers, of the copy here: what is known first-hand of that peer. Goes over all numbers
+ * > *after of which others hold anything, up to max_numbers of them; *after moves on. 0: that was all; MORE; TOO_LARGE:
+ * more than covered takes; -ENOMEM. By slices, as rfc_index_encode_own(); what changes meanwhile may be in it or not.
+ */
+int rfc_index_cover_source(const RfcIndex *x, const Endpoint *source, uint32_t *after, size_t max_numbers,
+                           Buf *covered) _must_check_;
+/*
+ * All that this peer stated goes (it was caught lying, or is gone for good); gives how many records that are. They are
+ * out of use at once: nobody finds, counts or relays them any more. Their memory is free when rfc_index_expire() has
+ * been there, by slices: rfc_index_next_expiry() is 0 until then. O(1). What the peer answers to later requests counts
+ * as that of any other.
+ */
 size_t rfc_index_forget_source(RfcIndex *x, const Endpoint *source);
 /* One record goes: the holder says 404, or hearsay proved false. */
 void rfc_index_forget_record(RfcIndex *x, uint32_t number, const Endpoint *holder);
@@ -177,18 +202,18 @@ bool rfc_index_get(const RfcIndex *x, uint32_t number, const Endpoint *holder, c
 uint32_t rfc_index_next_number(const RfcIndex *x, uint32_t after, const Now *now);
 /* Records of others, likewise. */
 size_t rfc_index_count(const RfcIndex *x);
-/* How many RFCs others hold, by those records. */
+/* How many RFCs others hold, by those records; and by forgotten ones, until rfc_index_expire(). */
 size_t rfc_index_count_numbers(const RfcIndex *x);
 /* How many first-hand records of that source; one that has expired counts until rfc_index_expire(). */
 size_t rfc_index_count_source(const RfcIndex *x, const Endpoint *source);
 
 /*
  * When to call rfc_index_expire() (boottime, USEC_INFINITY: never): within a second after the first record expires.
- * It may come too early where lives were prolonged, and is 0 while there are more than max_records.
+ * It may come too early where lives were prolonged, and is 0 while there are more than max_records, or forgotten ones.
  */
 usec_t rfc_index_next_expiry(const RfcIndex *x);
 /*
- * Looks at up to max_records that are due and drops what has expired, and what is over the limit; true: there are
- * more.
+ * Looks at up to max_records that are due and drops what is forgotten, has expired, or is over the limit; true: there
+ * are more.
  */
 bool rfc_index_expire(RfcIndex *x, const Now *now, size_t max_records);

@@ -262,6 +262,16 @@ int library_check(Library *l, uint32_t number) {
         return 0;
 }
 
+void library_withdraw_all(Library *l) {
+        for (LibraryDocument *d = library_first(l); d; d = library_next(d)) {
+                document_finished(l, d);
+                if (!d->announced)
+                        continue;
+                d->announced = false;
+                l->handler.gone(d->number, l->handler.userdata);
+        }
+}
+
 /*
  * A hard link is whole, and nothing else will be heard of it. A file with one name only is being written as a rule,
  * and IN_CLOSE_WRITE tells when it is whole; also where it was linked by O_TMPFILE, but then under another name.

@@ -51,9 +51,14 @@ struct Library {
         uint64_t max_file_size;
         LibraryHandler handler;
 
-        int dir_fd;                     /* never changes its value: other threads use it */
-        int inotify_fd, watch;
-        bool moved;                     /* the directory was moved or removed: look for a new one at path */
+        /*
+         * Never changes its value: other threads use it. While the library is gone it is no directory (ENOTDIR), so
+         * that nobody goes on in the old one, and that one can be unmounted.
+         */
+        int dir_fd;
+        int inotify_fd;
+        int watch, parent_watch;        /* -1: none */
+        bool gone;                      /* and the handler was told */
 
         Catalogue *catalogue;
         bool catalogue_failed;          /* told */
@@ -86,6 +91,8 @@ void library_forget(Library *l, LibraryDocument *d);
 int library_check(Library *l, uint32_t number) _must_check_;
 /* A file was made under that name: check it if it is whole, else wait until it is closed. */
 int library_check_created(Library *l, uint32_t number) _must_check_;
+/* Says of all documents that they are gone; keeps what is known of them, in case they come back. */
+void library_withdraw_all(Library *l);
 /* Only the title may have changed. */
 int library_check_title(Library *l, uint32_t number) _must_check_;
 /* Was stored by us: needs no reading. Takes text_title. */
@@ -103,13 +110,16 @@ int library_open_directory(const char *path, bool make, int *ret) _must_check_;
 
 /* ---- library-scan.c ---- */
 
+/* Is the directory that dir_fd is still the one at the path? */
+bool library_in_place(const Library *l);
 /* The next library_scan() starts from the beginning. */
 void library_scan_reset(Library *l);
 
 /* ---- library-watch.c ---- */
 
-/* Watches the directory that dir_fd is. */
+/* Watches the directory that dir_fd is, and no other any more. -errno: none at all. */
 int library_watch_start(Library *l) _must_check_;
+void library_watch_stop(Library *l);
 
 /* ---- library-read.c ---- */
 

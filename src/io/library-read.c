@@ -90,6 +90,7 @@ static int unfit(LibraryReading *reading, const LibraryStamp *stamp, const char 
 static int file_error(LibraryReading *reading, const LibraryStamp *stamp, int error) {
         switch (error) {
         case ENOENT:
+        case ENOTDIR:           /* the library is gone */
                 return LIBRARY_READ_GONE;
         case ELOOP:
                 return unfit(reading, stamp, "is a symbolic link", 0);

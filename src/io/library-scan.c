@@ -182,31 +182,73 @@ void library_scan_reset(Library *l) {
         l->scan_size = l->scan_at = 0;
 }
 
-/* Where another directory has taken the place of the one that was moved or removed, it becomes the library. */
+static bool same_directory(const struct stat *a, const struct stat *b) {
+        return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool library_in_place(const Library *l) {
+        struct stat held, found;
+
+        return fstat(l->dir_fd, &held) == 0 && stat(l->path, &found) == 0 && same_directory(&held, &found);
+}
+
+/* error: why the path can't be opened. GONE, -errno. */
+static int lose_directory(Library *l, int error) {
+        const LibraryStamp none = { 0 };
+
+        if (l->gone)
+                return LIBRARY_GONE;
+        /* Whatever is no directory will do, and this one is at hand. */
+        if (dup3(l->inotify_fd, l->dir_fd, O_CLOEXEC) < 0)
+                return -errno;
+        library_watch_stop(l);
+        l->gone = true;
+        meta_replace(l, NULL, &none, NULL);
+        library_withdraw_all(l);
+        if (l->handler.directory)
+                l->handler.directory(l->path, error, l->handler.userdata);
+        return LIBRARY_GONE;
+}
+
+/* In place: readers in other threads see the one or the other. */
+static int take_over(Library *l, int fd) {
+        int r;
+
+        if (dup3(fd, l->dir_fd, O_CLOEXEC) < 0)
+                return -errno;
+        r = library_watch_start(l);
+        if (r < 0)
+                return r;
+        l->gone = false;
+        if (l->handler.directory)
+                l->handler.directory(l->path, 0, l->handler.userdata);
+        return 0;
+}
+
+/*
+ * The library is what is at the path. Each scan looks, since not all that can happen to a directory is told by a
+ * watch.
+ */
 static int follow_path(Library *l) {
-        struct stat old, new;
+        struct stat held, found;
         int fd, r;
 
         r = library_open_directory(l->path, /* make= */ false, &fd);
-        if (r < 0) {
-                l->handler.skipped(l->path, "was moved or removed", r, l->handler.userdata);
-                return 0;
-        }
-        r = fstat(fd, &new) < 0 || fstat(l->dir_fd, &old) < 0 ? -errno : 0;
-        /* In place: readers in other threads see the one or the other. */
-        if (r == 0 && (old.st_dev != new.st_dev || old.st_ino != new.st_ino))
-                r = dup3(fd, l->dir_fd, O_CLOEXEC) < 0 ? -errno : library_watch_start(l);
+        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+                return r;
+        if (r < 0)
+                return lose_directory(l, r);
+        r = fstat(fd, &found) < 0 || fstat(l->dir_fd, &held) < 0 ? -errno : 0;
+        /* Without a watch an earlier attempt came to nothing. */
+        if (r == 0 && (l->watch < 0 || !same_directory(&held, &found)))
+                r = take_over(l, fd);
         (void) close(fd);
-        if (r == 0)
-                l->moved = false;
         return r;
 }
 
 static int scan_start(Library *l) {
-        int r = 0;
+        int r = follow_path(l);
 
-        if (l->moved)
-                r = follow_path(l);
         if (r == 0)
                 r = refresh_meta(l);
         return r == 0 ? list_directory(l) : r;
@@ -245,7 +287,7 @@ static int scan_slice(Library *l, usec_t budget) {
 
         if (!l->scan) {
                 r = scan_start(l);
-                if (r < 0)
+                if (r != 0)
                         return r;
         }
         while (l->scan_at < l->scan_size) {

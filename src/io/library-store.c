@@ -80,6 +80,8 @@ int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest
 
         if (size > l->max_file_size)
                 return -EFBIG;
+        if (l->gone)
+                return -ENOENT;
         f = calloc(1, sizeof(*f));
         if (!f)
                 return -ENOMEM;

@@ -9,12 +9,28 @@
 #define WATCH_MASK                                                                                                     \
         (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF |           \
          IN_MOVE_SELF | IN_ONLYDIR)
+/*
+ * Of the directory above, which alone tells of a removed one: its own IN_DELETE_SELF does not come before the last
+ * descriptor is closed, and dir_fd is one.
+ */
+#define PARENT_WATCH_MASK (IN_DELETE | IN_ONLYDIR | IN_MASK_ADD)
 /* Some 85 events at a time; the rest stays readable, so that a big copy does not hold up the disk worker. */
 #define EVENTS_SIZE 4096
 
+static void replace_watch(Library *l, int *watch, int fresh) {
+        if (*watch >= 0 && *watch != fresh)
+                (void) inotify_rm_watch(l->inotify_fd, *watch);         /* is gone by itself with a removed directory */
+        *watch = fresh;
+}
+
+void library_watch_stop(Library *l) {
+        replace_watch(l, &l->watch, -1);
+        replace_watch(l, &l->parent_watch, -1);
+}
+
 int library_watch_start(Library *l) {
-        char path[sizeof("/proc/self/fd/") + 10];
-        int watch;
+        char path[sizeof("/proc/self/fd//..") + 10];
+        int watch, r;
 
         if (l->inotify_fd < 0) {
                 l->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -24,15 +40,19 @@ int library_watch_start(Library *l) {
         /* By descriptor: what is at the path by now may be another directory. */
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", l->dir_fd);
         watch = inotify_add_watch(l->inotify_fd, path, WATCH_MASK);
-        if (watch < 0)
+        if (watch < 0) {
                 /*
                  * "No space left on device" would send people to the wrong place: it is the limit of watches per
                  * user.
                  */
-                return errno == ENOSPC ? -EMFILE : -errno;
-        if (l->watch >= 0 && l->watch != watch)
-                (void) inotify_rm_watch(l->inotify_fd, l->watch);       /* is gone by itself with a removed directory */
-        l->watch = watch;
+                r = errno == ENOSPC ? -EMFILE : -errno;
+                library_watch_stop(l);
+                return r;
+        }
+        replace_watch(l, &l->watch, watch);
+        /* It may be unreadable for us: then a removed library is noticed by the next scan only. */
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d/..", l->dir_fd);
+        replace_watch(l, &l->parent_watch, inotify_add_watch(l->inotify_fd, path, PARENT_WATCH_MASK));
         return 0;
 }
 
@@ -99,12 +119,12 @@ static int watch_event(Library *l, const struct inotify_event *event) {
 
         if (event->mask & IN_Q_OVERFLOW)
                 return LIBRARY_MORE;
+        if (event->wd == l->parent_watch && event->wd != l->watch)
+                return (event->mask & IN_ISDIR) && !library_in_place(l) ? LIBRARY_MORE : 0;
         if (event->wd != l->watch)      /* of the directory that was left */
                 return 0;
-        if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)) {
-                l->moved = true;
+        if (event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT))
                 return LIBRARY_MORE;
-        }
         if (rfc_number_from_file_name(name, &number) == 0)
                 return watch_document(l, event->mask, number);
         if (number_from_json_name(name, &number))

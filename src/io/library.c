@@ -66,7 +66,7 @@ int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library 
         l = calloc(1, sizeof(*l));
         if (!l)
                 return -ENOMEM;
-        l->dir_fd = l->inotify_fd = l->watch = -1;
+        l->dir_fd = l->inotify_fd = l->watch = l->parent_watch = -1;
         RB_INIT(&l->documents);
         l->handler = *handler;
         l->max_file_size = conf->max_file_size;
@@ -128,6 +128,7 @@ static int open_stamped(const Library *l, const char *name, const LibraryStamp *
         if (fd < 0)
                 switch (errno) {
                 case ENOENT:
+                case ENOTDIR:           /* the library is gone */
                 case ELOOP:             /* a link is in its place */
                 case ENXIO:             /* a socket */
                 case EACCES:

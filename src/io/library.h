@@ -40,7 +40,7 @@ typedef struct LibraryEntry {
 } LibraryEntry;
 
 typedef struct LibraryConf {
-        const char *path;               /* made if it is not there, 0755 */
+        const char *path;               /* made if it is not there, 0755; only by library_new() */
         const char *catalogue;          /* SQLite file in the state directory */
         uint64_t max_file_size;         /* bigger ones are passed over, with a warning by `skipped` */
 } LibraryConf;
@@ -56,11 +56,16 @@ typedef struct LibraryHandler {
         void (*editor_index)(const LibraryStamp *stamp, const Digest *digest, void *userdata);
         /*
          * Something can't be used: `name` `why`, e.g. "rfc5.txt" "is not a regular file", "is a symbolic link", "is
-         * bigger than Store.MaxFileSize=", "cannot be read"; once per file, stamp and reason. Also rfc-index.txt, the
-         * catalogue ("cannot be written": works on without), and the library itself ("was moved or removed": what is
-         * held open is served on). error: -errno, or 0 where `why` says it all.
+         * bigger than Store.MaxFileSize=", "cannot be read"; once per file, stamp and reason. Also rfc-index.txt, and
+         * the catalogue ("cannot be written": works on without). error: -errno, or 0 where `why` says it all.
          */
         void (*skipped)(const char *name, const char *why, int error, void *userdata);
+        /*
+         * The directory is gone from its path, and `gone` was called for each document (error: why it can't be
+         * opened); or a directory is there again, or another one, and is about to be scanned (0). Once per change. May
+         * be NULL.
+         */
+        void (*directory)(const char *path, int error, void *userdata);
         void *userdata;
 } LibraryHandler;
 
@@ -70,6 +75,7 @@ enum {
         LIBRARY_NONE,                   /* no such document, or not the one meant */
         LIBRARY_MISMATCH,               /* store: the bytes do not give the promised digest or length: thrown away */
         LIBRARY_DAMAGED,                /* open: the catalogue was damaged, moved aside, and made anew */
+        LIBRARY_GONE,                   /* scan: there is no directory at the path */
 };
 
 /*
@@ -88,6 +94,10 @@ DEFINE_CLEANUP(Library *, library_free)
  * is not held up: MORE until the whole directory was looked at, then 0. To be started again when
  * library_watch_process() says so. The first call of a scan reads the directory and rfc-index.txt. After -errno
  * (memory, descriptors) the next call goes on where it was.
+ *
+ * GONE: the directory was moved, removed or unmounted. Nothing is served or stored any more, lest it come from or go to
+ * a place that is not the library's. It is not made anew: what comes back may be a mount. To be called again every now
+ * and then until it is there. The catalogue is kept meanwhile, so documents that come back are not read again.
  */
 int library_scan(Library *l, usec_t budget) _must_check_;
 /*
@@ -97,8 +107,9 @@ int library_scan(Library *l, usec_t budget) _must_check_;
 int library_watch_fd(const Library *l);
 /*
  * Reads some events (the descriptor stays readable if there are more), looks at what they name. MORE: a scan is due
- * from the beginning (overflow, another rfc-index.txt, or the library was moved). -errno: the same, as something
- * could not be looked at.
+ * from the beginning (overflow, another rfc-index.txt, or the library was moved or removed). -errno: the same, as
+ * something could not be looked at. Not noticed before the next scan: a lazy unmount, another mount on top, and a
+ * directory further up that was moved.
  */
 int library_watch_process(Library *l) _must_check_;
 
@@ -121,7 +132,7 @@ typedef struct LibraryFile LibraryFile;
 
 /*
  * size and digest as promised; title as said. The space is reserved, so -ENOSPC, -EDQUOT come now where the file
- * system can tell; -EFBIG over max_file_size; -errno. Several may be under way.
+ * system can tell; -EFBIG over max_file_size; -ENOENT while the library is gone; -errno. Several may be under way.
  */
 int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest *digest, Slice title,
                         LibraryFile **ret) _must_check_;

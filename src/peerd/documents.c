@@ -15,10 +15,10 @@
 #define SCAN_SLICE_USEC (20 * USEC_PER_MSEC)
 /* Records encoded per hold of the lock: some 50 µs. */
 #define ENCODE_SLICE 256
-/* Numbers encoded with what others hold of them, per hold of the lock: some 100 µs where a hundred peers hold each. */
-#define NUMBERS_SLICE 32
 /* A scan that failed (no memory, no descriptors) goes on after this. */
 #define SCAN_RETRY_USEC (5 * USEC_PER_SEC)
+/* A library that is gone is looked for again after this. */
+#define SCAN_GONE_USEC (1 * USEC_PER_SEC)
 
 /* What the file of an own document was when it was hashed. */
 typedef struct Stamped {
@@ -48,6 +48,7 @@ struct Documents {
         /* --- */
         atomic_bool scanned;
         bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
+        usec_t retry_after;             /* goes with retry_message */
         sd_event_source *watch, *retry_timer;           /* main loop */
         Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
 };
@@ -210,6 +211,14 @@ static void on_skipped(const char *name, const char *why, int error, void *userd
                 log_warning("%s is left out of the library: it %s.", name, why);
 }
 
+static void on_directory(const char *path, int error, void *userdata) {
+        (void) userdata;
+        if (error < 0)
+                (void) log_errno(LOG_LEVEL_ERR, error, "The library %s is gone", path);
+        else
+                log_notice("The library %s is there again, or another directory in its place: reading it.", path);
+}
+
 /* ---- scanning and watching ---- */
 
 static void run_scanned(Message *m) {
@@ -229,7 +238,14 @@ static void run_retry(Message *m) {
         Documents *d = MESSAGE_OF(m, Documents, retry_message);
         Now now;
         now_read(&now);
-        (void) loop_timer_set(d->retry_timer, usec_add(now.boottime, SCAN_RETRY_USEC));
+        (void) loop_timer_set(d->retry_timer, usec_add(now.boottime, d->retry_after));
+}
+
+/* The scan stays queued: it goes on when the time has come. */
+static void retry_scan(Documents *d, usec_t after) {
+        d->retry_after = after;
+        d->retry_message.run = run_retry;
+        mailbox_post(d->conf.main, &d->retry_message);
 }
 
 static void run_scan(Message *m) {
@@ -243,11 +259,14 @@ static void run_scan(Message *m) {
         }
         if (k < 0) {    /* meanwhile what was found is served */
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not scan the library, trying again soon");
-                d->retry_message.run = run_retry;
-                mailbox_post(d->conf.main, &d->retry_message);
-        } else
+                retry_scan(d, SCAN_RETRY_USEC);
+        } else if (k == LIBRARY_GONE)
+                retry_scan(d, SCAN_GONE_USEC);
+        else
                 d->scan_queued = false;
-        (void) refresh_own_index(d);    /* logged */
+        /* As long as it stays gone there is nothing new; and what went with it on_gone() has seen to. */
+        if (k != LIBRARY_GONE || !atomic_load(&d->scanned))
+                (void) refresh_own_index(d);    /* logged */
         if (atomic_exchange(&d->scanned, true))
                 return;
         d->scanned_message.run = run_scanned;
@@ -305,6 +324,7 @@ int documents_new(const DocumentsConf *conf, Documents **ret) {
                 .gone = on_gone,
                 .editor_index = on_editor_index,
                 .skipped = on_skipped,
+                .directory = on_directory,
                 .userdata = d,
         };
         int k = rfc_index_new(&conf->limits, random_range(INT64_MAX), key, &d->index);
@@ -391,48 +411,17 @@ OwnIndex *documents_own_index(Documents *d) {
         return o;
 }
 
-/* Some numbers of the range, which moves on. 0: that was all; RFC_INDEX_MORE; RFC_INDEX_TOO_LARGE: not by slices. */
-static int encode_numbers(Documents *d, RfcRange *range, const Now *now, Buf *b) {
-        RfcIndex *x = documents_lock(d);
-        uint32_t last = range->first - 1;
-        int k = RFC_INDEX_TOO_LARGE;
-
-        if (rfc_index_count(x) + rfc_index_count_own(x) <= PROTO_INDEX_RECORDS_MAX &&
-            b->size < PROTO_INDEX_BYTES_MAX / 2) {
-                for (unsigned n = 0; n < NUMBERS_SLICE && last < range->last; n++) {
-                        uint32_t next = rfc_index_next_number(x, last, now);
-                        last = next == 0 ? range->last : MIN_OF(next, range->last);
-                }
-                RfcRange slice = { range->first, last };
-                k = rfc_index_encode_set(x, &(RfcSet){ .ranges = &slice, .n_ranges = 1 }, now, b);
-        }
-        documents_unlock(d);
-        if (k != 0 || last == range->last)
-                return k;
-        range->first = last + 1;
-        return RFC_INDEX_MORE;
-}
-
 int documents_encode(Documents *d, const RfcSet *set, const Now *now, Buf *b) {
-        RfcRange all = { 1, RFC_NUMBER_MAX };
-        const RfcSet everything = { .ranges = &all, .n_ranges = 1 };
-        int k = 0;
-
-        if (set->n_ranges == 0)
-                set = &everything;
-        for (size_t i = 0; k == 0 && i < set->n_ranges; i++) {
-                RfcRange range = set->ranges[i];
-                do
-                        k = encode_numbers(d, &range, now, b);
-                while (k == RFC_INDEX_MORE);
-        }
-        if (k == 0 || k < 0)
-                return k;
-        /* What is left out where not all fits can only be chosen with all in view. */
-        buf_clear(b);
-        k = rfc_index_encode_set(documents_lock(d), set, now, b);
+        _cleanup_(index_encode_free_p) IndexEncode *e = NULL;
+        int k = index_encode_new(documents_lock(d), set, now, b, &e);
         documents_unlock(d);
-        return k > 0 ? -EMSGSIZE : k;
+        if (k < 0)
+                return k;
+        do {
+                k = index_encode_step(e, documents_lock(d), ENCODE_SLICE);
+                documents_unlock(d);
+        } while (k == RFC_INDEX_MORE);
+        return k;
 }
 
 bool documents_scanned(const Documents *d) {

@@ -54,7 +54,7 @@ void documents_unlock(Documents *d);
 OwnIndex *documents_own_index(Documents *d);
 /*
  * Own records and hearsay of these numbers, of all if there are none: as rfc_index_encode_set(), with the lock held by
- * slices, unless there is more than one answer may have. What changes meanwhile may be in it or not. -errno.
+ * slices. What changes meanwhile may be in it or not. -errno.
  */
 int documents_encode(Documents *d, const RfcSet *set, const Now *now, Buf *b) _must_check_;
 bool documents_scanned(const Documents *d);

@@ -10,6 +10,8 @@
 /* Records put into the index per hold of the lock: some 250 µs. */
 #define MERGE_SLICE 512
 #define EXPIRE_SLICE 512
+/* Numbers looked at per hold of the lock, each of them written out if the peer holds it. */
+#define CHECK_SLICE 512
 /* Numbers of one request: a head is at most 8 KiB, a range at most 22 bytes. */
 #define NUMBERS_MAX 256
 
@@ -25,12 +27,15 @@ struct Pull {
         PullKind kind;
         uint64_t transaction;
         RfcSet set;                             /* PULL_NUMBERS */
-        /* PULL_INDEX; {0, 0}: nothing of it is known, so hearsay is welcome, too */
+        /* PULL_INDEX; {0, 0}: nothing of it is known, so hearsay is welcome, too, unless own_only */
         Generation asked;
+        bool own_only;
         bool started;
-        Message message;                        /* to begin, and to go on merging */
+        Message message;                        /* to begin, and to go on merging or checking */
         Call *call;
         IndexMerge *merge;
+        EVP_MD_CTX *check;                      /* hashes the copy here, after a 304 */
+        uint32_t checked;                       /* up to this number */
         Reply reply;                            /* without its slices */
         usec_t sent_at, began_at;
         uint64_t n_bytes;
@@ -146,6 +151,11 @@ static void begin_merge(Pull *p) {
 
 /* ---- the answer ---- */
 
+/* By If-Generation:, be it 0.0. */
+static bool asks_for_own(const Pull *p) {
+        return p->asked.epoch > 0 || p->own_only;
+}
+
 static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata) {
         Pull *p = userdata;
         Client *c = p->client;
@@ -161,7 +171,7 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
                 return reply->length > 0 ? -ECANCELED : 0;
         const IndexMergeConf conf = {
                 .kind = p->kind == PULL_NUMBERS ? INDEX_MERGE_SET :
-                        p->asked.epoch > 0      ? INDEX_MERGE_OWN :
+                        asks_for_own(p)         ? INDEX_MERGE_OWN :
                                                   INDEX_MERGE_ALL,
                 .source = p->peer,
                 .set = p->kind == PULL_NUMBERS ? &p->set : NULL,
@@ -186,28 +196,101 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
 
 static void run_begin(Message *m);
 
-static void answered_otherwise(Pull *p) {
-        Client *c = p->client;
+/* Once: what is asked about no generation is answered by all of it, or not at all. */
+static void ask_again(Pull *p) {
+        p->asked = (Generation){};
+        p->reply = (Reply){};
+        p->message.run = run_begin;
+        loop_thread_post(p->client->loop, &p->message);
+}
 
+static void confirmed(Pull *p) {
+        Client *c = p->client;
+        rfc_index_confirm(documents_lock(c->conf.documents), &p->peer, p->sent_at);
+        documents_unlock(c->conf.documents);
+        holders_confirmed(c->holders, &p->peer, p->asked, p->sent_at);
+        end_pull(p, LOOKUP_OK, "unchanged", &(IndexMergeResult){});
+}
+
+static int check_slice(Pull *p) {
+        Documents *d = p->client->conf.documents;
+        _cleanup_buf_ Buf covered = BUF_INIT(CHECK_SLICE * PROTO_INDEX_LINE_MAX);
+
+        int k = rfc_index_cover_source(documents_lock(d), &p->peer, &p->checked, CHECK_SLICE, &covered);
+        documents_unlock(d);
+        if (k >= 0 && !EVP_DigestUpdate(p->check, covered.data, covered.size))
+                return -ENOMEM;
+        return k;
+}
+
+/* The copy here hashes to what the 304 said, or all of it is asked for. It is no fault of the peer's. */
+static void run_check(Message *m) {
+        Pull *p = MESSAGE_OF(m, Pull, message);
+        Digest digest;
+
+        if (p->refused) {               /* the peer was caught lying meanwhile */
+                end_pull(p, LOOKUP_GONE, "quarantined", NULL);
+                return;
+        }
+        int k = check_slice(p);
+        if (k == RFC_INDEX_MORE) {
+                loop_thread_post(p->client->loop, &p->message);
+                return;
+        }
+        if (k != 0 || !EVP_DigestFinal_ex(p->check, digest.bytes, NULL)) {
+                (void) log_errno(LOG_LEVEL_ERR, k < 0 ? k : -ENOMEM, "Could not check the copy of an index");
+                end_pull(p, LOOKUP_GONE, "failed", NULL);
+        } else if (digest_equal(&digest, &p->reply.index_digest))
+                confirmed(p);
+        else {
+                const LogFields f = {
+                        .transaction = p->transaction,
+                        .operation = "get-index",
+                        .result = "mismatch",
+                        .peer = &p->peer,
+                        .sha256 = &digest,
+                        .sha256_expected = &p->reply.index_digest,
+                };
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
+                          "The copy of an index does not match its digest: asking for all of it.");
+                p->own_only = true;
+                ask_again(p);
+        }
+}
+
+static void begin_check(Pull *p) {
+        p->check = EVP_MD_CTX_new();
+        if (!p->check || !EVP_DigestInit_ex(p->check, EVP_sha256(), NULL)) {
+                (void) log_errno(LOG_LEVEL_ERR, -ENOMEM, "Could not check the copy of an index");
+                end_pull(p, LOOKUP_GONE, "failed", NULL);
+                return;
+        }
+        p->message.run = run_check;
+        loop_thread_post(p->client->loop, &p->message);
+}
+
+static void answered_otherwise(Pull *p) {
         switch (p->reply.status) {
         case 304:                       /* proves nothing where no generation was asked about */
                 if (p->asked.epoch == 0)
                         break;
-                rfc_index_confirm(documents_lock(c->conf.documents), &p->peer, p->sent_at);
-                documents_unlock(c->conf.documents);
-                holders_confirmed(c->holders, &p->peer, p->asked, p->sent_at);
-                end_pull(p, LOOKUP_OK, "unchanged", &(IndexMergeResult){});
+                if (p->reply.has_index_digest)
+                        begin_check(p);
+                else
+                        confirmed(p);
                 return;
-        case 226:                       /* a delta: asked for all of it instead, once */
+        case 226:                       /* a delta: asked for all of it instead */
                 if (p->asked.epoch == 0)
                         break;
-                p->asked = (Generation){};
-                p->reply = (Reply){};
-                p->message.run = run_begin;
-                loop_thread_post(c->loop, &p->message);
+                ask_again(p);
                 return;
         case 404:
                 end_pull(p, LOOKUP_EMPTY, "not-held", NULL);
+                return;
+        case 503:
+                if (p->reply.retry_after_sec == 0 || p->reply.retry_after_sec > LOOKUP_BUSY_USEC / USEC_PER_SEC)
+                        break;
+                end_pull(p, LOOKUP_BUSY, "busy", NULL);
                 return;
         }
         end_pull(p, LOOKUP_GONE, p->reply.status < 400 ? "malformed" : "refused", NULL);
@@ -229,7 +312,7 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                 p->merge = index_merge_free(p->merge);
         if (end == CALL_OK && p->merge)
                 begin_merge(p);
-        else if (p->reply.status > 0 && p->reply.status != 200)
+        else if (!p->refused && p->reply.status > 0 && p->reply.status != 200)
                 answered_otherwise(p);
         else {
                 if (end == CALL_REFUSED || end == CALL_TIMEOUT)
@@ -256,7 +339,7 @@ static void run_begin(Message *m) {
                 return;
         }
         client_fill_request(&request, VERB_RFC_INDEX, p->transaction);
-        request.has_if_generation = p->asked.epoch > 0;
+        request.has_if_generation = asks_for_own(p);
         request.if_generation = p->asked;
         request.rfcs = p->set;                  /* lent */
         int k = call_new(c->event, &p->peer, &request, &c->settings.call, &handler, p, &p->call);
@@ -323,6 +406,7 @@ void pull_free(Pull *p) {
         TAILQ_REMOVE(&p->client->pulls, p, link);
         call_free(p->call);
         index_merge_free(p->merge);
+        EVP_MD_CTX_free(p->check);
         rfc_set_done(&p->set);
         free(p);
 }

@@ -101,6 +101,7 @@ static void quarantine(Transfer *t, const char *why) {
         pulls_distrust(c, &t->holder);
         size_t n = rfc_index_forget_source(documents_lock(c->conf.documents), &t->holder);
         documents_unlock(c->conf.documents);
+        pull_arm_expiry(c);                     /* their memory goes by slices */
         f.has_entries = true;
         f.entries_removed = n;
         log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", holder,
@@ -256,7 +257,7 @@ void transfer_restated(Transfer *t, LookupOutcome outcome) {
         RfcRecord record;
         Now now;
 
-        if (outcome == LOOKUP_GONE) {
+        if (outcome == LOOKUP_GONE || outcome == LOOKUP_BUSY) {
                 failed(t, LOOKUP_GONE, "gone");
                 return;
         }

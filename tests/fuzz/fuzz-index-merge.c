@@ -83,6 +83,24 @@ static void walk(const RfcIndex *x) {
         assert(n_live <= rfc_index_count(x));
 }
 
+/* All of that source is out of use before it is out of memory. */
+static void forget(RfcIndex *x, const Endpoint *source, size_t slice) {
+        _cleanup_buf_ Buf covered = BUF_INIT(PROTO_INDEX_BYTES_MAX);
+        size_t n = rfc_index_count(x), n_gone = rfc_index_forget_source(x, source);
+        uint32_t after = 0;
+
+        assert(n_gone <= n && rfc_index_count(x) == n - n_gone);
+        assert(rfc_index_cover_source(x, source, &after, SIZE_MAX, &covered) == 0 && covered.size == 0);
+        walk(x);
+        relay(x);
+        assert(n_gone == 0 || rfc_index_next_expiry(x) == 0);
+        while (rfc_index_expire(x, &NOW, slice))
+                walk(x);
+        assert(rfc_index_count(x) == n - n_gone && rfc_index_next_expiry(x) > NOW.boottime);
+        walk(x);
+        relay(x);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static const RfcIndexLimits limits = { .ttl_usec = 7200 * USEC_PER_SEC, .max_records = RECORDS_MAX };
         static const uint64_t key[2] = { 1, 2 };
@@ -116,5 +134,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         put(m, x, slices[how / 24 % 4]);
         walk(x);
         relay(x);
+        forget(x, &PEERS[how / 3 % 2], slices[how / 24 % 4]);
         return 0;
 }

@@ -307,6 +307,22 @@ bool peer_merge(Peer *p, const Endpoint *source, IndexMergeKind kind, const RfcS
         return true;
 }
 
+/* Whoever was whole enough to ask by generation has what the holder has. */
+static void check_copy(const Peer *p, const Endpoint *holder, const Digest *expected) {
+        _cleanup_buf_ Buf covered = BUF_INIT(PROTO_INDEX_BYTES_MAX);
+        uint32_t after = 0;
+        Digest digest;
+        int r;
+
+        do
+                r = rfc_index_cover_source(p->index, holder, &after, 5, &covered);
+        while (r == RFC_INDEX_MORE);
+        world_must(p->world, r, "rfc_index_cover_source");
+        document_digest(buf_slice(&covered), &digest);
+        if (!digest_equal(&digest, expected))
+                world_fail(p->world, "peer %u: its copy of an index is not what the holder has", p->n);
+}
+
 static void on_pulled(Call *c, const Reply *reply, Slice body) {
         Peer *p = c->from;
         World *w = p->world;
@@ -320,6 +336,7 @@ static void on_pulled(Call *c, const Reply *reply, Slice body) {
         if (!holders_may_dial(p->holders, &c->to, true, &w->now) || !holders_get(p->holders, &c->to, &info))
                 return;         /* caught lying meanwhile, or gone */
         if (reply->status == 304) {
+                check_copy(p, &c->to, &reply->index_digest);
                 rfc_index_confirm(p->index, &c->to, c->sent_at);
                 holders_confirmed(p->holders, &c->to, info.generation, c->sent_at);
         } else {
@@ -362,10 +379,12 @@ static void pull_round(World *w, void *arg, uint64_t life) {
 
 /* ---- answering others -------------------------------------------------------------------------------------------- */
 
-static int encode_own(const Peer *p, Buf *body) {
+static int encode_own(const Peer *p, Buf *body, Digest *ret) {
         _cleanup_buf_ Buf covered = BUF_INIT(PROTO_INDEX_BYTES_MAX);
         uint32_t after = 0;
-        return rfc_index_encode_own(p->index, &after, SIZE_MAX, body, &covered);
+        int r = rfc_index_encode_own(p->index, &after, SIZE_MAX, body, &covered);
+        document_digest(buf_slice(&covered), ret);
+        return r;
 }
 
 static void serve_index(Peer *p, const Request *q, Reply *reply, Buf *body) {
@@ -382,9 +401,11 @@ static void serve_index(Peer *p, const Request *q, Reply *reply, Buf *body) {
                         r = rfc_index_encode_all(p->index, &p->world->now, body);
                 else if (q->if_generation.epoch == g.epoch && q->if_generation.number == g.number) {
                         reply->status = 304;
-                        r = 0;
+                        reply->has_index_digest = true;
+                        r = encode_own(p, body, &reply->index_digest);
+                        buf_clear(body);
                 } else
-                        r = encode_own(p, body);
+                        r = encode_own(p, body, &reply->index_digest);
         }
         world_must(p->world, r, "rfc_index_encode");
 }

@@ -155,7 +155,7 @@ static void server_serve(World *w, Call *c, const MsgHead *head) {
         r = registrar_handle(w->list, &w->registrar, &q, &c->from->endpoint.address, &w->now, &random, &reply, &body,
                              &outcome);
         world_must(w, r, "registrar_handle");
-        if (reply.status == 200 && c->verb != VERB_LEAVE)
+        if ((reply.status == 200 || reply.status == 204) && c->verb != VERB_LEAVE)
                 c->from->heard_at = w->now.boottime;
 
         reply.has_length = true;

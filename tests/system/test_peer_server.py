@@ -436,3 +436,31 @@ def test_document_that_changes_in_place_and_keeps_its_size(own):
         f.write(flip(document(10), 0)[:1])
     os.utime(own.path(10), ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
     until(lambda: index_of(own)[10].sha256 == sha256(flip(document(10), 0)), "the other document")
+
+
+def test_library_that_goes_and_comes_back(own):
+    """As with a disk that is unmounted and mounted again."""
+    before, after = {n: r.line for n, r in index_of(own).items()}, own.mark()
+    assert 10 in before
+    epoch, number = generation(own)
+    away = own.library + ".away"
+    os.rename(own.library, away)
+    until(lambda: not index_of(own), "the end of all", timeout=5)
+    own.wait_log(f"The library {own.library} is gone: No such file or directory", after)
+    assert get(own, 10).status == 404
+    assert generation(own)[0] == epoch and generation(own)[1] > number
+    assert own.json("list") == []
+    assert not os.path.exists(own.library)
+
+    os.mkdir(own.library)
+    own.put(40, document(40))
+    until(lambda: sorted(index_of(own)) == [40], "the document in another directory", timeout=5)
+    own.wait_log(f"The library {own.library} is there again", after)
+    assert get(own, 40).body == document(40)
+
+    os.unlink(own.path(40))
+    os.rmdir(own.library)
+    own.wait_log("is gone", after, n=2)
+    os.rename(away, own.library)
+    until(lambda: {n: r.line for n, r in index_of(own).items()} == before, "all as it was", timeout=5)
+    assert get(own, 10).body == own.content(10)

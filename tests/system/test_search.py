@@ -2,12 +2,13 @@
 """Sections 3 and 4 of the protocol, as a peer asks: which holders it finds, whom it dials, which indexes it takes."""
 
 import contextlib
+import threading
 import time
 
 import pytest
 
 import p2pdi
-from p2pdi import Record, document, index_digest, sha256
+from p2pdi import Record, Varlink, document, index_digest, sha256
 
 
 def listed(peer, number):
@@ -289,6 +290,224 @@ def test_unchanged_index_is_confirmed_with_304(world):
     assert a.json("refresh")[0]["result"] == "unchanged"
     asked = [h.get("if-generation") for line, h in b.heads if "RFC-Index" in line]
     assert len(asked) == 2 and asked[0] in (None, "0.0") and asked[1] == f"{b.epoch}.1"
+
+
+def refresh(varlink, *peers):
+    varlink.send("org.p2pdi.Peer.Refresh", {"peers": list(peers)} if peers else {}, more=True)
+
+
+def refreshed(varlink):
+    """What a refresh says to its end: [(peer, result, added)]."""
+    said = []
+    while True:
+        reply = varlink.reply()
+        assert "error" not in reply, reply
+        if "peer" in reply["parameters"]:
+            said.append((reply["parameters"]["peer"], reply["parameters"]["result"], reply["parameters"]["added"]))
+        if not reply.get("continues"):
+            return said
+
+
+def refresh_results(peer, *peers):
+    with peer.varlink() as v:
+        refresh(v, *peers)
+        return [result for _, result, _ in refreshed(v)]
+
+
+def index_queries(holder):
+    """What it was asked of its index, in order: (If-Generation, RFC)."""
+    return [(h.get("if-generation"), h.get("rfc")) for line, h in holder.heads if "RFC-Index" in line]
+
+
+def test_delta_that_was_not_asked_for(world):
+    """226 is for peers that asked for one: the whole index is asked for instead, once, and then it is given up."""
+    rs = world.rs()
+    b = world.holder({7: document(7), 8: document(8)})
+    b.join(rs)
+    a = world.peer("a", {}, rs)
+    assert a.ctl("refresh").code == 0
+    known = [d["number"] for d in a.json("list", "--all")]
+    b.on_index = lambda f, c, h: f.head(226, 0, Generation=f"{f.epoch}.2", IM="diffe")
+    assert refresh_results(a) == ["malformed"]
+    assert index_queries(b)[1:] == [(f"{b.epoch}.1", None), (None, None)]
+    assert [d["number"] for d in a.json("list", "--all")] == known
+    # Of the whole, it is no answer at all.
+    c = world.holder({9: document(9)}, on_index=b.on_index)
+    c.join(rs)
+    assert refresh_results(a, c.text) == ["malformed"]
+    assert index_queries(c) in ([(None, None)], [("0.0", None)])
+
+
+def test_304_to_who_did_not_ask_for_news(world):
+    """It proves nothing: neither that the peer was asked for all that it has, nor that what is known still holds."""
+    rs = world.rs()
+    b = world.holder({7: document(7)})
+    honest, b.on_index = b.on_index, lambda f, c, h: f.head(304, Generation=f"{f.epoch}.1")
+    b.join(rs)
+    a = world.peer("a", {}, rs)
+    assert refresh_results(a) == ["malformed"]
+    assert a.ctl("get", "7").code != 0
+    b.on_index = honest
+    a.get(7)                                    # so it is asked again
+    assert a.json("refresh")[0]["result"] == "ok"
+    assert not any(generation not in (None, "0.0") for generation, _ in index_queries(b))
+
+
+# ---- refreshes at the same time ----
+
+def held_back(go_on):
+    def index(fake, connection, headers):
+        go_on.wait(20)
+        return fake.index(headers)
+    return index
+
+
+def test_refreshes_at_the_same_time(world):
+    """They share what is asked; each is told of its own peers, once, and ends once."""
+    listed, go_on = threading.Event(), threading.Event()
+
+    def late(fake, line, headers):
+        if "PQuery" in line and fake.count("PQuery") > 1:
+            listed.wait(20)
+
+    b, c = (world.holder({n: document(n), n + 1: document(n + 1)}, on_index=held_back(go_on)) for n in (10, 20))
+    server = world.server([b, c], on_request=late)
+    a = world.peer("a", {}, server)
+    with contextlib.ExitStack() as stack:
+        all_, first, second, both, status = (stack.enter_context(Varlink(a.control)) for _ in range(5))
+        refresh(all_)
+        b.wait_requests("RFC-Index")
+        c.wait_requests("RFC-Index")
+        # The others are all there before there is a list for them, and they have it before an index comes.
+        refresh(first, b.text)
+        refresh(second, b.text)
+        refresh(both, c.text, b.text)
+        for _ in range(2):
+            status.call("org.p2pdi.Peer.GetStatus")
+        listed.set()
+        a.wait_log("The registration server lists 2 active peers", n=2)
+        go_on.set()
+        want_b, want_c = (b.text, "ok", 2), (c.text, "ok", 2)
+        assert refreshed(first) == refreshed(second) == [want_b]
+        assert sorted(refreshed(both)) == sorted(refreshed(all_)) == sorted([want_b, want_c])
+        # The connections are free for other calls: nothing comes behind the end.
+        for v in (all_, first, second, both):
+            assert "peersActive" in v.call("org.p2pdi.Peer.GetStatus")["parameters"]
+    assert b.count("RFC-Index") == c.count("RFC-Index") == 1
+
+
+def test_peer_that_is_named_twice_in_a_refresh(world):
+    rs = world.rs()
+    go_on = threading.Event()
+    b = world.holder({7: document(7)}, on_index=held_back(go_on))
+    c = world.holder({8: document(8)}, on_index=held_back(go_on))
+    b.join(rs)
+    c.join(rs)
+    a = world.peer("a", {}, rs)
+    with a.varlink() as v:
+        refresh(v, b.text, c.text, b.text)
+        b.wait_requests("RFC-Index")
+        c.wait_requests("RFC-Index")
+        go_on.set()
+        assert sorted(refreshed(v)) == sorted([(b.text, "ok", 1), (c.text, "ok", 1)])
+        assert "peersActive" in v.call("org.p2pdi.Peer.GetStatus")["parameters"]
+    assert b.count("RFC-Index") == 1
+
+
+def test_refresh_of_more_peers_than_are_asked_at_once(world):
+    """What others ask meanwhile is none of its own: a peer whose turn has not come, and one whose turn is over."""
+    go_on = threading.Event()
+    holders = [world.holder({n: document(n, 200)}, on_index=held_back(go_on)) for n in range(1, 41)]
+    a = world.peer("a", {}, world.server(holders))
+
+    def unasked():
+        return [h for h in holders if h.count("RFC-Index") == 0]
+
+    with a.varlink() as all_, a.varlink() as one:
+        refresh(all_)
+        end = time.monotonic() + 20
+        while len(unasked()) > len(holders) - 16:
+            assert time.monotonic() < end
+        later = unasked()[0]
+        later.on_index = None
+        refresh(one, later.text)
+        assert refreshed(one) == [(later.text, "ok", 1)]
+        go_on.set()
+        over = all_.reply()["parameters"]       # about the list
+        over = all_.reply()["parameters"]["peer"]
+        refresh(one, over)
+        assert [peer for peer, _, _ in refreshed(one)] == [over]
+        said = refreshed(all_)
+    assert sorted(peer for peer, _, _ in said) == sorted(h.text for h in holders if h.text != over)
+    assert all(added == (peer != later.text) for peer, _, added in said)
+    assert all(h.count("RFC-Index") == 1 + (h is later) + (h.text == over) for h in holders)
+
+
+def test_who_asked_for_a_refresh_hangs_up(world):
+    rs = world.rs()
+    go_on = threading.Event()
+    b = world.holder({7: document(7)}, on_index=held_back(go_on))
+    b.join(rs)
+    a = world.peer("a", {}, rs)
+    with a.varlink() as v:
+        refresh(v, b.text)
+        b.wait_requests("RFC-Index")
+    go_on.set()
+    a.wait_log("Index pulled: 1 records new")
+    assert refresh_results(a) == ["unchanged"]
+
+
+# ---- time and bounds ----
+
+def test_copy_that_is_not_what_its_holder_covers(world):
+    """A 304 whose digest the copy does not have: all of it is asked for, once, and then the copy is right."""
+    rs = world.rs()
+    b = world.holder({7: document(7), 8: document(8)})
+    b.join(rs)
+    a = world.peer("a", {}, rs)
+    assert a.json("refresh")[0]["result"] == "ok"
+    b.documents[8] = document(8, seed=1)        # and no new generation
+    assert a.json("refresh")[0]["result"] == "ok"
+    assert index_queries(b) == [(None, None), (f"{b.epoch}.1", None), ("0.0", None)]
+    assert a.count_log("does not match its digest: asking for all of it") == 1
+    assert a.json("where", "8")[0]["sha256"] == sha256(document(8, seed=1))
+    assert a.json("refresh")[0]["result"] == "unchanged"
+    a.get(8)
+    assert a.content(8) == document(8, seed=1) and a.count_log("quarantined") == 0
+
+
+def test_digest_that_no_copy_has(world):
+    """Each 304 has another one: it costs one question more, and no round about."""
+    rs = world.rs()
+    b = world.holder({7: document(7)})
+    b.join(rs)
+    a = world.peer("a", {}, rs)
+    assert a.ctl("refresh").code == 0
+    b.on_index = lambda f, c, h: f.head(304, Generation=f"{f.epoch}.1", Index_Digest="sha-256=" + "1" * 64)
+    assert a.ctl("refresh", b.text).code == 1
+    assert index_queries(b) == [(None, None), (f"{b.epoch}.1", None), ("0.0", None)]
+    # What it stated itself stays what it is.
+    assert listed(a, 7) == {b.text: ("active", True)}
+
+
+def test_who_still_scans_is_asked_once_more(world):
+    """503 with Retry-After: 1 is no answer yet; but a second one is."""
+    rs = world.rs()
+    busy = world.holder({7: document(7)})
+    n_busy = [1]
+
+    def scanning(fake, connection, headers):
+        n_busy[0] -= 1
+        return fake.index(headers) if n_busy[0] < 0 else fake.head(503, Retry_After=1)
+
+    busy.on_index = scanning
+    busy.join(rs)
+    a = world.peer("a", {}, rs)
+    a.get(7)
+    assert a.content(7) == document(7) and busy.count("RFC-Index") == 2
+    n_busy[0] = 1000
+    a.get(8, code=3)
+    assert busy.count("RFC-Index") == 4
 
 
 def test_record_dies_with_its_ttl(world):

@@ -633,8 +633,67 @@ static void test_a_peer_forgotten_between_slices_does_no_harm(void **state) {
         assert_int_equal(index_merge_step(m, x, 1, &now, &r), RFC_INDEX_MORE);
         assert_int_equal(rfc_index_forget_source(x, &a), 1);
         r = put(m, x, 1000);
-        assert_int_equal(rfc_index_count(x), 2);
+        assert_int_equal(r.n_ignored, 2);
+        assert_int_equal(rfc_index_count(x), 0);
         assert_false(rfc_index_is_whole(x, &a));
+}
+
+static void test_what_a_forgotten_peer_states_anew_counts(void **state) {
+        (void) state;
+        for (unsigned n_swept = 0; n_swept < 5; n_swept++) {
+                _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
+                Endpoint a = peer(A);
+                Now now = at(1001);
+                RfcRecord rec;
+
+                merge(x, INDEX_MERGE_ALL, A, R("1") R("2") H("3", "100", B) R("4"), 1000);
+                assert_int_equal(rfc_index_forget_source(x, &a), 4);
+                (void) rfc_index_expire(x, &now, n_swept);
+
+                /* Somebody else's word of the same is news now, and nothing that was forgotten can be confirmed. */
+                IndexMergeResult r = merge(x, INDEX_MERGE_ALL, C, H("3", "50", B) H("4", "60", A), 1001);
+                assert_int_equal(r.n_added, 2);
+                rfc_index_confirm(x, &a, 1001 * SEC);
+                assert_int_equal(ends(x, 1, A, 1001, NULL), 0);
+                assert_int_equal(rfc_index_count(x), 2);
+
+                r = merge_set(x, A, "1", R("1"), 1002);
+                assert_int_equal(r.n_added, 1);
+                assert_false(rfc_index_is_whole(x, &a));
+                r = merge(x, INDEX_MERGE_OWN, A, R("1") R("2"), 1003);
+                assert_int_equal(r.n_added, 1);
+                assert_int_equal(r.n_confirmed, 1);
+                assert_int_equal(r.n_removed, 0);
+                assert_true(rfc_index_is_whole(x, &a));
+                assert_int_equal(rfc_index_count_source(x, &a), 2);
+                assert_int_equal(rfc_index_count(x), 4);
+
+                /* What is still to be swept takes none of it along. */
+                while (rfc_index_expire(x, &now, 1))
+                        ;
+                assert_true(rfc_index_is_whole(x, &a));
+                assert_int_equal(rfc_index_count(x), 4);
+                assert_int_equal(ends(x, 2, A, 1003, &rec), 1003 + TTL);
+                assert_source(&rec, A);
+                assert_int_equal(ends(x, 4, A, 1003, &rec), 1061);
+                assert_source(&rec, C);
+                assert_int_equal(rfc_index_forget_source(x, &a), 2);
+                assert_int_equal(rfc_index_count(x), 2);
+        }
+}
+
+static void test_what_is_forgotten_takes_no_room(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(4);
+        Endpoint a = peer(A);
+
+        merge(x, INDEX_MERGE_OWN, B, R("1") R("2"), 1000);
+        merge(x, INDEX_MERGE_OWN, A, R("1") R("2"), 1000);
+        assert_int_equal(rfc_index_forget_source(x, &a), 2);
+        IndexMergeResult r = merge(x, INDEX_MERGE_ALL, C, R("7") H("8", "100", A), 1001);
+        assert_int_equal(r.n_added, 2);
+        assert_int_equal(rfc_index_count(x), 4);
+        assert_true(ends(x, 2, B, 1001, NULL) > 0 && ends(x, 8, A, 1001, NULL) > 0);
 }
 
 /* ---- everything at random, against the rules written down naively ---- */
@@ -702,7 +761,6 @@ static void compare_with_model(const RfcIndex *x, const Model *m, uint64_t sec) 
                 }
                 assert_int_equal(rfc_index_find(x, number, &now, NULL, 0), n);
         }
-        assert_true(rfc_index_next_expiry(x) > sec * SEC || rfc_index_count(x) == 0);
 }
 
 /* A random answer of the source goes into both. */
@@ -752,6 +810,13 @@ static void random_answer(RfcIndex *x, Model *model, unsigned source, uint64_t s
                 ;
 }
 
+static void sweep(RfcIndex *x, uint64_t sec) {
+        Now now = at(sec);
+        while (rfc_index_expire(x, &now, 3))
+                ;
+        assert_true(rfc_index_next_expiry(x) > sec * SEC);
+}
+
 static void random_event(RfcIndex *x, Model *model, uint64_t sec, uint32_t *seed) {
         unsigned who = draw(seed, N_PEERS);
         Endpoint e = peer(NAMES[who]);
@@ -764,6 +829,7 @@ static void random_event(RfcIndex *x, Model *model, uint64_t sec, uint32_t *seed
                         if (model_end(model, who, i) <= sec)
                                 model->known[who][i].there = false;
                 model->confirmed_at[who] = sec;
+                sweep(x, sec);
                 rfc_index_confirm(x, &e, sec * SEC);
                 break;
         case 1:
@@ -793,8 +859,10 @@ static void test_any_course_of_events_gives_what_the_rules_say(void **state) {
                 for (unsigned i = 0; i < 200; i++) {
                         sec += 1 + draw(&seed, 10) * draw(&seed, 300);
                         Now now = at(sec);
-                        while (rfc_index_expire(x, &now, 3))
-                                ;
+                        if (draw(&seed, 3) != 0)
+                                sweep(x, sec);
+                        else
+                                (void) rfc_index_expire(x, &now, draw(&seed, 6));
                         compare_with_model(x, &model, sec);
                         random_event(x, &model, sec, &seed);
                         compare_with_model(x, &model, sec);
@@ -835,6 +903,8 @@ int main(void) {
                 cmocka_unit_test(test_the_answer_to_the_later_request_counts),
                 cmocka_unit_test(test_an_answer_about_one_number_lives_through_an_older_whole_one),
                 cmocka_unit_test(test_a_peer_forgotten_between_slices_does_no_harm),
+                cmocka_unit_test(test_what_a_forgotten_peer_states_anew_counts),
+                cmocka_unit_test(test_what_is_forgotten_takes_no_room),
                 cmocka_unit_test(test_any_course_of_events_gives_what_the_rules_say),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,13 @@ static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, voi
         }
 }
 
+static void on_directory(const char *path, int error, void *userdata) {
+        Fixture *f = userdata;
+
+        assert_string_equal(path, f->library_path);
+        assert_int_equal(buf_printf(&f->log, "directory %s;", error < 0 ? strerrorname_np(-error) : "there"), 0);
+}
+
 static void on_skipped(const char *name, const char *why, int error, void *userdata) {
         Fixture *f = userdata;
         const char *base = strrchr(name, '/');
@@ -147,6 +154,7 @@ static void start(Fixture *f, int expected) {
                 .gone = on_gone,
                 .editor_index = on_editor_index,
                 .skipped = on_skipped,
+                .directory = on_directory,
                 .userdata = f,
         };
 
@@ -614,6 +622,71 @@ static void test_overflow_asks_for_a_scan(void **state) {
         assert_told(f, "present 5 RFC 5;");
 }
 
+/* The library under its name, as a mount or an administrator puts it there. */
+static void make_library(Fixture *f) {
+        assert_int_equal(mkdir(f->library_path, 0755), 0);
+        if (f->fd >= 0)
+                assert_int_equal(close(f->fd), 0);
+        f->fd = open(f->library_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(f->fd >= 0);
+        assert_int_equal(fchmod(f->fd, 0755), 0);
+}
+
+static void test_library_that_was_moved_away_is_gone(void **state) {
+        const Digest digest = digest_of("six");
+        LibraryFile *file;
+        Fixture *f = *state;
+        char away[4200];
+        int fd;
+
+        put(f, "rfc5.txt", "five");
+        put(f, "rfc6.txt", "six");
+        start_and_scan(f);
+        assert_told(f, "present 5 RFC 5;present 6 RFC 6;");
+        (void) snprintf(away, sizeof(away), "%s/away", f->directory);
+        assert_int_equal(rename(f->library_path, away), 0);
+        assert_int_equal(pump(f), LIBRARY_MORE);
+        assert_int_equal(library_scan(f->library, USEC_PER_SEC), LIBRARY_GONE);
+        assert_told(f, "gone 5;gone 6;directory ENOENT;");
+        assert_int_equal(access(f->library_path, F_OK), -1);
+
+        /* Nothing goes on in the old one. */
+        assert_int_equal(library_open(f->library, 6, &f->stamp, &fd), LIBRARY_NONE);
+        assert_int_equal(library_store_begin(f->library, 7, 3, &digest, slice_of(""), &file), -ENOENT);
+        put(f, "rfc8.txt", "eight");
+        assert_int_equal(pump(f), 0);
+        assert_int_equal(library_recheck(f->library, 8), 0);
+        /* Once is enough. */
+        assert_int_equal(library_scan(f->library, USEC_PER_SEC), LIBRARY_GONE);
+        assert_told(f, "");
+
+        assert_int_equal(rename(away, f->library_path), 0);
+        scan(f);
+        assert_told(f, "directory there;present 5 RFC 5;present 6 RFC 6;present 8 RFC 8;");
+        put(f, "rfc7.txt", "seven");
+        assert_int_equal(pump(f), 0);
+        assert_told(f, "present 7 RFC 7;");
+        assert_opens(f, 7, "seven");
+}
+
+static void test_library_that_comes_back_is_not_read_again(void **state) {
+        Fixture *f = *state;
+        char away[4200];
+
+        put(f, "rfc5.txt", "five");
+        start_and_scan(f);
+        tamper(f);
+        start_and_scan(f);
+        (void) snprintf(away, sizeof(away), "%s/away", f->directory);
+        assert_int_equal(rename(f->library_path, away), 0);
+        assert_int_equal(pump(f), LIBRARY_MORE);
+        assert_int_equal(library_scan(f->library, USEC_PER_SEC), LIBRARY_GONE);
+        assert_int_equal(rename(away, f->library_path), 0);
+        scan(f);
+        assert_told(f, "present 5 RFC 5;present 5 RFC 5;gone 5;directory ENOENT;directory there;present 5 RFC 5;");
+        assert_not_read(f);
+}
+
 static void test_new_directory_in_the_place_of_the_library(void **state) {
         Fixture *f = *state;
         char away[4200];
@@ -623,37 +696,36 @@ static void test_new_directory_in_the_place_of_the_library(void **state) {
         assert_told(f, "present 5 RFC 5;");
         (void) snprintf(away, sizeof(away), "%s/away", f->directory);
         assert_int_equal(rename(f->library_path, away), 0);
+        make_library(f);
+        put(f, "rfc6.txt", "six");
         assert_int_equal(pump(f), LIBRARY_MORE);
         scan(f);
-        assert_told(f, "skipped rfc was moved or removed;");
-        assert_opens(f, 5, "five");
-
-        assert_int_equal(mkdir(f->library_path, 0755), 0);
-        assert_int_equal(close(f->fd), 0);
-        f->fd = open(f->library_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_true(f->fd >= 0);
-        put(f, "rfc6.txt", "six");
-        scan(f);
-        assert_told(f, "present 6 RFC 6;gone 5;");
+        assert_told(f, "directory there;present 6 RFC 6;gone 5;");
         put(f, "rfc7.txt", "seven");
         assert_int_equal(pump(f), 0);
         assert_told(f, "present 7 RFC 7;");
 }
 
-static void test_removed_library_is_empty(void **state) {
+/* Also one that was empty, so that nothing but the directory itself went. */
+static void test_removed_library_is_gone(void **state) {
         Fixture *f = *state;
 
-        put(f, "rfc5.txt", "five");
         start_and_scan(f);
-        take(f, "rfc5.txt");
-        assert_int_equal(rmdir(f->library_path), 0);
         /* The last of the descriptors but the library's own. */
         assert_int_equal(close(f->fd), 0);
         f->fd = -1;
-        (void) pump(f);
+        assert_int_equal(rmdir(f->library_path), 0);
+        assert_int_equal(pump(f), LIBRARY_MORE);
+        assert_int_equal(library_scan(f->library, USEC_PER_SEC), LIBRARY_GONE);
+        assert_told(f, "directory ENOENT;");
+
+        make_library(f);
+        put(f, "rfc5.txt", "five");
         scan(f);
-        assert_int_equal(buf_append_char(&f->log, '\0'), 0);
-        assert_non_null(strstr(f->log.data, "present 5 RFC 5;gone 5;"));
+        assert_told(f, "directory there;present 5 RFC 5;");
+        put(f, "rfc6.txt", "six");
+        assert_int_equal(pump(f), 0);
+        assert_told(f, "present 6 RFC 6;");
 }
 
 /* ---- catalogue ---- */
@@ -1193,8 +1265,10 @@ int main(void) {
                 LIBRARY_TEST(test_open_compares_every_part_of_the_stamp),
                 LIBRARY_TEST(test_scan_comes_in_slices),
                 LIBRARY_TEST(test_overflow_asks_for_a_scan),
+                LIBRARY_TEST(test_library_that_was_moved_away_is_gone),
+                LIBRARY_TEST(test_library_that_comes_back_is_not_read_again),
                 LIBRARY_TEST(test_new_directory_in_the_place_of_the_library),
-                LIBRARY_TEST(test_removed_library_is_empty),
+                LIBRARY_TEST(test_removed_library_is_gone),
                 LIBRARY_TEST(test_second_start_reads_no_document),
                 LIBRARY_TEST(test_second_start_sees_what_changed),
                 LIBRARY_TEST(test_damaged_catalogue_is_moved_aside),

@@ -175,7 +175,7 @@ static bool word_setup(World *w, Slice word, Slice rest) {
 
 static LookupOutcome outcome_of(Slice s) {
         static const char *const names[] = {
-                [LOOKUP_OK] = "ok", [LOOKUP_GONE] = "gone", [LOOKUP_EMPTY] = "empty",
+                [LOOKUP_OK] = "ok", [LOOKUP_GONE] = "gone", [LOOKUP_BUSY] = "busy", [LOOKUP_EMPTY] = "empty",
                 [LOOKUP_CHANGED] = "changed", [LOOKUP_FAULT] = "fault", [LOOKUP_BROKEN] = "broken",
         };
         for (size_t i = 0; i < ELEMENTSOF(names); i++)
@@ -354,6 +354,26 @@ static void test_fresh_peers_are_not_asked_again(void **state) {
              "list:1 says:1:+ fresh:1 server >server:ok done:not-held",
              /* who confirmed lately is there, so it is not that no peer is active */
              "last:1 fresh:1 server >server:gone done:not-held");
+}
+
+static void test_who_is_busy_is_asked_once_more(void **state) {
+        (void) state;
+        PLAY(&conf_usual,
+             "list:1 server >server:ok ask:1 >ask:1:busy wait:1000 +999 wait:1 +1 ask:1 wait says:1:- >ask:1:ok "
+             "fetch:1 >fetch:1:ok done:ok",
+             /* a second time is one too many */
+             "list:1 server >server:ok ask:1 >ask:1:busy +1000 ask:1 >ask:1:busy done:not-held",
+             /* meanwhile others are asked, and whoever has it is fetched from at once */
+             "list:1,2 server >server:ok ask:1 >ask:1:busy ask:2 >ask:2:empty wait:1000 +1000 ask:1 >ask:1:empty "
+             "done:not-held",
+             "list:1,2 server >server:ok ask:1 >ask:1:busy ask:2 says:2:- >ask:2:ok fetch:2 >fetch:2:ok done:ok",
+             /* all at the end of the last one's second; who has left by then isn't waited for any longer */
+             "list:1,2 server >server:ok ask:1 >ask:1:busy +500 ask:2 >ask:2:busy wait:1000 +500 wait:500 +500 ask:1 "
+             "wait:100 +100 ask:2 wait >ask:1:gone >ask:2:empty done:not-held",
+             "list:1,2 server >server:ok ask:1 >ask:1:busy ask:2 >ask:2:empty list:2 wait:1000 +1000 done:not-held",
+             /* it came to be known otherwise; then the holder is beyond reach, and no use asking */
+             "list:1,2 server >server:ok ask:1 >ask:1:busy ask:2 says:2:1 >ask:2:ok fetch:1 >fetch:1:gone +1000 "
+             "done:unreachable");
 }
 
 static void test_failed_holder_is_not_tried_again(void **state) {
@@ -575,6 +595,7 @@ int main(void) {
                 cmocka_unit_test(test_asks_peer_by_peer_and_fetches_from_whoever_has_it),
                 cmocka_unit_test(test_asks_are_staggered),
                 cmocka_unit_test(test_fresh_peers_are_not_asked_again),
+                cmocka_unit_test(test_who_is_busy_is_asked_once_more),
                 cmocka_unit_test(test_failed_holder_is_not_tried_again),
                 cmocka_unit_test(test_changed_is_tried_once_more),
                 cmocka_unit_test(test_results),

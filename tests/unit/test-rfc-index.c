@@ -327,6 +327,78 @@ static void test_whole_index_ends_at_65536_records(void **state) {
         assert_int_equal(n_old, 65536 - 40536);
 }
 
+static void test_whole_index_by_slices_is_the_same(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        Now now = at(100);
+        RfcRange ranges[] = { { 3, 3 }, { 5, 12 }, { 200, RFC_NUMBER_MAX } };
+        const RfcSet some = { ranges, ELEMENTSOF(ranges) };
+
+        learn(x, "192.0.2.1:1000", 1, 10, 10);
+        learn(x, "[2001:db8::1]:1000", 5, 20, 20);
+        learn(x, "192.0.2.2:1000", 8, 9, 30);
+        learn_hearsay(x, "192.0.2.3:1000", 7, 100, "192.0.2.9:1000", 40);
+        for (uint32_t n = 4; n < 300; n += 50)
+                assert_int_equal(set_own(x, n, 1, "Title 1"), 0);
+        assert_int_equal(set_own(x, RFC_NUMBER_MAX, 1, "Title 1"), 0);
+
+        for (size_t max = 300; max < 6000; max = max * 3 / 2)
+                for (size_t slice = 1; slice < 40; slice += 1 + slice / 4)
+                        for (const RfcSet *set = NULL;; set = &some) {
+                                _cleanup_(index_encode_free_p) IndexEncode *e = NULL;
+                                _cleanup_buf_ Buf b = BUF_INIT(max), expected = BUF_INIT(max);
+                                int r;
+                                r = set ? rfc_index_encode_set(x, set, &now, &expected) :
+                                          rfc_index_encode_all(x, &now, &expected);
+                                assert_int_equal(r, 0);
+                                assert_int_equal(index_encode_new(x, set, &now, &b, &e), 0);
+                                while ((r = index_encode_step(e, x, slice)) == RFC_INDEX_MORE)
+                                        ;
+                                assert_int_equal(r, 0);
+                                assert_body(&b, &expected);
+                                if (set)
+                                        break;
+                        }
+}
+
+static void test_index_may_change_while_it_is_written(void **state) {
+        (void) state;
+        for (unsigned before = 0; before < 30; before++) {
+                _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+                _cleanup_(index_encode_free_p) IndexEncode *e = NULL;
+                _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
+                _cleanup_buf_ Buf b = BUF_INIT(12 * 130);
+                Endpoint gone = peer("192.0.2.1:1000"), source = peer("192.0.2.7:1000");
+                Now now = at(100);
+                int r = RFC_INDEX_MORE;
+
+                learn(x, "192.0.2.1:1000", 1, 20, 10);
+                learn(x, "192.0.2.2:1000", 1, 20, 20);
+                assert_int_equal(index_encode_new(x, NULL, &now, &b, &e), 0);
+                for (unsigned i = 0; i < before && r == RFC_INDEX_MORE; i++)
+                        r = index_encode_step(e, x, 3);
+                /* One goes, one is confirmed, one comes, and own ones, which have more room than they were given. */
+                (void) rfc_index_forget_source(x, &gone);
+                while (rfc_index_expire(x, &now, 5))
+                        ;
+                Endpoint confirmed = peer("192.0.2.2:1000");
+                rfc_index_confirm(x, &confirmed, 99 * SEC);
+                learn(x, "192.0.2.3:1000", 1, 20, 99);
+                for (uint32_t n = 1; n <= 30; n++)
+                        assert_int_equal(set_own(x, n, 1, "Title 1"), 0);
+                while (r == RFC_INDEX_MORE)
+                        r = index_encode_step(e, x, 3);
+                assert_int_equal(r, 0);
+
+                /* It is a body that others take. */
+                IndexMergeConf conf = { .kind = INDEX_MERGE_ALL, .source = source, .sent_at = 100 * SEC };
+                assert_int_equal(index_merge_new(&conf, &m), 0);
+                assert_int_equal(index_merge_feed(m, buf_slice(&b)), 0);
+                assert_int_equal(index_merge_end(m), 0);
+                assert_true(b.size > 0 && b.size <= 12 * 130);
+        }
+}
+
 /* ---- asking ---- */
 
 static void test_find_gives_first_hand_first_then_latest_expiry(void **state) {
@@ -490,6 +562,125 @@ static void test_what_a_liar_stated_goes_with_it(void **state) {
         assert_int_equal(rfc_index_count(x), 5);
 }
 
+static void test_what_is_forgotten_is_out_of_use_at_once_and_goes_by_slices(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        Endpoint liar = peer("192.0.2.1:1000");
+        Now now = at(1);
+        RfcRecord rec;
+
+        learn(x, "192.0.2.1:1000", 1, 300, 0);
+        learn(x, "192.0.2.2:1000", 300, 300, 0);
+        learn_hearsay(x, "192.0.2.1:1000", 301, 100, "192.0.2.9:1000", 1);
+        assert_true(rfc_index_next_expiry(x) > 1 * SEC);
+        /* The hearsay came with an answer about all that it has: of its own there is nothing left. */
+        learn(x, "192.0.2.1:1000", 1, 300, 2);
+        assert_int_equal(rfc_index_forget_source(x, &liar), 301);
+
+        for (bool swept = false;; swept = true) {
+                _cleanup_buf_ Buf all = BUF_INIT(1 << 20), some = BUF_INIT(1 << 20), expected = BUF_INIT(1 << 20);
+                RfcRange range = { 1, 400 };
+                assert_int_equal(rfc_index_count(x), 1);
+                assert_int_equal(rfc_index_count_source(x, &liar), 0);
+                assert_false(rfc_index_is_whole(x, &liar));
+                assert_int_equal(rfc_index_find(x, 299, &now, &rec, 1), 0);
+                assert_int_equal(rfc_index_find(x, 300, &now, &rec, 1), 1);
+                assert_false(rfc_index_get(x, 300, &liar, &now, &rec));
+                assert_int_equal(rfc_index_next_number(x, 0, &now), 300);
+                assert_int_equal(rfc_index_next_number(x, 300, &now), 0);
+                assert_int_equal(rfc_index_encode_all(x, &now, &all), 0);
+                assert_int_equal(rfc_index_encode_set(x, &(RfcSet){ &range, 1 }, &now, &some), 0);
+                put_line(&expected, 300, TTL - 1, "192.0.2.2:1000", (uint8_t) 300);
+                assert_body(&all, &expected);
+                assert_body(&some, &expected);
+                if (swept)
+                        break;
+                assert_true(rfc_index_next_expiry(x) == 0);
+                assert_true(rfc_index_expire(x, &now, 200));
+                assert_true(rfc_index_next_expiry(x) == 0);
+                assert_false(rfc_index_expire(x, &now, 102));
+        }
+        assert_true(rfc_index_next_expiry(x) > 1 * SEC);
+        assert_int_equal(rfc_index_count_numbers(x), 1);
+}
+
+/* ---- the copy ---- */
+
+static void cover(const RfcIndex *x, const char *source, size_t slice, Buf *b) {
+        Endpoint e = peer(source);
+        uint32_t after = 0;
+        int r;
+        do
+                r = rfc_index_cover_source(x, &e, &after, slice, b);
+        while (r == RFC_INDEX_MORE);
+        assert_int_equal(r, 0);
+}
+
+static void test_copy_covers_what_its_holder_covers(void **state) {
+        (void) state;
+        static const size_t slices[] = { 1, 2, 7, SIZE_MAX };
+        _cleanup_(rfc_index_free_p) RfcIndex *holder = make_index();
+        _cleanup_buf_ Buf body = BUF_INIT(1 << 20), covered = BUF_INIT(1 << 20);
+        uint32_t after = 0;
+
+        for (uint32_t n = 10; n <= 200; n += 10)
+                assert_int_equal(set_own(holder, n, (uint8_t) n, n % 20 ? "Some Title" : ""), 0);
+        assert_int_equal(set_own(holder, RFC_NUMBER_MAX, 1, "The Last"), 0);
+        assert_int_equal(rfc_index_encode_own(holder, &after, SIZE_MAX, &body, &covered), 0);
+
+        for (size_t i = 0; i < ELEMENTSOF(slices); i++) {
+                _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+                _cleanup_buf_ Buf copy = BUF_INIT(1 << 20), other = BUF_INIT(1 << 20), none = BUF_INIT(1 << 20);
+                Endpoint a = peer("192.0.2.1:1000");
+
+                /* What others hold, or say of it, is no part of it. */
+                learn(x, "192.0.2.2:1000", 1, 30, 0);
+                learn_hearsay(x, "192.0.2.3:1000", 15, 100, "192.0.2.1:1000", 0);
+                learn_hearsay(x, "192.0.2.1:1000", 16, 100, "192.0.2.3:1000", 0);
+                merge(x, INDEX_MERGE_OWN, "192.0.2.1:1000", &body, 1);
+                cover(x, "192.0.2.1:1000", slices[i], &copy);
+                assert_body(&copy, &covered);
+
+                /* One record is another, or gone: it shows, until all is told again. */
+                static RfcRange range = { 50, 50 };
+                RfcSet set = { &range, 1 };
+                _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
+                _cleanup_buf_ Buf line = BUF_INIT(1 << 20);
+                IndexMergeConf conf = { .kind = INDEX_MERGE_SET, .source = a, .set = &set, .sent_at = 2 * SEC };
+                IndexMergeResult result;
+                Now now = at(2);
+                put_line(&line, 50, TTL, "-", 99);
+                assert_int_equal(index_merge_new(&conf, &m), 0);
+                assert_int_equal(index_merge_feed(m, buf_slice(&line)), 0);
+                assert_int_equal(index_merge_end(m), 0);
+                assert_int_equal(index_merge_step(m, x, SIZE_MAX, &now, &result), 0);
+                assert_true(rfc_index_is_whole(x, &a));
+                cover(x, "192.0.2.1:1000", slices[i], &other);
+                assert_false(slice_equal(buf_slice(&other), buf_slice(&covered)));
+                merge(x, INDEX_MERGE_OWN, "192.0.2.1:1000", &body, 3);
+                buf_clear(&copy);
+                cover(x, "192.0.2.1:1000", slices[i], &copy);
+                assert_body(&copy, &covered);
+
+                (void) rfc_index_forget_source(x, &a);
+                cover(x, "192.0.2.1:1000", slices[i], &none);
+                cover(x, "192.0.2.99:1000", slices[i], &none);
+                assert_int_equal(none.size, 0);
+        }
+}
+
+static void test_copy_takes_no_more_than_the_buffer(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_buf_ Buf b = BUF_INIT(100);
+        Endpoint a = peer("192.0.2.1:1000");
+        uint32_t after = 0;
+
+        learn(x, "192.0.2.1:1000", 1, 3, 0);
+        assert_int_equal(rfc_index_cover_source(x, &a, &after, SIZE_MAX, &b), RFC_INDEX_TOO_LARGE);
+        assert_int_equal(after, 1);
+}
+
 static void test_one_record_can_go(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
@@ -577,6 +768,8 @@ int main(void) {
                 cmocka_unit_test(test_set_answer_has_these_numbers_only),
                 cmocka_unit_test(test_when_the_answer_is_full_own_come_first_then_the_freshest),
                 cmocka_unit_test(test_whole_index_ends_at_65536_records),
+                cmocka_unit_test(test_whole_index_by_slices_is_the_same),
+                cmocka_unit_test(test_index_may_change_while_it_is_written),
                 cmocka_unit_test(test_find_gives_first_hand_first_then_latest_expiry),
                 cmocka_unit_test(test_walk_over_numbers_sees_own_and_live_ones),
                 cmocka_unit_test(test_a_record_is_dead_at_its_microsecond_and_gone_within_a_second),
@@ -585,6 +778,9 @@ int main(void) {
                 cmocka_unit_test(test_lives_longer_than_the_wheel_and_long_gaps),
                 cmocka_unit_test(test_own_documents_never_expire),
                 cmocka_unit_test(test_what_a_liar_stated_goes_with_it),
+                cmocka_unit_test(test_what_is_forgotten_is_out_of_use_at_once_and_goes_by_slices),
+                cmocka_unit_test(test_copy_covers_what_its_holder_covers),
+                cmocka_unit_test(test_copy_takes_no_more_than_the_buffer),
                 cmocka_unit_test(test_one_record_can_go),
                 cmocka_unit_test(test_a_peer_is_whole_until_something_of_it_is_lost),
                 cmocka_unit_test(test_table_finds_all_while_it_grows_and_shrinks),
