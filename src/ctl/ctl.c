@@ -113,10 +113,27 @@ static const struct option options[] = {
         {},
 };
 
+/* Behind one that getopt_long() did not take: c is what it gave, word the argument it stopped at. */
+static int fail_option(int c, const char *word) {
+        const struct option *o = options;
+
+        while (o->name && o->val != optopt)
+                o++;
+        if (o->name && c == ':')
+                return ctl_fail(CTL_USAGE, "Option --%s= needs a value; p2pdi-ctl --help lists them.", o->name);
+        if (o->name)
+                return ctl_fail(CTL_USAGE, "Option --%s takes no value; p2pdi-ctl --help lists them.", o->name);
+        if (optopt != 0)
+                return ctl_fail(CTL_USAGE, "Unknown option '-%c'; p2pdi-ctl --help lists them.", optopt);
+        return ctl_fail(CTL_USAGE, "Unknown option '%.*s'; p2pdi-ctl --help lists them.", (int) strcspn(word, "="),
+                        word);
+}
+
 /* *ret_done: help or version was asked for and given. */
 static int parse_options(int argc, char **argv, bool *ret_done) {
         for (;;) {
-                int c = getopt_long(argc, argv, "h", options, NULL), r = 0;
+                /* The colon keeps getopt_long() from writing itself: it escapes nothing. */
+                int c = getopt_long(argc, argv, ":h", options, NULL), r = 0;
 
                 switch (c) {
                 case -1:
@@ -140,6 +157,8 @@ static int parse_options(int argc, char **argv, bool *ret_done) {
                         break;
                 case ARG_CONTROL:
                         arg.control = optarg;
+                        if (optarg[0] == '\0')
+                                return ctl_fail(CTL_USAGE, "--control= takes the path of a socket.");
                         break;
                 case ARG_TIMEOUT:
                         r = parse_timeout(optarg);
@@ -151,8 +170,7 @@ static int parse_options(int argc, char **argv, bool *ret_done) {
                         arg.all = true;
                         break;
                 default:
-                        /* getopt_long() said what is wrong. */
-                        return CTL_USAGE;
+                        return fail_option(c, argv[optind - 1]);
                 }
                 if (r != 0)
                         return r;
@@ -170,7 +188,8 @@ static int find_verb(int argc, char **argv, const Verb **ret) {
                 if (argc - 1 < v->min_arguments)
                         return ctl_fail(CTL_USAGE, "Too few arguments: %s %s.", v->name, v->arguments);
                 if (v->max_arguments >= 0 && argc - 1 > v->max_arguments)
-                        return ctl_fail(CTL_USAGE, "Too many arguments: %s %s.", v->name, v->arguments);
+                        return ctl_fail(CTL_USAGE, "Too many arguments: %s%s%s.", v->name,
+                                        v->arguments[0] ? " " : "", v->arguments);
                 *ret = v;
                 return 0;
         }

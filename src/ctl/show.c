@@ -84,7 +84,7 @@ const char *show_digest(const char *hex, char ret[SHOW_TEXT_SIZE]) {
 
 struct Table {
         size_t n_columns;
-        bool right[TABLE_COLUMNS_MAX];
+        bool right[TABLE_COLUMNS_MAX], cut[TABLE_COLUMNS_MAX];
         size_t width[TABLE_COLUMNS_MAX];
         char **cells;                   /* owned, also what they point to; the titles come first */
         size_t n_cells, n_allocated;
@@ -100,13 +100,27 @@ static size_t text_width(const char *s) {
         return n;
 }
 
-static char *cell_make(Slice s) {
+/* Bytes of the first n characters; s is longer than that. */
+static size_t text_head(const char *s, size_t n) {
+        size_t at = 0;
+
+        for (;; at++)
+                if (((unsigned char) s[at] & 0xC0) != 0x80 && n-- == 0)
+                        return at;
+}
+
+static char *cell_make(Slice s, bool cut) {
         _cleanup_buf_ Buf b = BUF_INIT(CELL_MAX);
 
         if (s.size == 0)
                 return strdup("-");
         if (text_escape(&b, s, CELL_MAX - 1) != 0 || buf_append_char(&b, '\0') != 0)
                 return NULL;
+        if (cut && text_width(b.data) > TABLE_CUT_WIDTH) {
+                b.size = text_head(b.data, TABLE_CUT_WIDTH - 1);
+                if (buf_append_string(&b, "…") != 0 || buf_append_char(&b, '\0') != 0)
+                        return NULL;
+        }
         return TAKE_PTR(b.data);
 }
 
@@ -127,7 +141,7 @@ static void table_add_slice(Table *t, Slice s) {
                 t->cells = cells;
                 t->n_allocated = n;
         }
-        cell = cell_make(s);
+        cell = cell_make(s, t->cut[column]);
         if (!cell) {
                 t->failed = true;
                 return;
@@ -145,10 +159,10 @@ int table_new(const char *titles, Table **ret) {
                 return -ENOMEM;
         while (slice_split(&rest, ' ', &s)) {
                 assert(t->n_columns < TABLE_COLUMNS_MAX);
-                if (s.data[0] == '>') {
-                        t->right[t->n_columns] = true;
+                t->right[t->n_columns] = s.data[0] == '>';
+                t->cut[t->n_columns] = s.data[0] == '~';
+                if (t->right[t->n_columns] || t->cut[t->n_columns])
                         s = (Slice){ s.data + 1, s.size - 1 };
-                }
                 names[t->n_columns++] = s;
         }
         for (size_t i = 0; i < t->n_columns; i++)

@@ -25,7 +25,12 @@ const char *show_digest(const char *hex, char ret[SHOW_TEXT_SIZE]);
 
 typedef struct Table Table;
 
-/* titles: the columns in the order of their cells, separated by blanks; '>' aligns one to the right. -ENOMEM. */
+/* What a cell of a cut column is wide at most. */
+#define TABLE_CUT_WIDTH 40
+/*
+ * titles: the columns in the order of their cells, separated by blanks; '>' before one aligns it to the right, '~' cuts
+ * what is wider than TABLE_CUT_WIDTH and puts "…" there. -ENOMEM.
+ */
 int table_new(const char *titles, Table **ret) _must_check_;
 Table *table_free(Table *t);
 DEFINE_CLEANUP(Table *, table_free)
@@ -37,5 +42,9 @@ int table_print(const Table *t, FILE *f) _must_check_;
 
 /* "    Listening: …": the label to the right of its column; NULL continues the line before. */
 void show_line(FILE *f, const char *label, const char *format, ...) _printf_(3, 4);
+/* For "%s" behind a word: nothing of one, "s" of any other number. */
+static inline const char *plural(uint64_t n) {
+        return n == 1 ? "" : "s";
+}
 /* One value; only ASCII comes out. 0, -ENOMEM. */
 int show_json(FILE *f, const json_t *value, ShowJson how) _must_check_;

@@ -70,9 +70,9 @@ static int show_documents(const json_t *documents, bool all) {
         if (r < 0)
                 return r;
         if (all)
-                printf("\n%zu RFC%s listed, %zu local.\n", n, n == 1 ? "" : "s", n_local);
+                printf("\n%zu RFC%s listed, %zu local.\n", n, plural(n), n_local);
         else
-                printf("\n%zu RFC%s listed, %s.\n", n, n == 1 ? "" : "s", show_size(bytes, size));
+                printf("\n%zu RFC%s listed, %s.\n", n, plural(n), show_size(bytes, size));
         return 0;
 }
 
@@ -100,7 +100,7 @@ static int show_holders(const json_t *holders) {
         char text[SHOW_TEXT_SIZE];
         int r;
 
-        r = table_new("HOLDER >ID HOST STATE STATED-BY >SIZE SHA256 >RTT EXPIRES", &t);
+        r = table_new("HOLDER >ID ~HOST STATE STATED-BY >SIZE SHA256 >RTT EXPIRES", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -124,7 +124,7 @@ static int show_holders(const json_t *holders) {
         r = table_print(t, stdout);
         if (r < 0)
                 return r;
-        printf("\n%zu holder%s listed.\n", n, n == 1 ? "" : "s");
+        printf("\n%zu holder%s listed.\n", n, plural(n));
         return 0;
 }
 

@@ -37,7 +37,7 @@ static int show_peers(const json_t *peers) {
         int r;
 
         now_read(&now);
-        r = table_new(">ID ADDRESS HOST STATE >GENERATION >RFCS >RTT SEEN", &t);
+        r = table_new(">ID ADDRESS ~HOST STATE >GENERATION >RFCS >RTT SEEN", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ static int show_peers(const json_t *peers) {
         r = table_print(t, stdout);
         if (r < 0)
                 return r;
-        printf("\n%zu peer%s listed, %zu active.\n", n, n == 1 ? "" : "s", n_active);
+        printf("\n%zu peer%s listed, %zu active.\n", n, plural(n), n_active);
         return 0;
 }
 
@@ -77,12 +77,22 @@ int verb_peers(Ctl *ctl, _unused_ int argc, _unused_ char **argv) {
 
 typedef struct Refresh {
         json_t *answer;                 /* owned; the replies about peers */
-        size_t n_well;                  /* of them */
+        size_t n_well, n_silent;        /* of them */
         bool named;                     /* the user named the peers */
 } Refresh;
 
 static void refresh_done(Refresh *f) {
         json_decref(f->answer);
+}
+
+/* Did the peer not answer? What is not said here did, but with no index, or this host failed. */
+static bool is_silence(const char *result) {
+        static const char *const results[] = { "refused", "timeout", "broken" };
+
+        for (size_t i = 0; i < ELEMENTSOF(results); i++)
+                if (strcmp(result, results[i]) == 0)
+                        return true;
+        return false;
 }
 
 static int refresh_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
@@ -102,6 +112,7 @@ static int refresh_on_reply(json_t *parameters, _unused_ int fd, void *userdata)
         if (json_array_append(f->answer, parameters) < 0)
                 return -ENOMEM;
         f->n_well += well;
+        f->n_silent += is_silence(result);
         if (f->named && !well)
                 return ctl_fail(CTL_FAILURE, "The index of %s could not be pulled: %s.", peer, result);
         return 0;
@@ -154,6 +165,19 @@ static int refresh_parameters(int argc, char **argv, json_t **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+/* Nobody gave an index. */
+static int fail_refresh(const Refresh *f) {
+        size_t n = json_array_size(f->answer);
+        bool silent = f->n_silent == n;
+        int code = silent ? CTL_NOT_HELD : CTL_FAILURE;
+
+        if (n == 0)
+                return ctl_fail(CTL_NO_PEERS, "No peer is active.");
+        if (n == 1)
+                return ctl_fail(code, "The only peer did not %s.", silent ? "answer" : "give its index");
+        return ctl_fail(code, "None of the %zu peers %s.", n, silent ? "answered" : "gave its index");
+}
+
 int verb_refresh(Ctl *ctl, int argc, char **argv) {
         _cleanup_(refresh_done) Refresh f = { .answer = json_array(), .named = argc > 0 };
         json_t *parameters = NULL;
@@ -173,9 +197,7 @@ int verb_refresh(Ctl *ctl, int argc, char **argv) {
                 r = show_refresh(f.answer);
         if (r < 0)
                 return r;
-        if (code == 0 && !f.named && f.n_well == 0)
-                return ctl_fail(CTL_NO_PEERS, "No peer is active.");
-        return code;
+        return code == 0 && !f.named && f.n_well == 0 ? fail_refresh(&f) : code;
 }
 
 /* ---- join, leave ---- */
@@ -198,7 +220,7 @@ static int show_registrations(const json_t *registrations) {
         int r;
 
         now_read(&now);
-        r = table_new(">ID ADDRESS HOST STATE EXPIRES REGISTERED >30-DAYS", &t);
+        r = table_new(">ID ADDRESS ~HOST STATE EXPIRES REGISTERED >30-DAYS", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -219,7 +241,7 @@ static int show_registrations(const json_t *registrations) {
         r = table_print(t, stdout);
         if (r < 0)
                 return r;
-        printf("\n%zu peer%s listed, %zu active.\n", n, n == 1 ? "" : "s", n_active);
+        printf("\n%zu peer%s listed, %zu active.\n", n, plural(n), n_active);
         return 0;
 }
 

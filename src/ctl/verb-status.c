@@ -56,6 +56,8 @@ static void show_server(const char *label, const json_t *server, const Now *now)
 static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         const json_t *servers = json_object_get(s, "servers");
         const char *path = member_string(s, "storePath");
+        uint64_t n_stored = member_uint(s, "storeDocuments"), n_known = member_uint(s, "indexDocuments");
+        uint64_t n_records = member_uint(s, "indexRecords");
         char size[SHOW_TEXT_SIZE];
 
         show_head(ctl, s);
@@ -64,11 +66,11 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         if (json_array_size(servers) == 0)
                 show_line(stdout, "Peer", "no registration server is configured");
         show_strings("Listening", json_object_get(s, "listening"), member_bool(s, "inherited") ? " (socket unit)" : "");
-        show_line(stdout, "Store", "%" PRIu64 " RFCs, %s in %s%s", member_uint(s, "storeDocuments"),
+        show_line(stdout, "Store", "%" PRIu64 " RFC%s, %s in %s%s", n_stored, plural(n_stored),
                   show_size(member_uint(s, "storeBytes"), size), path ? path : "-",
                   member_bool(s, "scanning") ? " (being scanned)" : "");
-        show_line(stdout, "Index", "%" PRIu64 " RFCs, %" PRIu64 " records, own generation %" PRIu64,
-                  member_uint(s, "indexDocuments"), member_uint(s, "indexRecords"), member_uint(s, "generation"));
+        show_line(stdout, "Index", "%" PRIu64 " RFC%s, %" PRIu64 " record%s, own generation %" PRIu64, n_known,
+                  plural(n_known), n_records, plural(n_records), member_uint(s, "generation"));
         show_line(stdout, "Peers", "%" PRIu64 " known, %" PRIu64 " active", member_uint(s, "peersKnown"),
                   member_uint(s, "peersActive"));
         show_line(stdout, "Transfers",

@@ -6,22 +6,50 @@
 
 #include "core/text.h"
 
-static const struct {
-        const char *name, *id;
-} events[_LOG_EVENT_MAX] = {
-#define LOG_EVENT_ROW(word, message_id) [LOG_EVENT_##word] = { #word, message_id },
+static const char *const ids[_LOG_EVENT_MAX] = {
+#define LOG_EVENT_ROW(word, message_id) [LOG_EVENT_##word] = message_id,
         LOG_EVENTS(LOG_EVENT_ROW)
 #undef LOG_EVENT_ROW
 };
 
+static const char *const kinds[_LOG_EVENT_MAX] = {
+        [LOG_EVENT_NONE] = "messages of other kinds",
+        [LOG_EVENT_RS_REGISTERED] = "new registrations",
+        [LOG_EVENT_RS_RETURNED] = "registrations of peers that came back",
+        [LOG_EVENT_RS_LEFT] = "peers that left",
+        [LOG_EVENT_RS_EXPIRED] = "leases that ended",
+        [LOG_EVENT_RS_LISTED] = "queries for the active peers",
+        [LOG_EVENT_RS_UNKNOWN_COOKIE] = "unknown cookies",
+        [LOG_EVENT_RS_MOVED] = "cookies from another address",
+        [LOG_EVENT_RS_FULL] = "registrations over a limit",
+        [LOG_EVENT_SOURCE_LIMITED] = "refused connections",
+        [LOG_EVENT_MALFORMED] = "refused requests",
+        [LOG_EVENT_REGISTERED] = "registrations at a server",
+        [LOG_EVENT_RS_UNREACHABLE] = "registration servers that can't be reached",
+        [LOG_EVENT_RS_REACHABLE] = "registration servers that can be reached again",
+        [LOG_EVENT_INDEX_PULLED] = "index pulls",
+        [LOG_EVENT_INDEX_REFUSED] = "refused indexes",
+        [LOG_EVENT_RFC_SERVED] = "documents served",
+        [LOG_EVENT_RFC_FETCHED] = "documents fetched",
+        [LOG_EVENT_FETCH_FAILED] = "failed fetches",
+        [LOG_EVENT_NOT_HELD] = "documents that were not found",
+        [LOG_EVENT_DIGEST_MISMATCH] = "digests that do not match",
+        [LOG_EVENT_QUARANTINED] = "quarantined peers",
+        [LOG_EVENT_CONF_LOADED] = "configurations loaded",
+        [LOG_EVENT_CONF_INVALID] = "issues of the configuration",
+        [LOG_EVENT_CONTROL_CHANGED] = "calls of users",
+        [LOG_EVENT_CONTROL_DENIED] = "denied calls of users",
+        [LOG_EVENT_SELF_CHECK_FAILED] = "failed self-checks",
+};
+
 const char *log_event_id(LogEvent event) {
-        assert((size_t) event < ELEMENTSOF(events));
-        return events[event].id;
+        assert((size_t) event < ELEMENTSOF(ids));
+        return ids[event];
 }
 
-const char *log_event_name(LogEvent event) {
-        assert((size_t) event < ELEMENTSOF(events));
-        return events[event].name;
+const char *log_event_kind(LogEvent event) {
+        assert((size_t) event < ELEMENTSOF(kinds));
+        return kinds[event];
 }
 
 /* The steps below stand one after the other: the first that fails is kept in r, and those behind it do nothing. */

@@ -44,5 +44,5 @@ int log_text_head(Buf *b, Slice bytes) _must_check_;
 
 /* 32 hex digits; NULL for LOG_EVENT_NONE. */
 const char *log_event_id(LogEvent event);
-/* As in the table: "MALFORMED", "RS_FULL"; NULL for LOG_EVENT_NONE. */
-const char *log_event_name(LogEvent event);
+/* What its entries are about, in words and many: "refused requests"; for LOG_EVENT_NONE "messages of other kinds". */
+const char *log_event_kind(LogEvent event);

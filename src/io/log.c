@@ -153,8 +153,8 @@ log_entry_va(LogLevel level, LogEvent event, const LogFields *fields, const char
         /* A long message makes room for the count. */
         n = MIN_OF(strlen(m.text), LOG_MESSAGE_MAX - 80);
         if (n_suppressed > 0)
-                (void) snprintf(m.text + n, sizeof(m.text) - n, " (%llu more like this were suppressed)",
-                                (unsigned long long) n_suppressed);
+                (void) snprintf(m.text + n, sizeof(m.text) - n, " (%llu more like this %s suppressed)",
+                                (unsigned long long) n_suppressed, n_suppressed == 1 ? "was" : "were");
         emit_message(level, event, fields, m.text);
 }
 
@@ -251,10 +251,10 @@ static void summarize_transactions(const LogRateCounts *c) {
 }
 
 static void summarize_event(LogEvent event, LogLevel level, uint64_t n) {
-        const char *name = event == LOG_EVENT_NONE ? "messages without an id" : log_event_name(event);
         char text[128];
 
-        (void) snprintf(text, sizeof(text), "%llu more like this were suppressed: %s", (unsigned long long) n, name);
+        (void) snprintf(text, sizeof(text), "%llu more like this %s suppressed: %s", (unsigned long long) n,
+                        n == 1 ? "was" : "were", log_event_kind(event));
         emit_message(level, event, NULL, text);
 }
 

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import p2pdi
-from p2pdi import ctl, document, end_ctl, sha256, start_ctl
+from p2pdi import Registrant, ctl, document, end_ctl, sha256, start_ctl
 
 DOCUMENTS = {7230: document(7230, 5000), 7231: document(7231, 118), 7232: document(7232, 70000), 10000: document(10000),
              5: b"\0\xff no end"}
@@ -201,6 +201,73 @@ def test_refresh_join_and_leave(world):
         b.wait_log(f"User {os.geteuid()} called {text}")
 
 
+@pytest.mark.parametrize("n, says", [
+    (0, "No peer is active.\n"), (1, "The only peer did not answer.\n"), (3, "None of the 3 peers answered.\n"),
+])
+def test_refresh_where_nobody_answers(world, n, says):
+    """Peers that refuse are not the same as no peers; and it says so each time."""
+    rs = world.server([world.place() for _ in range(n)])
+    a = world.peer("a", {}, rs)
+    for _ in range(2):
+        r = a.ctl("refresh")
+        assert (r.code, r.err) == (3 if n > 0 else 6, says), r
+        assert r.text.count(" refused ") == n
+
+
+@pytest.mark.parametrize("n, says", [
+    (1, "The only peer did not give its index.\n"), (2, "None of the 2 peers gave its index.\n"),
+])
+def test_refresh_where_somebody_answers_with_no_index(world, n, says):
+    odd = world.holder(on_index=lambda *_: b"nonsense\r\n\r\n")
+    rs = world.server([odd] + [world.place() for _ in range(n - 1)])
+    a = world.peer("a", {}, rs)
+    r = a.ctl("refresh")
+    assert (r.code, r.err) == (1, says) and " malformed " in r.text, r
+
+
+def test_refresh_without_a_server(world):
+    r = world.peer("a").ctl("refresh")
+    assert r.code == 6 and r.out == b"" and r.err.endswith("No peer is active.\n"), r
+
+
+def test_refresh_where_one_of_several_answers(world):
+    rs = world.server([world.place(), world.holder({7: document(7)}), world.place()])
+    a = world.peer("a", {}, rs)
+    r = a.ctl("refresh")
+    assert (r.code, r.err, r.text.count(" refused ")) == (0, "", 2), r
+
+
+def test_long_host_names_are_cut_in_tables(world):
+    """JSON has them whole."""
+    long = ".".join(["h" * 63] * 3 + ["e" * 61])
+    shown = "h" * 39 + "…"
+    assert len(long) == 253
+    rs = world.rs()
+    holder = world.holder({7: document(7)})
+    r = world.keep(Registrant(rs, "127.0.0.1"))
+    r.register(holder.port, Host=long)
+    a = world.peer("a", {}, rs)
+    assert a.ctl("refresh").code == 0
+    for d, words in ((a, ["peers"]), (a, ["where", "7"]), (rs, ["registrations"])):
+        r = d.ctl(*words)
+        assert r.code == 0 and f" {shown} " in r.text and max(map(len, r.text.split("\n"))) < 160, r
+        assert [p["host"] for p in d.json(*words)][0] == long
+
+
+def test_one_is_no_plural(world):
+    rs = world.rs()
+    b = world.peer("b", {7: document(7)}, rs)
+    a = world.peer("a", {}, rs)
+    assert a.ctl("get", "7").code == 0 and a.ctl("refresh").code == 0
+    text = a.ctl("status").text
+    assert "Store: 1 RFC, " in text and "Index: 1 RFC, 1 record, " in text, text
+    text = b.ctl("status").text
+    assert "Index: 0 RFCs, 0 records, " in text, text
+    for words, end in ((["list"], "1 RFC listed, "), (["list", "--all"], "1 RFC listed, 1 local."),
+                       (["peers"], "1 peer listed, 1 active.")):
+        assert f"\n{end}" in a.ctl(*words).text, words
+
+
 def test_join_without_a_server(world):
     a = world.peer("a")
     for verb in ("join", "leave"):
@@ -218,7 +285,30 @@ def test_join_without_a_server(world):
 ])
 def test_wrong_usage(arguments):
     r = ctl(*arguments)
-    assert r.code == 2 and r.out == b"" and r.err, r
+    assert r.code == 2 and r.out == b"" and r.err.count("\n") == 1, r
+
+
+OPTIONS = "; p2pdi-ctl --help lists them."
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["--bo\x1bgus", "status"], "Unknown option '--bo\\x1bgus'" + OPTIONS),
+    (["status", "--bogus=x\x1b"], "Unknown option '--bogus'" + OPTIONS),
+    (["--=", "status"], "Unknown option '--'" + OPTIONS),
+    (["-x"], "Unknown option '-x'" + OPTIONS),
+    (["-\x1bx"], "Unknown option '-\\x1b'" + OPTIONS),
+    (["--control"], "Option --control= needs a value" + OPTIONS),
+    (["status", "--json"], "Option --json= needs a value" + OPTIONS),
+    (["--rs=\x1b", "status"], "Option --rs takes no value" + OPTIONS),
+    (["--help=x"], "Option --help takes no value" + OPTIONS),
+    (["--control=", "status"], "--control= takes the path of a socket."),
+    (["--instance=", "status"], "'' is no name of an instance."),
+    (["join", "x"], "Too many arguments: join."),
+    (["where", "1", "2", "3"], "Too many arguments: where RFC."),
+], ids=ascii)
+def test_what_wrong_usage_is_told(arguments, says):
+    r = ctl(*arguments)
+    assert (r.code, r.out, r.err) == (2, b"", says + "\n")
 
 
 def test_help_and_version():

@@ -133,6 +133,41 @@ static void test_table_is_aligned(_unused_ void **state) {
                            "1234 é                    - -\n");
 }
 
+static void test_wide_cells_of_a_cut_column_end_in_an_ellipsis(_unused_ void **state) {
+        static const struct {
+                unsigned n;
+                const char *character, *shown;
+        } table[] = {
+                { 40, "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" },
+                { 41, "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…" },
+                { 253, "a", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…" },
+                { 40, "é", "éééééééééééééééééééééééééééééééééééééééé" },
+                { 41, "é", "ééééééééééééééééééééééééééééééééééééééé…" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                _cleanup_(table_free_p) Table *t = NULL;
+                char host[1024] = "", expected[2048];
+                Written w;
+
+                for (unsigned k = 0; k < table[i].n; k++)
+                        strcat(host, table[i].character);
+                assert_int_equal(table_new("~HOST STATE", &t), 0);
+                table_add(t, host);
+                table_add(t, host);
+                assert_int_equal(table_print(t, written_open(&w)), 0);
+                (void) snprintf(expected, sizeof(expected), "HOST%*s STATE\n%s %s\n", TABLE_CUT_WIDTH - 4, "",
+                                table[i].shown, host);
+                assert_written(&w, expected);
+        }
+}
+
+static void test_one_is_no_plural(_unused_ void **state) {
+        assert_string_equal(plural(0), "s");
+        assert_string_equal(plural(1), "");
+        assert_string_equal(plural(2), "s");
+}
+
 static void test_table_without_rows_is_its_legend(_unused_ void **state) {
         _cleanup_(table_free_p) Table *t = NULL;
         Written w;
@@ -212,6 +247,8 @@ int main(void) {
                 cmocka_unit_test(test_timespans_have_two_units),
                 cmocka_unit_test(test_digests_are_cut_in_the_middle),
                 cmocka_unit_test(test_table_is_aligned),
+                cmocka_unit_test(test_wide_cells_of_a_cut_column_end_in_an_ellipsis),
+                cmocka_unit_test(test_one_is_no_plural),
                 cmocka_unit_test(test_table_without_rows_is_its_legend),
                 cmocka_unit_test(test_large_table_keeps_its_rows),
                 cmocka_unit_test(test_nothing_controls_the_terminal),

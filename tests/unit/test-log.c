@@ -412,11 +412,23 @@ static void test_what_was_suppressed_is_told_when_all_is_quiet(void **state) {
         pass_time(USEC_PER_SEC);
         assert_true(log_summarize(&virtual_now));
         assert_non_null(take(s));
-        assert_string_equal(field(s, "MESSAGE"), "3 more like this were suppressed: DIGEST_MISMATCH");
+        assert_string_equal(field(s, "MESSAGE"), "3 more like this were suppressed: digests that do not match");
         assert_string_equal(field(s, "MESSAGE_ID"), "de9b8cc84efb4fd5813d24ae3b8e2c3e");
         assert_string_equal(field(s, "PRIORITY"), "3");
         assert_false(log_summarize(&virtual_now));
         assert_null(take(s));
+}
+
+static void test_one_that_was_suppressed_is_told_as_one(void **state) {
+        Sink *s = *state;
+
+        for (unsigned i = 0; i < LOG_RATE_BURST + 1; i++)
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, NULL, "malformed");
+        (void) drain(s);
+        pass_time(USEC_PER_SEC);
+        assert_true(log_summarize(&virtual_now));
+        assert_non_null(take(s));
+        assert_string_equal(field(s, "MESSAGE"), "1 more like this was suppressed: refused requests");
 }
 
 static void test_flood_costs_one_line_a_second(void **state) {
@@ -600,6 +612,19 @@ static void test_every_event_has_an_id_of_its_own(void **state) {
         }
 }
 
+/* Who reads a log knows nothing of the names in the code. */
+static void test_every_event_is_called_something_in_words(void **state) {
+        (void) state;
+        for (LogEvent e = LOG_EVENT_NONE; e < _LOG_EVENT_MAX; e++) {
+                const char *kind = log_event_kind(e);
+
+                assert_non_null(kind);
+                assert_in_range(strlen(kind), 1, 60);
+                assert_null(strchr(kind, '_'));
+                assert_true(strpbrk(kind, "abcdefghijklmnopqrstuvwxyz"));
+        }
+}
+
 static void test_journal_stream_is_recognised(void **state) {
         const char *found = getenv("JOURNAL_STREAM");
         _cleanup_free_ char *before = found ? strdup(found) : NULL;
@@ -637,6 +662,7 @@ int main(void) {
                 WITH_JOURNAL(test_transactions_beyond_the_rate_are_counted),
                 WITH_JOURNAL(test_warnings_have_a_rate_for_each_event),
                 WITH_JOURNAL(test_what_was_suppressed_is_told_when_all_is_quiet),
+                WITH_JOURNAL(test_one_that_was_suppressed_is_told_as_one),
                 WITH_JOURNAL(test_flood_costs_one_line_a_second),
                 cmocka_unit_test(test_kinds_of_transactions_have_an_end),
                 WITH_JOURNAL(test_full_journal_drops_and_counts),
@@ -646,6 +672,7 @@ int main(void) {
                 WITH_LINES(test_full_pipe_drops_and_counts),
                 cmocka_unit_test(test_levels_have_names),
                 cmocka_unit_test(test_every_event_has_an_id_of_its_own),
+                cmocka_unit_test(test_every_event_is_called_something_in_words),
                 WITH_LINES(test_journal_stream_is_recognised),
         };
 
