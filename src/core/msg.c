@@ -220,14 +220,6 @@ bool msg_header(const MsgHead *h, const char *name, Slice *ret) {
         return false;
 }
 
-size_t msg_header_count(const MsgHead *h, const char *name) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < h->n_headers; i++)
-                n += slice_equal_nocase(h->headers[i].name, slice_of(name));
-        return n;
-}
-
 bool msg_header_has_word(const MsgHead *h, const char *name, const char *word) {
         for (size_t i = 0; i < h->n_headers; i++) {
                 Slice rest = h->headers[i].value, item;
@@ -239,20 +231,6 @@ bool msg_header_has_word(const MsgHead *h, const char *name, const char *word) {
                                 return true;
         }
         return false;
-}
-
-int msg_content_length(const MsgHead *h, uint64_t max, uint64_t *ret) {
-        Slice value;
-
-        switch (msg_header_count(h, "Content-Length")) {
-        case 0:
-                return MSG_PARTIAL;
-        case 1:
-                (void) msg_header(h, "Content-Length", &value);
-                return text_to_uint64(value, max, ret) == 0 ? 0 : MSG_BAD;
-        default:
-                return MSG_BAD;
-        }
 }
 
 int msg_begin_request(Buf *b, MsgVersion version, const char *method, Slice document) {
@@ -311,63 +289,4 @@ int msg_add_date(Buf *b, const char *name, usec_t realtime) {
 
 int msg_end(Buf *b) {
         return buf_append(b, "\r\n", 2);
-}
-
-/* Does the line, which may be a broken one, name a Cookie? *ret: the part of it that may be shown. */
-static bool line_is_cookie(Slice line, Slice *ret) {
-        Slice rest = line, name;
-
-        if (!slice_split(&rest, ':', &name) || !rest.data ||
-            !slice_equal_nocase(slice_trim(name), SLICE_LITERAL("Cookie")))
-                return false;
-        *ret = (Slice){ line.data, name.size + 1 };
-        return true;
-}
-
-/*
- * The next line of bytes that may be no head at all. A bare CR counts as a line end too, so that what follows one in a
- * broken head is seen for what it may be.
- */
-static Slice next_piece(Slice *rest) {
-        Slice piece = { rest->data, 0 };
-
-        while (piece.size < rest->size && rest->data[piece.size] != '\r' && rest->data[piece.size] != '\n')
-                piece.size++;
-        *rest = (Slice){ rest->data + piece.size, rest->size - piece.size };
-        if (rest->size > 0) {
-                size_t n = slice_starts_with(*rest, "\r\n") ? 2 : 1;
-
-                *rest = (Slice){ rest->data + n, rest->size - n };
-        }
-        return piece;
-}
-
-int msg_describe(Buf *b, Slice head, size_t max_out) {
-        _cleanup_buf_ Buf plain = BUF_INIT(8 * (size_t) MSG_HEAD_MAX);
-        Slice rest = { head.data, MIN_OF(head.size, (size_t) MSG_HEAD_MAX) };
-        bool hidden = false;
-
-        while (rest.size > 0) {
-                Slice line = next_piece(&rest);
-                int r;
-
-                if (line.size == 0) {
-                        if (plain.size > 0)
-                                break;
-                        continue;
-                }
-                /* A folded line belongs to the one before, also where that was a cookie. */
-                if (hidden && (line.data[0] == ' ' || line.data[0] == '\t'))
-                        continue;
-                hidden = line_is_cookie(line, &line);
-
-                r = plain.size > 0 ? buf_append_string(&plain, "; ") : 0;
-                if (r == 0)
-                        r = buf_append_slice(&plain, line);
-                if (r == 0 && hidden)
-                        r = buf_append_string(&plain, " ***");
-                if (r != 0)
-                        return r;
-        }
-        return text_escape(b, buf_slice(&plain), max_out);
 }

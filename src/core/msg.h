@@ -57,15 +57,8 @@ int msg_parse_response(Slice bytes, MsgHead *ret) _must_check_;
 
 /* The value of a header, names are case-blind. false: not there. Of several the first. */
 bool msg_header(const MsgHead *h, const char *name, Slice *ret);
-/* How many of that name there are. */
-size_t msg_header_count(const MsgHead *h, const char *name);
 /* Does one of the comma-separated words of that header equal `word`, case-blind? (Connection: close) */
 bool msg_header_has_word(const MsgHead *h, const char *name, const char *word);
-
-/*
- * Content-Length. 0 and *ret; MSG_PARTIAL: there is none; MSG_BAD: two of them, not a number, or over max.
- */
-int msg_content_length(const MsgHead *h, uint64_t max, uint64_t *ret) _must_check_;
 
 /* Writers: 0, BUF_FULL, -ENOMEM. */
 int msg_begin_request(Buf *b, MsgVersion version, const char *method, Slice document) _must_check_;
@@ -79,9 +72,3 @@ int msg_end(Buf *b) _must_check_;
 /* "Unknown Cookie" for 401 and so on, "Unknown" for others. */
 const char *msg_phrase(unsigned status);
 const char *msg_version_text(MsgVersion version);
-
-/*
- * The first line of a head and its headers as one line for a debug log: escaped, a Cookie's value as "***", at most
- * max_out bytes. `head` are the bytes as received (parsed or not). 0, BUF_FULL, -ENOMEM.
- */
-int msg_describe(Buf *b, Slice head, size_t max_out) _must_check_;

@@ -296,6 +296,9 @@ static void test_no_cookie_ever(void **state) {
                 { "X\r\nHost: a\rCookie: " COOKIE "\r\n", "X | Host: a\\x0dCookie: ***" },
                 { "POST Register?cookie=" COOKIE " P2P-DI/1.0\r\n", "POST Register?cookie: ***" },
                 { "P2P-DI/1.0 200 OK\r\nCookie: " COOKIE, "P2P-DI/1.0 200 OK | Cookie: ***" },
+                { " Cookie: " COOKIE, " Cookie: ***" },
+                { "Cookie: " COOKIE "\r\n\r\n", "Cookie: ***" },
+                { "Cookie:", "Cookie: ***" },
                 { "\r\n\r\n", "" },
                 { "", "" },
         };
