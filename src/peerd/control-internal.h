@@ -54,6 +54,36 @@ struct Control {
 void control_job_begin(Control *c, ControlJob *j, void (*free)(ControlJob *j));
 void control_job_end(ControlJob *j);
 
+/* Entries that are brought from the client's thread and sent at one go: some 200 µs of the main loop. */
+#define LIST_BATCH 32
+
+/*
+ * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job
+ * goes back for the next, so that neither thread is away for long and a slow reader holds up nobody.
+ *
+ * A method fills in a template: control, member, fill, and what is listed; control_list_start() makes the job of it.
+ */
+typedef struct ListJob {
+        ControlJob job;
+        ClientVisit visit;
+        Control *control;
+        uint64_t request;
+        const char *member;                     /* what a reply's entry is called */
+        /* Adds up to LIST_BATCH entries to `batch`; true: there are more. In the client's thread. */
+        bool (*fill)(struct ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now);
+        json_t *batch;                          /* array */
+        bool more;
+        /* where it stands, and what is listed */
+        RfcSet set;
+        bool all;
+        uint32_t number;
+        bool has_endpoint;
+        Endpoint endpoint;
+} ListJob;
+
+/* What template owns is the job's, unless this gives -ENOMEM. */
+int control_list_start(VarlinkCall *call, const ListJob *template) _must_check_;
+
 /* NULL: no memory. */
 ControlRequest *control_request_new(Control *c, VarlinkCall *call);
 ControlRequest *control_request_find(Control *c, uint64_t id);
@@ -68,6 +98,11 @@ int control_request_add(ControlRequest *r, json_t *parameters);
 void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, void *data), void *data);
 /* The stream is over: the reply held back is its last; without any an empty one. r is gone. */
 void control_request_end(ControlRequest *r);
+
+/* A point in the past on boottime, as people count. */
+static inline usec_t control_realtime(usec_t boottime, const Now *now) {
+        return usec_sub(now->realtime, usec_sub(now->boottime, boottime));
+}
 
 int control_get(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_open(VarlinkCall *call, json_t *parameters, void *userdata);

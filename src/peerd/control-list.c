@@ -6,42 +6,13 @@
 #include "core/text.h"
 #include "io/log.h"
 
-/* Entries that are brought from the client's thread and sent at one go: some 200 µs of the main loop. */
-#define LIST_BATCH 32
 #define HOLDERS_SHOWN_MAX 1000
-
-/* A point in the past on boottime, as people count. */
-static usec_t realtime_of(usec_t boottime, const Now *now) {
-        return usec_sub(now->realtime, usec_sub(now->boottime, boottime));
-}
 
 static void set_record(json_t *j, const RfcRecord *r) {
         control_set_int(j, "number", r->number);
         control_set_int(j, "size", r->size);
         control_set_digest(j, &r->digest);
 }
-
-/*
- * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job
- * goes back for the next, so that neither thread is away for long and a slow reader holds up nobody.
- */
-typedef struct ListJob {
-        ControlJob job;
-        ClientVisit visit;
-        Control *control;
-        uint64_t request;
-        const char *member;                     /* what a reply's entry is called */
-        /* Adds up to LIST_BATCH entries to `batch`; true: there are more. In the client's thread. */
-        bool (*fill)(struct ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now);
-        json_t *batch;                          /* array */
-        bool more;
-        /* where it stands, and what is listed */
-        RfcSet set;
-        bool all;
-        uint32_t number;
-        bool has_endpoint;
-        Endpoint endpoint;
-} ListJob;
 
 static void list_job_free(ControlJob *job) {
         ListJob *j = MESSAGE_OF(job, ListJob, job);
@@ -92,7 +63,7 @@ static void run_fill(ClientVisit *v, Client *c, Holders *h, bool servers_away, c
         mailbox_post(j->control->peerd->mailbox, &v->message);
 }
 
-static int start_list(VarlinkCall *call, const ListJob *template) {
+int control_list_start(VarlinkCall *call, const ListJob *template) {
         Control *c = template->control;
         ListJob *j = calloc(1, sizeof(*j));
         ControlRequest *r = j ? control_request_new(c, call) : NULL;
@@ -186,7 +157,7 @@ int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {
                         return varlink_call_invalid(call, "ranges");
                 }
         }
-        int k = start_list(call, &job);
+        int k = control_list_start(call, &job);
         if (k < 0)
                 rfc_set_done(&job.set);
         return k;
@@ -251,7 +222,7 @@ int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata) 
         if (n < 1 || n > (json_int_t) RFC_NUMBER_MAX)
                 return varlink_call_invalid(call, "number");
         const ListJob job = { .control = userdata, .member = "holder", .fill = fill_holders, .number = (uint32_t) n };
-        return start_list(call, &job);
+        return control_list_start(call, &job);
 }
 
 /* ---- ListPeers ---- */
@@ -275,7 +246,7 @@ static json_t *peer_json(const HolderInfo *p, const RfcIndex *x, const Now *now)
         if (p->rtt_usec > 0)
                 control_set_int(e, "rttUSec", p->rtt_usec);
         if (p->seen_at > 0)
-                control_set_int(e, "seenUSec", realtime_of(p->seen_at, now));
+                control_set_int(e, "seenUSec", control_realtime(p->seen_at, now));
         if (p->quarantined_until > now->boottime)
                 control_set_int(e, "quarantineEndsInSec", (p->quarantined_until - now->boottime) / USEC_PER_SEC);
         return e;
@@ -300,7 +271,7 @@ static bool fill_peers(ListJob *j, Client *c, Holders *h, bool servers_away, con
 int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata) {
         const ListJob job = { .control = userdata, .member = "peer", .fill = fill_peers };
         (void) parameters;
-        return start_list(call, &job);
+        return control_list_start(call, &job);
 }
 
 /* ---- GetStatus ---- */
@@ -331,7 +302,7 @@ static json_t *servers_json(const Registration *r, const Now *now) {
                         control_set_string(e, "address", slice_of(text));
                 }
                 if (info.renewed_at > 0)
-                        control_set_int(e, "renewedUSec", realtime_of(info.renewed_at, now));
+                        control_set_int(e, "renewedUSec", control_realtime(info.renewed_at, now));
                 if (info.state == MEMBERSHIP_ACTIVE)
                         control_set_int(e, "expiresInSec", usec_sub(info.expires_at, now->boottime) / USEC_PER_SEC);
                 (void) json_array_append_new(list, e);
