@@ -13,30 +13,21 @@
 #include "ctl/show.h"
 #include "io/varlink-client.h"
 
+typedef struct Verb Verb;           /* ctl/verbs.h */
+
 typedef struct Ctl {
         const char *daemon;             /* "p2pdi-peerd", "p2pdi-rsd": for messages */
         char *path;                     /* owned; of the control socket */
-        bool rs;                        /* that of the registration server */
-        bool all;                       /* --all */
+        VarlinkClient *client;          /* owned; NULL until the first call */
+
+        /* As given by options, named like them */
+        const char *control, *instance, *config;        /* borrowed; NULL: not given */
+        bool help, version;
+        bool rs;                        /* also for the verbs that are for nobody else */
+        bool all, local, current, raw;
         usec_t timeout;
         ShowJson json;
-        VarlinkClient *client;          /* owned; NULL until the first call */
 } Ctl;
-
-typedef struct Verb {
-        const char *name;
-        const char *arguments;          /* for --help */
-        const char *help;
-        int min_arguments, max_arguments;       /* without the verb itself; -1: any number */
-        int flags;
-        int (*run)(Ctl *ctl, int argc, char **argv);    /* argv[0] is the first argument */
-} Verb;
-
-enum {
-        VERB_PEER = 1 << 0,             /* the peer knows it */
-        VERB_RS = 1 << 1,               /* the registration server knows it */
-        VERB_ALL = 1 << 2,              /* takes --all */
-};
 
 /* One sentence to stderr, escaped as a whole. Gives code back. */
 int ctl_fail(int code, const char *format, ...) _printf_(2, 3);

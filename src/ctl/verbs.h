@@ -2,10 +2,49 @@
 #pragma once
 
 /*
- * The verbs, as the table in ctl.c names them: (Ctl, arguments without the verb) to a result as in ctl.h.
+ * The verbs, in one table: dispatch, --help, completion and the check of the manual page are made from it.
+ *
+ * To add one: write verb_NAME() in verb-NAME.c and declare it here; add its row to verbs[] in verbs.c (an option of
+ * its own is a bit and a row in options.h and options.c); describe it in VERBS of man/p2pdi-ctl.1.
  */
 
 #include "ctl/ctl.h"
+
+/* What the arguments of a verb are, or the value of an option: for completion. */
+typedef enum Completes {
+        COMPLETES_NOTHING,
+        COMPLETES_RFC,                  /* numbers, with their titles */
+        COMPLETES_PEER,                 /* addresses of known peers */
+        COMPLETES_LEVEL,                /* of the log */
+        COMPLETES_DAEMON,               /* rs or peer */
+        COMPLETES_FILE,
+        COMPLETES_JSON,                 /* pretty, short or off */
+} Completes;
+
+struct Verb {
+        const char *name;
+        const char *arguments;          /* for --help */
+        const char *help;               /* at most 55 characters: --help fits into 80 columns */
+        int min_arguments, max_arguments;       /* without the verb itself; -1: any number */
+        unsigned flags;                 /* VERB_… */
+        unsigned options;               /* OPTION_… that it takes beside those that all verbs take */
+        Completes completes;
+        int (*run)(Ctl *ctl, int argc, char **argv);    /* argv[0] is the first argument; a result as in ctl.h */
+};
+
+enum {
+        VERB_PEER = 1 << 0,             /* the peer knows it */
+        VERB_RS = 1 << 1,               /* the registration server knows it */
+};
+
+extern const Verb verbs[];
+extern const size_t n_verbs;
+
+/*
+ * The verb that the words of a command line name; *ret_skip of them (0 or 1) are its name. Without words it is status;
+ * an RFC number is get's. 0, or CTL_USAGE, told: no such verb (with the nearest one), or a wrong number of arguments.
+ */
+int verb_find(int argc, char **argv, const Verb **ret, int *ret_skip) _must_check_;
 
 /* verb-get.c */
 int verb_get(Ctl *ctl, int argc, char **argv);

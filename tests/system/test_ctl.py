@@ -275,52 +275,6 @@ def test_join_without_a_server(world):
         assert r.code == 1 and r.err == "No registration server is configured.\n"
 
 
-# ---- usage ----
-
-@pytest.mark.parametrize("arguments", [
-    [], ["nonsense"], ["--nonsense", "status"], ["get"], ["cat"], ["where"], ["where", "1", "2", "3"], ["peers", "x"],
-    ["status", "x"], ["--json=xml", "status"], ["--timeout=0", "status"], ["--timeout=soon", "status"],
-    ["--all", "status"], ["--rs", "get", "1"], ["--control"], ["--instance=../x", "status"], ["list", "x"],
-    ["--control=" + "x" * 200, "status"],
-])
-def test_wrong_usage(arguments):
-    r = ctl(*arguments)
-    assert r.code == 2 and r.out == b"" and r.err.count("\n") == 1, r
-
-
-OPTIONS = "; p2pdi-ctl --help lists them."
-
-
-@pytest.mark.parametrize("arguments, says", [
-    (["--bo\x1bgus", "status"], "Unknown option '--bo\\x1bgus'" + OPTIONS),
-    (["status", "--bogus=x\x1b"], "Unknown option '--bogus'" + OPTIONS),
-    (["--=", "status"], "Unknown option '--'" + OPTIONS),
-    (["-x"], "Unknown option '-x'" + OPTIONS),
-    (["-\x1bx"], "Unknown option '-\\x1b'" + OPTIONS),
-    (["--control"], "Option --control= needs a value" + OPTIONS),
-    (["status", "--json"], "Option --json= needs a value" + OPTIONS),
-    (["--rs=\x1b", "status"], "Option --rs takes no value" + OPTIONS),
-    (["--help=x"], "Option --help takes no value" + OPTIONS),
-    (["--control=", "status"], "--control= takes the path of a socket."),
-    (["--instance=", "status"], "'' is no name of an instance."),
-    (["join", "x"], "Too many arguments: join."),
-    (["where", "1", "2", "3"], "Too many arguments: where RFC."),
-], ids=ascii)
-def test_what_wrong_usage_is_told(arguments, says):
-    r = ctl(*arguments)
-    assert (r.code, r.out, r.err) == (2, b"", says + "\n")
-
-
-def test_help_and_version():
-    r = ctl("--help")
-    assert r.code == 0 and r.err == ""
-    for word in ("get", "cat", "list", "where", "peers", "status", "refresh", "join", "leave", "registrations",
-                 "--control=", "--json=", "--timeout="):
-        assert word in r.text
-    r = ctl("--version")
-    assert r.code == 0 and re.fullmatch(r"p2pdi-ctl \S+\n", r.text)
-
-
 # ---- no daemon, or one that is odd ----
 
 def test_no_daemon(world):

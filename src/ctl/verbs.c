@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ctl/verbs.h"
+
+#include <strings.h>
+
+#include "ctl/options.h"
+#include "ctl/suggest.h"
+
+/* In the order of --help. */
+const Verb verbs[] = {
+        { "get", "RFC…", "Have RFCs in the store, print their paths", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_get },
+        { "cat", "RFC…", "Have RFCs in the store, print their bytes", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_cat },
+        { "list", "[RANGE…]", "List the store, or with --all all that is known", 0, -1, VERB_PEER, OPTION_ALL,
+          COMPLETES_RFC, verb_list },
+        { "where", "RFC", "List who holds an RFC", 1, 2, VERB_PEER, 0, COMPLETES_RFC, verb_where },
+        { "peers", "", "List known peers", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING, verb_peers },
+        { "status", "", "Show the state of the peer, or with --rs of the server", 0, 0, VERB_PEER | VERB_RS, 0,
+          COMPLETES_NOTHING, verb_status },
+        { "refresh", "[PEER…]", "Ask for active peers and pull their indexes now", 0, -1, VERB_PEER, 0,
+          COMPLETES_PEER, verb_refresh },
+        { "join", "", "Register now", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING, verb_join },
+        { "leave", "", "Unregister, and stay so until join or a restart", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING,
+          verb_leave },
+        { "registrations", "", "List the peers of the registration server", 0, 0, VERB_RS, OPTION_ALL,
+          COMPLETES_NOTHING, verb_registrations },
+};
+const size_t n_verbs = ELEMENTSOF(verbs);
+
+static const Verb *by_name(const char *name) {
+        for (size_t i = 0; i < n_verbs; i++)
+                if (strcmp(verbs[i].name, name) == 0)
+                        return &verbs[i];
+        return NULL;
+}
+
+/* What begins like an RFC is meant as one; get says it better than anybody if it is none. */
+static bool is_number(const char *word) {
+        return (word[0] >= '0' && word[0] <= '9') || strncasecmp(word, "rfc", 3) == 0;
+}
+
+static int fail_unknown(const char *word) {
+        Suggest nearest;
+
+        suggest_begin(&nearest, word);
+        for (size_t i = 0; i < n_verbs; i++)
+                suggest_consider(&nearest, verbs[i].name);
+        if (nearest.best)
+                return ctl_fail(CTL_USAGE, "Unknown verb '%s', did you mean '%s'?", word, nearest.best);
+        return ctl_fail(CTL_USAGE, "Unknown verb '%s'" OPTIONS_SEE_HELP, word);
+}
+
+int verb_find(int argc, char **argv, const Verb **ret, int *ret_skip) {
+        const Verb *v;
+        int skip = 0;
+
+        if (argc == 0)
+                v = by_name("status");
+        else if ((v = by_name(argv[0])))
+                skip = 1;
+        else if (is_number(argv[0]))
+                v = by_name("get");
+        else
+                return fail_unknown(argv[0]);
+        if (argc - skip < v->min_arguments)
+                return ctl_fail(CTL_USAGE, "Too few arguments: %s %s.", v->name, v->arguments);
+        if (v->max_arguments >= 0 && argc - skip > v->max_arguments)
+                return ctl_fail(CTL_USAGE, "Too many arguments: %s%s%s.", v->name, v->arguments[0] ? " " : "",
+                                v->arguments);
+        *ret = v;
+        *ret_skip = skip;
+        return 0;
+}
