@@ -72,6 +72,14 @@ if [ -e "$tmp/help.p2pdi-ctl" ]; then
         same p2pdi-ctl.1 verb
 fi
 
+# ---- environment of the tool ----
+cat "$srcdir"/src/ctl/*.c | sed -n 's/.*\(getenv\|from_environment\)("\([A-Z_]*\)").*/\2/p' >"$tmp/code"
+cat "$srcdir"/src/ctl/*.c | sed -n 's/.*getenv("\([A-Z_]*\)").*getenv(.*/\1/p' >>"$tmp/code"
+section p2pdi-ctl.1 ENVIRONMENT | awk '/^\.It / { for (i = 2; i < NF; i++) if ($i == "Ev") print $(i + 1) }' >"$tmp/page"
+# Told by the way: who is behind sudo.
+echo SUDO_UID >>"$tmp/page"
+same p2pdi-ctl.1 'environment variable'
+
 # ---- exit status: number, name and sentence ----
 sed -n 's/^ *X(\([0-9]*\), [A-Z_]*, "\([^"]*\)", "\([^"]*\)").*/\1 \2 \3/p' "$srcdir/src/ctl/exit-codes.h" >"$tmp/code"
 section p2pdi-ctl.1 'EXIT STATUS' | sed -n 's/\\&//g; s/^\.It \([0-9]*\) Ta \([^ ]*\) Ta \(.*\)/\1 \2 \3/p' >"$tmp/page"

@@ -2,41 +2,10 @@
 #include "ctl/ctl.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "core/text.h"
 #include "io/conf-values.h"
-
-#define SENTENCE_MAX 4096
-
-static _printf_(1, 0) void tell(const char *format, va_list ap) {
-        _cleanup_buf_ Buf b = BUF_INIT(SENTENCE_MAX);
-        char text[SENTENCE_MAX];
-
-        (void) vsnprintf(text, sizeof(text), format, ap);
-        if (text_escape(&b, slice_of(text), SENTENCE_MAX) != 0)
-                return;
-        fprintf(stderr, "%.*s\n", (int) b.size, b.data);
-}
-
-int ctl_fail(int code, const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        tell(format, ap);
-        va_end(ap);
-        return code;
-}
-
-void ctl_note(const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        tell(format, ap);
-        va_end(ap);
-}
 
 const char *member_string(const json_t *o, const char *name) {
         return json_string_value(json_object_get(o, name));

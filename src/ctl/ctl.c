@@ -10,6 +10,8 @@
 
 #include "ctl/help.h"
 #include "ctl/options.h"
+#include "ctl/pager.h"
+#include "ctl/terminal.h"
 #include "io/interfaces.h"
 
 #define RUN_DIRECTORY "/run/p2pdi"
@@ -41,6 +43,13 @@ static int ctl_init(Ctl *ctl, const Verb *verb) {
         return 0;
 }
 
+static void style_init(Ctl *ctl) {
+        terminal_get_style(&ctl->style);
+        ctl->style.header = !ctl->no_legend;
+        ctl->style.footer = !ctl->no_legend && !ctl->quiet;
+        ctl_set_quiet(ctl->quiet);
+}
+
 static void ctl_done(Ctl *ctl) {
         varlink_client_free(ctl->client);
         free(ctl->path);
@@ -55,9 +64,12 @@ static int run(int argc, char **argv) {
         r = options_parse(&ctl, argc, argv, &given);
         if (r != 0)
                 return r;
+        style_init(&ctl);
         if (ctl.help) {
-                help_show(stdout);
-                return 0;
+                r = ctl_open_pager(&ctl);
+                if (r == 0)
+                        help_show(stdout, &ctl.style);
+                return r;
         }
         if (ctl.version) {
                 puts("p2pdi-ctl " PACKAGE_VERSION);
@@ -79,10 +91,11 @@ int main(int argc, char **argv) {
         r = run(argc, argv);
         if (r < 0)
                 r = ctl_fail(CTL_FAILURE, "%s.", strerror(-r));
-        /* An answer that did not get out whole is none. */
-        if (fflush(stdout) != 0 || ferror(stdout)) {
+        /* An answer that did not get out whole is none; but whoever leaves the pager has seen enough. */
+        if ((fflush(stdout) != 0 || ferror(stdout)) && !pager_is_open()) {
                 ctl_note("Cannot write to standard output: %s.", strerror(errno));
                 r = MAX_OF(r, (int) CTL_FAILURE);
         }
+        pager_close();
         return r;
 }

@@ -11,6 +11,7 @@
 #include "core/base.h"
 #include "ctl/exit-codes.h"
 #include "ctl/show.h"
+#include "ctl/table.h"
 #include "io/varlink-client.h"
 
 typedef struct Verb Verb;           /* ctl/verbs.h */
@@ -25,14 +26,27 @@ typedef struct Ctl {
         bool help, version;
         bool rs;                        /* also for the verbs that are for nobody else */
         bool all, local, current, raw;
+        bool no_pager, no_legend, quiet;
         usec_t timeout;
         ShowJson json;
+        ShowStyle style;                /* of standard output, and of these options */
 } Ctl;
 
 /* One sentence to stderr, escaped as a whole. Gives code back. */
 int ctl_fail(int code, const char *format, ...) _printf_(2, 3);
-/* The same for what is no failure. */
+/* The same for what is no failure; nothing with --quiet. */
 void ctl_note(const char *format, ...) _printf_(1, 2);
+void ctl_set_quiet(bool quiet);
+
+/* What comes now on stdout may be longer than the screen. 0, or < 0. */
+int ctl_open_pager(const Ctl *ctl) _must_check_;
+/*
+ * The answer as a table, and what it counts in one line below it ("3 peers listed."), as --no-legend, --quiet and the
+ * pager have it. 0, or < 0.
+ */
+int ctl_show_table(const Ctl *ctl, const Table *t, const char *footer, ...) _must_check_ _printf_(3, 4);
+/* The answer as JSON, as --json= and the pager have it. 0, or < 0. */
+int ctl_show_json(const Ctl *ctl, const json_t *value) _must_check_;
 
 /*
  * For each reply that is no error; parameters and fd (-1: none) are borrowed. What it returns other than 0 is given

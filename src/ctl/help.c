@@ -31,21 +31,21 @@ static void show_option(FILE *f, const Option *o) {
                 fprintf(f, "  %-*s %s\n", OPTION_WIDTH, left, o->help);
 }
 
-void help_show(FILE *f) {
-        fputs("p2pdi-ctl [OPTIONS…] [VERB|RFC] …\n"
-              "Get RFCs from other peers, and see what p2pdi-peerd and p2pdi-rsd do.\n"
-              "\n"
-              "Verbs:\n",
-              f);
+static void show_heading(FILE *f, const ShowStyle *style, const char *heading) {
+        fprintf(f, "\n%s%s:%s\n", show_colour(style, SHOW_UNDERLINE), heading, show_colour(style, SHOW_PLAIN));
+}
+
+void help_show(FILE *f, const ShowStyle *style) {
+        fprintf(f,
+                "p2pdi-ctl [OPTIONS…] [VERB|RFC] …\n"
+                "%sGet RFCs from other peers, and see what p2pdi-peerd and p2pdi-rsd do.%s\n",
+                show_colour(style, SHOW_BOLD), show_colour(style, SHOW_PLAIN));
+        show_heading(f, style, "Verbs");
         for (size_t i = 0; i < n_verbs; i++)
                 show_verb(f, &verbs[i]);
-        fputs("\n"
-              "Options:\n",
-              f);
+        show_heading(f, style, "Options");
         for (size_t i = 0; i < n_options; i++)
                 if (option_exists(&options[i]))
                         show_option(f, &options[i]);
-        fputs("\n"
-              "See p2pdi-ctl(1).\n",
-              f);
+        fputs("\nSee p2pdi-ctl(1).\n", f);
 }

@@ -5,6 +5,8 @@
  * --help: the tables of verbs and options, for people. The verbs stand in the first 24 lines.
  */
 
+#include "ctl/show.h"
+
 #include <stdio.h>
 
-void help_show(FILE *f);
+void help_show(FILE *f, const ShowStyle *style);

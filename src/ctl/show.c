@@ -7,7 +7,6 @@
 
 #include "core/text.h"
 
-#define CELL_MAX 4096
 #define LINE_MAX_SIZE 4096
 #define LABEL_WIDTH 13
 
@@ -78,136 +77,18 @@ const char *show_digest(const char *hex, char ret[SHOW_TEXT_SIZE]) {
         return ret;
 }
 
-/* ---- tables ---- */
+const char *show_colour(const ShowStyle *style, ShowColour colour) {
+        static const char *const sequences[] = {
+                [SHOW_PLAIN] = "\x1b[0m",
+                [SHOW_BOLD] = "\x1b[0;1;39m",
+                [SHOW_UNDERLINE] = "\x1b[0;4m",
+                [SHOW_GREEN] = "\x1b[0;1;32m",
+                [SHOW_YELLOW] = "\x1b[0;1;33m",
+                [SHOW_RED] = "\x1b[0;1;31m",
+                [SHOW_GREY] = "\x1b[0;38;5;245m",
+        };
 
-#define TABLE_COLUMNS_MAX 16
-
-struct Table {
-        size_t n_columns;
-        bool right[TABLE_COLUMNS_MAX], cut[TABLE_COLUMNS_MAX];
-        size_t width[TABLE_COLUMNS_MAX];
-        char **cells;                   /* owned, also what they point to; the titles come first */
-        size_t n_cells, n_allocated;
-        bool failed;
-};
-
-/* Columns that a terminal needs, as long as nothing is wide or combining: characters. */
-static size_t text_width(const char *s) {
-        size_t n = 0;
-
-        for (; *s; s++)
-                n += ((unsigned char) *s & 0xC0) != 0x80;
-        return n;
-}
-
-/* Bytes of the first n characters; s is longer than that. */
-static size_t text_head(const char *s, size_t n) {
-        size_t at = 0;
-
-        for (;; at++)
-                if (((unsigned char) s[at] & 0xC0) != 0x80 && n-- == 0)
-                        return at;
-}
-
-static char *cell_make(Slice s, bool cut) {
-        _cleanup_buf_ Buf b = BUF_INIT(CELL_MAX);
-
-        if (s.size == 0)
-                return strdup("-");
-        if (text_escape(&b, s, CELL_MAX - 1) != 0 || buf_append_char(&b, '\0') != 0)
-                return NULL;
-        if (cut && text_width(b.data) > TABLE_CUT_WIDTH) {
-                b.size = text_head(b.data, TABLE_CUT_WIDTH - 1);
-                if (buf_append_string(&b, "…") != 0 || buf_append_char(&b, '\0') != 0)
-                        return NULL;
-        }
-        return TAKE_PTR(b.data);
-}
-
-static void table_add_slice(Table *t, Slice s) {
-        size_t column = t->n_cells % t->n_columns;
-        char *cell;
-
-        if (t->failed)
-                return;
-        if (t->n_cells == t->n_allocated) {
-                size_t n = MAX_OF(2 * t->n_allocated, (size_t) 64);
-                char **cells = reallocarray(t->cells, n, sizeof(*cells));
-
-                if (!cells) {
-                        t->failed = true;
-                        return;
-                }
-                t->cells = cells;
-                t->n_allocated = n;
-        }
-        cell = cell_make(s, t->cut[column]);
-        if (!cell) {
-                t->failed = true;
-                return;
-        }
-        t->cells[t->n_cells++] = cell;
-        t->width[column] = MAX_OF(t->width[column], text_width(cell));
-}
-
-int table_new(const char *titles, Table **ret) {
-        _cleanup_(table_free_p) Table *t = calloc(1, sizeof(*t));
-        Slice rest = slice_of(titles), s;
-        Slice names[TABLE_COLUMNS_MAX];
-
-        if (!t)
-                return -ENOMEM;
-        while (slice_split(&rest, ' ', &s)) {
-                assert(t->n_columns < TABLE_COLUMNS_MAX);
-                t->right[t->n_columns] = s.data[0] == '>';
-                t->cut[t->n_columns] = s.data[0] == '~';
-                if (t->right[t->n_columns] || t->cut[t->n_columns])
-                        s = (Slice){ s.data + 1, s.size - 1 };
-                names[t->n_columns++] = s;
-        }
-        for (size_t i = 0; i < t->n_columns; i++)
-                table_add_slice(t, names[i]);
-        *ret = TAKE_PTR(t);
-        return 0;
-}
-
-Table *table_free(Table *t) {
-        if (!t)
-                return NULL;
-        for (size_t i = 0; i < t->n_cells; i++)
-                free(t->cells[i]);
-        free(t->cells);
-        free(t);
-        return NULL;
-}
-
-void table_add(Table *t, const char *text) {
-        table_add_slice(t, slice_of(text));
-}
-
-void table_add_uint(Table *t, uint64_t value) {
-        char text[SHOW_TEXT_SIZE];
-
-        (void) snprintf(text, sizeof(text), "%" PRIu64, value);
-        table_add(t, text);
-}
-
-int table_print(const Table *t, FILE *f) {
-        if (t->failed)
-                return -ENOMEM;
-        assert(t->n_cells % t->n_columns == 0);
-        for (size_t i = 0; i < t->n_cells; i++) {
-                size_t column = i % t->n_columns;
-                bool last = column + 1 == t->n_columns;
-                int pad = (int) (t->width[column] - text_width(t->cells[i]));
-
-                if (t->right[column])
-                        fprintf(f, "%*s%s", pad, "", t->cells[i]);
-                else
-                        fprintf(f, "%s%*s", t->cells[i], last ? 0 : pad, "");
-                fputc(last ? '\n' : ' ', f);
-        }
-        return 0;
+        return style->colour ? sequences[colour] : "";
 }
 
 /* ---- lines and JSON ---- */

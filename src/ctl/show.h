@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * How p2pdi-ctl shows things: sizes, times, digests, tables, lines with a label, JSON. Whatever a string holds, it is
- * escaped here, once, on its way out.
+ * How p2pdi-ctl shows things: sizes, times, digests, colours, lines with a label, JSON; and table.h for tables.
+ * Whatever a string holds, it is escaped there and here, once, on its way out.
  */
 
 #include "core/base.h"
@@ -23,22 +23,26 @@ const char *show_timespan(usec_t t, char ret[SHOW_TEXT_SIZE]);
 /* "5f1c…9a02"; what is no digest: "-". */
 const char *show_digest(const char *hex, char ret[SHOW_TEXT_SIZE]);
 
-typedef struct Table Table;
+/* How something may look where it goes to. */
+typedef struct ShowStyle {
+        bool colour;
+        bool header;                    /* the titles of a table */
+        bool footer;                    /* what is counted below it */
+        unsigned width;                 /* columns of the terminal; 0: as many as it takes */
+} ShowStyle;
 
-/* What a cell of a cut column is wide at most. */
-#define TABLE_CUT_WIDTH 40
-/*
- * titles: the columns in the order of their cells, separated by blanks; '>' before one aligns it to the right, '~' cuts
- * what is wider than TABLE_CUT_WIDTH and puts "…" there. -ENOMEM.
- */
-int table_new(const char *titles, Table **ret) _must_check_;
-Table *table_free(Table *t);
-DEFINE_CLEANUP(Table *, table_free)
-/* The next cell, row by row. NULL and "" are shown as "-". Lack of memory is told by table_print(). */
-void table_add(Table *t, const char *text);
-void table_add_uint(Table *t, uint64_t value);
-/* The last column is not padded. 0, -ENOMEM. */
-int table_print(const Table *t, FILE *f) _must_check_;
+typedef enum ShowColour {
+        SHOW_PLAIN,                     /* ends any of the others */
+        SHOW_BOLD,
+        SHOW_UNDERLINE,
+        SHOW_GREEN,                     /* well */
+        SHOW_YELLOW,                    /* worth a look */
+        SHOW_RED,                       /* not well */
+        SHOW_GREY,                      /* of no concern */
+} ShowColour;
+
+/* What begins that colour; "" where there are none. */
+const char *show_colour(const ShowStyle *style, ShowColour colour);
 
 /* "    Listening: …": the label to the right of its column; NULL continues the line before. */
 void show_line(FILE *f, const char *label, const char *format, ...) _printf_(3, 4);

@@ -184,7 +184,7 @@ int verb_get(Ctl *ctl, int argc, char **argv) {
         code = get_run(ctl, &g);
         if (code < 0 || !g.answer || (code > 0 && json_array_size(g.answer) == 0))
                 return code;
-        r = show_json(stdout, g.answer, ctl->json);
+        r = ctl_show_json(ctl, g.answer);
         return r < 0 ? r : code;
 }
 

@@ -42,14 +42,14 @@ static int ranges_from_arguments(int argc, char **argv, json_t **ret) {
         return 0;
 }
 
-static int show_documents(const json_t *documents, bool all) {
+static int show_documents(const Ctl *ctl, const json_t *documents) {
         _cleanup_(table_free_p) Table *t = NULL;
         size_t n = json_array_size(documents), n_local = 0;
         char size[SHOW_TEXT_SIZE];
         uint64_t bytes = 0;
         int r;
 
-        r = table_new(all ? ">RFC >HOLDERS LOCAL >SIZE TITLE" : ">RFC >SIZE TITLE", &t);
+        r = table_new(ctl->all ? ">RFC >HOLDERS LOCAL >SIZE TITLE" : ">RFC >SIZE TITLE", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -57,7 +57,7 @@ static int show_documents(const json_t *documents, bool all) {
                 bool local = member_bool(d, "local");
 
                 table_add_uint(t, member_uint(d, "number"));
-                if (all) {
+                if (ctl->all) {
                         table_add_uint(t, member_uint(d, "holders"));
                         table_add(t, local ? "yes" : "no");
                 }
@@ -66,14 +66,9 @@ static int show_documents(const json_t *documents, bool all) {
                 n_local += local;
                 bytes += local ? member_uint(d, "size") : 0;
         }
-        r = table_print(t, stdout);
-        if (r < 0)
-                return r;
-        if (all)
-                printf("\n%zu RFC%s listed, %zu local.\n", n, plural(n), n_local);
-        else
-                printf("\n%zu RFC%s listed, %s.\n", n, plural(n), show_size(bytes, size));
-        return 0;
+        if (ctl->all)
+                return ctl_show_table(ctl, t, "%zu RFC%s listed, %zu local.", n, plural(n), n_local);
+        return ctl_show_table(ctl, t, "%zu RFC%s listed, %s.", n, plural(n), show_size(bytes, size));
 }
 
 int verb_list(Ctl *ctl, int argc, char **argv) {
@@ -89,12 +84,12 @@ int verb_list(Ctl *ctl, int argc, char **argv) {
         r = ctl_call_list(ctl, "org.p2pdi.Peer.List", parameters, "document", &documents);
         if (r != 0)
                 return r;
-        r = ctl->json != SHOW_JSON_OFF ? show_json(stdout, documents, ctl->json) : show_documents(documents, ctl->all);
+        r = ctl->json != SHOW_JSON_OFF ? ctl_show_json(ctl, documents) : show_documents(ctl, documents);
         json_decref(documents);
         return r;
 }
 
-static int show_holders(const json_t *holders) {
+static int show_holders(const Ctl *ctl, const json_t *holders) {
         _cleanup_(table_free_p) Table *t = NULL;
         size_t n = json_array_size(holders);
         char text[SHOW_TEXT_SIZE];
@@ -112,7 +107,7 @@ static int show_holders(const json_t *holders) {
                 else
                         table_add(t, NULL);
                 table_add(t, member_string(h, "host"));
-                table_add(t, member_string(h, "state"));
+                table_add_state(t, member_string(h, "state"));
                 table_add(t, member_bool(h, "firstHand") ? "itself" : member_string(h, "statedBy"));
                 table_add(t, show_size(member_uint(h, "size"), text));
                 table_add(t, show_digest(member_string(h, "sha256"), text));
@@ -121,11 +116,7 @@ static int show_holders(const json_t *holders) {
                                      ? show_timespan(member_uint(h, "expiresInSec") * USEC_PER_SEC, text)
                                      : NULL);
         }
-        r = table_print(t, stdout);
-        if (r < 0)
-                return r;
-        printf("\n%zu holder%s listed.\n", n, plural(n));
-        return 0;
+        return ctl_show_table(ctl, t, "%zu holder%s listed.", n, plural(n));
 }
 
 int verb_where(Ctl *ctl, int argc, char **argv) {
@@ -143,9 +134,9 @@ int verb_where(Ctl *ctl, int argc, char **argv) {
         if (r != 0)
                 return r;
         if (ctl->json != SHOW_JSON_OFF)
-                r = show_json(stdout, holders, ctl->json);
+                r = ctl_show_json(ctl, holders);
         else if (json_array_size(holders) > 0)
-                r = show_holders(holders);
+                r = show_holders(ctl, holders);
         if (r == 0 && json_array_size(holders) == 0)
                 r = ctl_fail(CTL_NOT_HELD, "RFC %" PRIu32 " is not known to be held by any peer.", number);
         json_decref(holders);

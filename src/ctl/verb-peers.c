@@ -29,7 +29,7 @@ static void add_ago(Table *t, const json_t *o, const char *name, const Now *now)
 
 /* ---- peers ---- */
 
-static int show_peers(const json_t *peers) {
+static int show_peers(const Ctl *ctl, const json_t *peers) {
         _cleanup_(table_free_p) Table *t = NULL;
         size_t n = json_array_size(peers), n_active = 0;
         char text[SHOW_TEXT_SIZE];
@@ -47,18 +47,14 @@ static int show_peers(const json_t *peers) {
                 add_uint_or_none(t, p, "peerId");
                 table_add(t, member_string(p, "address"));
                 table_add(t, member_string(p, "host"));
-                table_add(t, state);
+                table_add_state(t, state);
                 add_uint_or_none(t, p, "generation");
                 table_add_uint(t, member_uint(p, "documents"));
                 table_add(t, member_is_set(p, "rttUSec") ? show_duration(member_uint(p, "rttUSec"), text) : NULL);
                 add_ago(t, p, "seenUSec", &now);
                 n_active += state && strcmp(state, "active") == 0;
         }
-        r = table_print(t, stdout);
-        if (r < 0)
-                return r;
-        printf("\n%zu peer%s listed, %zu active.\n", n, plural(n), n_active);
-        return 0;
+        return ctl_show_table(ctl, t, "%zu peer%s listed, %zu active.", n, plural(n), n_active);
 }
 
 int verb_peers(Ctl *ctl, _unused_ int argc, _unused_ char **argv) {
@@ -68,7 +64,7 @@ int verb_peers(Ctl *ctl, _unused_ int argc, _unused_ char **argv) {
         r = ctl_call_list(ctl, "org.p2pdi.Peer.ListPeers", NULL, "peer", &peers);
         if (r != 0)
                 return r;
-        r = ctl->json != SHOW_JSON_OFF ? show_json(stdout, peers, ctl->json) : show_peers(peers);
+        r = ctl->json != SHOW_JSON_OFF ? ctl_show_json(ctl, peers) : show_peers(ctl, peers);
         json_decref(peers);
         return r;
 }
@@ -118,7 +114,7 @@ static int refresh_on_reply(json_t *parameters, _unused_ int fd, void *userdata)
         return 0;
 }
 
-static int show_refresh(const json_t *answer) {
+static int show_refresh(const Ctl *ctl, const json_t *answer) {
         _cleanup_(table_free_p) Table *t = NULL;
         int r;
 
@@ -129,11 +125,11 @@ static int show_refresh(const json_t *answer) {
                 const json_t *p = json_array_get(answer, i);
 
                 table_add(t, member_string(p, "peer"));
-                table_add(t, member_string(p, "result"));
+                table_add_state(t, member_string(p, "result"));
                 add_uint_or_none(t, p, "added");
                 add_uint_or_none(t, p, "removed");
         }
-        return table_print(t, stdout);
+        return table_print(t, stdout, &ctl->style);
 }
 
 static int refresh_parameters(int argc, char **argv, json_t **ret) {
@@ -192,9 +188,9 @@ int verb_refresh(Ctl *ctl, int argc, char **argv) {
         if (code < 0)
                 return code;
         if (ctl->json != SHOW_JSON_OFF)
-                r = show_json(stdout, f.answer, ctl->json);
+                r = ctl_show_json(ctl, f.answer);
         else if (json_array_size(f.answer) > 0)
-                r = show_refresh(f.answer);
+                r = show_refresh(ctl, f.answer);
         if (r < 0)
                 return r;
         return code == 0 && !f.named && f.n_well == 0 ? fail_refresh(&f) : code;
@@ -212,7 +208,7 @@ int verb_leave(Ctl *ctl, _unused_ int argc, _unused_ char **argv) {
 
 /* ---- registrations ---- */
 
-static int show_registrations(const json_t *registrations) {
+static int show_registrations(const Ctl *ctl, const json_t *registrations) {
         _cleanup_(table_free_p) Table *t = NULL;
         size_t n = json_array_size(registrations), n_active = 0;
         char text[SHOW_TEXT_SIZE];
@@ -230,7 +226,7 @@ static int show_registrations(const json_t *registrations) {
                 add_uint_or_none(t, p, "peerId");
                 table_add(t, member_string(p, "address"));
                 table_add(t, member_string(p, "host"));
-                table_add(t, active ? "active" : "absent");
+                table_add_state(t, active ? "active" : "absent");
                 table_add(t, member_is_set(p, "expiresInSec")
                                      ? show_timespan(member_uint(p, "expiresInSec") * USEC_PER_SEC, text)
                                      : NULL);
@@ -238,11 +234,7 @@ static int show_registrations(const json_t *registrations) {
                 add_uint_or_none(t, p, "registrations30Days");
                 n_active += active;
         }
-        r = table_print(t, stdout);
-        if (r < 0)
-                return r;
-        printf("\n%zu peer%s listed, %zu active.\n", n, plural(n), n_active);
-        return 0;
+        return ctl_show_table(ctl, t, "%zu peer%s listed, %zu active.", n, plural(n), n_active);
 }
 
 int verb_registrations(Ctl *ctl, _unused_ int argc, _unused_ char **argv) {
@@ -255,8 +247,8 @@ int verb_registrations(Ctl *ctl, _unused_ int argc, _unused_ char **argv) {
         r = ctl_call_list(ctl, "org.p2pdi.Registration.List", parameters, "registration", &registrations);
         if (r != 0)
                 return r;
-        r = ctl->json != SHOW_JSON_OFF ? show_json(stdout, registrations, ctl->json)
-                                       : show_registrations(registrations);
+        r = ctl->json != SHOW_JSON_OFF ? ctl_show_json(ctl, registrations)
+                                       : show_registrations(ctl, registrations);
         json_decref(registrations);
         return r;
 }

@@ -7,7 +7,8 @@
 #include "core/text.h"
 #include "io/loop.h"
 
-static void show_head(const Ctl *ctl, const json_t *s) {
+/* well: nothing that is worth a look. */
+static void show_head(const Ctl *ctl, const json_t *s, bool well) {
         const char *version = member_string(s, "version"), *hostname = member_string(s, "hostname");
         _cleanup_buf_ Buf b = BUF_INIT(1024);
         char text[512];
@@ -15,7 +16,8 @@ static void show_head(const Ctl *ctl, const json_t *s) {
         (void) snprintf(text, sizeof(text), "%s %s on %s", ctl->daemon, version ? version : "-",
                         hostname ? hostname : "-");
         if (text_escape(&b, slice_of(text), 1024) == 0)
-                printf("● %.*s\n", (int) b.size, b.data);
+                printf("%s●%s %.*s\n", show_colour(&ctl->style, well ? SHOW_GREEN : SHOW_YELLOW),
+                       show_colour(&ctl->style, SHOW_PLAIN), (int) b.size, b.data);
 }
 
 static void show_strings(const char *label, const json_t *strings, const char *behind) {
@@ -53,6 +55,18 @@ static void show_server(const char *label, const json_t *server, const Now *now)
                           show_timespan(member_uint(server, "expiresInSec") * USEC_PER_SEC, expires));
 }
 
+static bool is_well(const json_t *s) {
+        const json_t *servers = json_object_get(s, "servers");
+
+        for (size_t i = 0; i < json_array_size(servers); i++) {
+                const char *state = member_string(json_array_get(servers, i), "state");
+
+                if (!state || strcmp(state, "registered") != 0)
+                        return false;
+        }
+        return json_array_size(json_object_get(s, "warnings")) == 0;
+}
+
 static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         const json_t *servers = json_object_get(s, "servers");
         const char *path = member_string(s, "storePath");
@@ -60,7 +74,7 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         uint64_t n_records = member_uint(s, "indexRecords");
         char size[SHOW_TEXT_SIZE];
 
-        show_head(ctl, s);
+        show_head(ctl, s, is_well(s));
         for (size_t i = 0; i < json_array_size(servers); i++)
                 show_server(i == 0 ? "Peer" : NULL, json_array_get(servers, i), now);
         if (json_array_size(servers) == 0)
@@ -83,7 +97,7 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
 static void show_rs_status(const Ctl *ctl, const json_t *s, const Now *now) {
         char lease[SHOW_TEXT_SIZE];
 
-        show_head(ctl, s);
+        show_head(ctl, s, is_well(s));
         show_strings("Listening", json_object_get(s, "listening"), member_bool(s, "inherited") ? " (socket unit)" : "");
         show_line(stdout, "Peers", "%" PRIu64 " active, %" PRIu64 " known", member_uint(s, "active"),
                   member_uint(s, "known"));
@@ -97,7 +111,7 @@ static int status_on_reply(json_t *parameters, _unused_ int fd, void *userdata) 
         Now now;
 
         if (ctl->json != SHOW_JSON_OFF)
-                return show_json(stdout, parameters, ctl->json);
+                return ctl_show_json(ctl, parameters);
         now_read(&now);
         if (ctl->rs)
                 show_rs_status(ctl, parameters, &now);

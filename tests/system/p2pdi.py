@@ -7,18 +7,22 @@ are chosen by the kernel. Everything lives in a directory of its own, so that an
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import pty
 import random
 import re
 import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 
@@ -505,6 +509,75 @@ def end_ctl(process, arguments=(), timeout=60):
 
 def ctl(*arguments, control=None, rs=False, timeout=60, **options):
     return end_ctl(start_ctl(*arguments, control=control, rs=rs, **options), arguments, timeout)
+
+
+class Terminal:
+    """p2pdi-ctl on a terminal of its own. environment: what differs from ours, None: unset."""
+
+    def __init__(self, *arguments, control=None, columns=80, lines=50, environment=None, stdout=None, stderr=None):
+        command = [program("p2pdi-ctl")] + ([f"--control={control}"] if control else []) + list(arguments)
+        env = {name: value for name, value in os.environ.items()
+               if not re.match(r"(SYSTEMD_|LESS|PAGER|NO_COLOR|COLUMNS|LINES|SUDO_UID|TERM)", name)}
+        env.update({"TERM": "xterm", "SYSTEMD_PAGER": ""})
+        for name, value in (environment or {}).items():
+            env.pop(name, None)
+            if value is not None:
+                env[name] = value
+        self.master, slave = pty.openpty()
+        self.resize(columns, lines)
+        try:
+            self.process = subprocess.Popen(
+                command, stdin=slave, stdout=slave if stdout is None else stdout, stderr=slave if stderr is None else stderr,
+                env=env, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        finally:
+            os.close(slave)
+        self.data = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+
+    @property
+    def text(self):
+        return self.data.decode("utf-8", "replace")
+
+    def resize(self, columns, lines):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def _read(self, end):
+        """Some more output. false: no more comes."""
+        left = end - time.monotonic()
+        assert left > 0, f"nothing more comes after {self.text!r}"
+        if not select.select([self.master], [], [], left)[0]:
+            return True
+        try:
+            data = os.read(self.master, 65536)
+        except OSError as e:
+            if e.errno != errno.EIO:            # nobody has the other end open any more
+                raise
+            return False
+        self.data += data
+        return bool(data)
+
+    def wait_text(self, text, times=1):
+        end = time.monotonic() + PATIENCE
+        while self.text.count(text) < times:
+            assert self._read(end), f"ended without {text!r}: {self.text!r}"
+
+    def end(self):
+        """Waits until it ends; everything it wrote is in text. Its exit code, negative: the signal."""
+        end = time.monotonic() + PATIENCE
+        while self._read(end):
+            pass
+        return self.process.wait(timeout=PATIENCE)
 
 
 # ---- a place for all of a test ----

@@ -7,6 +7,9 @@
 #include <cmocka.h>
 
 #include "ctl/show.h"
+#include "ctl/table.h"
+
+static const ShowStyle plain = { .header = true };
 
 /* What a function writes to a FILE. */
 typedef struct Written {
@@ -127,7 +130,7 @@ static void test_table_is_aligned(_unused_ void **state) {
         table_add(t, "é");
         table_add(t, NULL);
         table_add(t, "");
-        assert_int_equal(table_print(t, written_open(&w)), 0);
+        assert_int_equal(table_print(t, written_open(&w), &plain), 0);
         assert_written(&w, "  ID ADDRESS            RTT SEEN\n"
                            "   3 192.0.2.17:65424 0.4ms 12s ago\n"
                            "1234 é                    - -\n");
@@ -155,9 +158,87 @@ static void test_wide_cells_of_a_cut_column_end_in_an_ellipsis(_unused_ void **s
                 assert_int_equal(table_new("~HOST STATE", &t), 0);
                 table_add(t, host);
                 table_add(t, host);
-                assert_int_equal(table_print(t, written_open(&w)), 0);
+                assert_int_equal(table_print(t, written_open(&w), &plain), 0);
                 (void) snprintf(expected, sizeof(expected), "HOST%*s STATE\n%s %s\n", TABLE_CUT_WIDTH - 4, "",
                                 table[i].shown, host);
+                assert_written(&w, expected);
+        }
+}
+
+static Table *table_of_peers(void) {
+        Table *t;
+
+        assert_int_equal(table_new(">ID STATE TITLE", &t), 0);
+        table_add_uint(t, 3);
+        table_add_state(t, "active");
+        table_add(t, "éééééééééééé");
+        table_add_uint(t, 12);
+        table_add_state(t, "quarantined");
+        table_add(t, "x");
+        table_add_uint(t, 13);
+        table_add_state(t, "new");
+        table_add_state(t, NULL);
+        assert_int_equal(table_rows(t), 3);
+        return t;
+}
+
+static void test_states_have_colours_where_there_are_any(_unused_ void **state) {
+        static const ShowStyle coloured = { .colour = true, .header = true };
+        _cleanup_(table_free_p) Table *t = table_of_peers();
+        Written w;
+
+        assert_int_equal(table_print(t, written_open(&w), &coloured), 0);
+        assert_written(&w, "\x1b[0;4mID STATE       TITLE\x1b[0m\n"
+                           " 3 \x1b[0;1;32mactive\x1b[0m      éééééééééééé\n"
+                           "12 \x1b[0;1;31mquarantined\x1b[0m x\n"
+                           "13 new         -\n");
+        assert_int_equal(table_print(t, written_open(&w), &plain), 0);
+        assert_written(&w, "ID STATE       TITLE\n"
+                           " 3 active      éééééééééééé\n"
+                           "12 quarantined x\n"
+                           "13 new         -\n");
+}
+
+/* Titles that are not shown need no room. */
+static void test_table_without_header(_unused_ void **state) {
+        static const ShowStyle bare = {};
+        _cleanup_(table_free_p) Table *t = NULL;
+        Written w;
+
+        assert_int_equal(table_new(">HOLDERS LOCAL TITLE", &t), 0);
+        table_add_uint(t, 3);
+        table_add(t, "no");
+        table_add(t, "x");
+        table_add_uint(t, 12);
+        table_add(t, "yes");
+        table_add(t, "y");
+        assert_int_equal(table_print(t, written_open(&w), &bare), 0);
+        assert_written(&w, " 3 no  x\n"
+                           "12 yes y\n");
+}
+
+static void test_last_column_gives_way_on_a_narrow_terminal(_unused_ void **state) {
+        static const struct {
+                unsigned width;
+                const char *title;
+        } table[] = {
+                { 0, "éééééééééééé" },          /* no terminal */
+                { 27, "éééééééééééé" },         /* fits to the last column */
+                { 26, "éééééééééé…" },
+                { 25, "ééééééééé…" },
+                { 24, "ééééééééé…" },           /* not narrower than that */
+                { 1, "ééééééééé…" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                const ShowStyle narrow = { .header = true, .width = table[i].width };
+                _cleanup_(table_free_p) Table *t = table_of_peers();
+                char expected[256];
+                Written w;
+
+                assert_int_equal(table_print(t, written_open(&w), &narrow), 0);
+                (void) snprintf(expected, sizeof(expected), "ID STATE       TITLE\n 3 active      %s\n"
+                                "12 quarantined x\n13 new         -\n", table[i].title);
                 assert_written(&w, expected);
         }
 }
@@ -173,7 +254,7 @@ static void test_table_without_rows_is_its_legend(_unused_ void **state) {
         Written w;
 
         assert_int_equal(table_new(">RFC TITLE", &t), 0);
-        assert_int_equal(table_print(t, written_open(&w)), 0);
+        assert_int_equal(table_print(t, written_open(&w), &plain), 0);
         assert_written(&w, "RFC TITLE\n");
 }
 
@@ -187,7 +268,7 @@ static void test_large_table_keeps_its_rows(_unused_ void **state) {
                 table_add_uint(t, i);
                 table_add(t, "x");
         }
-        assert_int_equal(table_print(t, written_open(&w)), 0);
+        assert_int_equal(table_print(t, written_open(&w), &plain), 0);
         fclose(w.f);
         for (const char *p = w.text; (p = strchr(p, '\n')); p++)
                 n++;
@@ -204,7 +285,7 @@ static void test_nothing_controls_the_terminal(_unused_ void **state) {
 
         assert_int_equal(table_new("A", &t), 0);
         table_add(t, evil);
-        assert_int_equal(table_print(t, written_open(&w)), 0);
+        assert_int_equal(table_print(t, written_open(&w), &plain), 0);
         assert_written(&w, "A\na\\x1b]0;x\\x07\\u{009b}2J\\u{202e}\\x7f\\xff\\x0a\n");
 
         show_line(written_open(&w), "Store", "%s", evil);
@@ -248,6 +329,9 @@ int main(void) {
                 cmocka_unit_test(test_digests_are_cut_in_the_middle),
                 cmocka_unit_test(test_table_is_aligned),
                 cmocka_unit_test(test_wide_cells_of_a_cut_column_end_in_an_ellipsis),
+                cmocka_unit_test(test_states_have_colours_where_there_are_any),
+                cmocka_unit_test(test_table_without_header),
+                cmocka_unit_test(test_last_column_gives_way_on_a_narrow_terminal),
                 cmocka_unit_test(test_one_is_no_plural),
                 cmocka_unit_test(test_table_without_rows_is_its_legend),
                 cmocka_unit_test(test_large_table_keeps_its_rows),
