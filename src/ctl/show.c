@@ -93,17 +93,31 @@ const char *show_colour(const ShowStyle *style, ShowColour colour) {
 
 /* ---- lines and JSON ---- */
 
-void show_line(FILE *f, const char *label, const char *format, ...) {
+static void _printf_(2, 0) show_text_va(FILE *f, const char *format, va_list ap) {
         _cleanup_buf_ Buf b = BUF_INIT(LINE_MAX_SIZE);
         char text[LINE_MAX_SIZE];
+
+        (void) vsnprintf(text, sizeof(text), format, ap);
+        if (text_escape(&b, slice_of(text), LINE_MAX_SIZE) == 0)
+                fprintf(f, "%.*s", (int) b.size, b.data);
+}
+
+void show_text(FILE *f, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        (void) vsnprintf(text, sizeof(text), format, ap);
+        show_text_va(f, format, ap);
         va_end(ap);
-        if (text_escape(&b, slice_of(text), LINE_MAX_SIZE) != 0)
-                return;
-        fprintf(f, "%*s%s %.*s\n", LABEL_WIDTH, label ? label : "", label ? ":" : " ", (int) b.size, b.data);
+}
+
+void show_line(FILE *f, const char *label, const char *format, ...) {
+        va_list ap;
+
+        fprintf(f, "%*s%s ", LABEL_WIDTH, label ? label : "", label ? ":" : " ");
+        va_start(ap, format);
+        show_text_va(f, format, ap);
+        va_end(ap);
+        fputc('\n', f);
 }
 
 int show_json(FILE *f, const json_t *value, ShowJson how) {

@@ -44,6 +44,8 @@ typedef enum ShowColour {
 /* What begins that colour; "" where there are none. */
 const char *show_colour(const ShowStyle *style, ShowColour colour);
 
+/* Words within a line, escaped as a whole. */
+void show_text(FILE *f, const char *format, ...) _printf_(2, 3);
 /* "    Listening: …": the label to the right of its column; NULL continues the line before. */
 void show_line(FILE *f, const char *label, const char *format, ...) _printf_(3, 4);
 /* For "%s" behind a word: nothing of one, "s" of any other number. */

@@ -4,20 +4,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "core/text.h"
 #include "io/loop.h"
 
 /* well: nothing that is worth a look. */
 static void show_head(const Ctl *ctl, const json_t *s, bool well) {
         const char *version = member_string(s, "version"), *hostname = member_string(s, "hostname");
-        _cleanup_buf_ Buf b = BUF_INIT(1024);
-        char text[512];
 
-        (void) snprintf(text, sizeof(text), "%s %s on %s", ctl->daemon, version ? version : "-",
-                        hostname ? hostname : "-");
-        if (text_escape(&b, slice_of(text), 1024) == 0)
-                printf("%s●%s %.*s\n", show_colour(&ctl->style, well ? SHOW_GREEN : SHOW_YELLOW),
-                       show_colour(&ctl->style, SHOW_PLAIN), (int) b.size, b.data);
+        printf("%s●%s ", show_colour(&ctl->style, well ? SHOW_GREEN : SHOW_YELLOW),
+               show_colour(&ctl->style, SHOW_PLAIN));
+        show_text(stdout, "%s %s on %s", ctl->daemon, version ? version : "-", hostname ? hostname : "-");
+        putchar('\n');
 }
 
 static void show_strings(const char *label, const json_t *strings, const char *behind) {

@@ -13,6 +13,8 @@ const Verb verbs[] = {
         { "list", "[RANGE…]", "List the store, or with --all all that is known", 0, -1, VERB_PEER, OPTION_ALL,
           COMPLETES_RFC, verb_list },
         { "where", "RFC", "List who holds an RFC", 1, 2, VERB_PEER, 0, COMPLETES_RFC, verb_where },
+        { "why", "TRANSACTION|RFC", "Show what was decided at the last attempt", 1, 2, VERB_PEER, 0, COMPLETES_RFC,
+          verb_why },
         { "peers", "", "List known peers", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING, verb_peers },
         { "status", "", "Show the state of the peer, or with --rs of the server", 0, 0, VERB_PEER | VERB_RS, 0,
           COMPLETES_NOTHING, verb_status },

@@ -58,5 +58,7 @@ int verb_refresh(Ctl *ctl, int argc, char **argv);
 int verb_join(Ctl *ctl, int argc, char **argv);
 int verb_leave(Ctl *ctl, int argc, char **argv);
 int verb_registrations(Ctl *ctl, int argc, char **argv);
+/* verb-why.c */
+int verb_why(Ctl *ctl, int argc, char **argv);
 /* verb-status.c */
 int verb_status(Ctl *ctl, int argc, char **argv);

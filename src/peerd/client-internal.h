@@ -56,6 +56,7 @@ struct Client {
         sd_event *event;
         ClientSettings settings;
         Holders *holders;
+        History *history;
         ServerInfo servers[SERVERS_MAX];
         bool servers_away;                      /* at the last query none answered */
         Endpoint self[SELF_MAX];
@@ -122,6 +123,8 @@ struct Operation {
         Message recheck_done;
         DownloadEvent told;                     /* the last that was told; template of the next */
         usec_t told_at;                         /* boottime of the last progress */
+        uint64_t history;                       /* what is remembered of it; 0: nothing yet */
+        size_t n_holders_told;                  /* in history, plus one; 0: not yet */
 };
 
 int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) _must_check_;
@@ -130,11 +133,16 @@ void operation_free(Operation *o);
 void operation_advance(Operation *o);
 /* All that wait for the peer list. */
 void operations_query_done(Client *c, LookupOutcome outcome);
-/* The index of a peer was asked for this number on behalf of an operation. */
-void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome);
+/* The index of a peer was asked for these numbers on behalf of operations. result: how it went, a literal. */
+void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome,
+                          const char *result);
 /* Told at the start of a transfer, then every 100 ms, and when all is received. */
 void operation_progress(Operation *o, const Transfer *t, uint64_t received);
-void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error);
+/* result: how it went, a literal; received: bytes of the document. */
+void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error, const char *result,
+                             uint64_t received);
+/* A holder was caught in a fault, and is left alone for so long. */
+void operation_quarantined(Operation *o, const Endpoint *peer, const char *why, usec_t span);
 void operations_forget_request(Client *c, uint64_t request);
 
 /* ---- query.c ---- */

@@ -343,6 +343,10 @@ Documents *client_documents(const Client *c) {
         return c->conf.documents;
 }
 
+const History *client_history(const Client *c) {
+        return c->history;
+}
+
 /* ---- the thread ---- */
 
 static int setup(sd_event *e, void *userdata) {
@@ -378,6 +382,8 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
                 c->settings.static_peers = s.static_peers;      /* owned by c from here on */
                 k = holders_new(&s.holders, key, &c->holders);
         }
+        if (k == 0)
+                k = history_new(HISTORY_OPERATIONS_MAX, &c->history);
         if (k == 0) {
                 c->settings.static_peers = NULL;
                 settings_apply(c, &s);
@@ -424,6 +430,7 @@ Client *client_free(Client *c) {
         loop_thread_free(c->loop);
         sd_event_unref(e);
         holders_free(c->holders);
+        history_free(c->history);
         free(c->settings.static_peers);
         free(c);
         return NULL;

@@ -8,6 +8,7 @@
  */
 
 #include "core/base.h"
+#include "core/history.h"
 #include "core/holders.h"
 #include "core/lookup.h"
 #include "io/conf.h"
@@ -136,3 +137,5 @@ void client_visit(Client *c, ClientVisit *v);
 void client_ping(Client *c, Message *answer);
 const ClientCounters *client_counters(const Client *c);
 Documents *client_documents(const Client *c);
+/* What was decided for the last RFCs. In the client's thread only: see client_visit(). */
+const History *client_history(const Client *c);

@@ -136,7 +136,7 @@ void control_on_download(const DownloadEvent *e, void *userdata) {
                 (void) varlink_call_notify(r->call, parameters);
 }
 
-static int number_from_json(const json_t *j, uint32_t *ret) {
+int control_number(const json_t *j, uint32_t *ret) {
         json_int_t n = json_integer_value(j);
         if (n < 1 || n > (json_int_t) RFC_NUMBER_MAX)
                 return -ERANGE;
@@ -160,7 +160,7 @@ int control_get(VarlinkCall *call, json_t *parameters, void *userdata) {
         if (!list)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++)
-                if (number_from_json(json_array_get(numbers, i), &list[i]) < 0)
+                if (control_number(json_array_get(numbers, i), &list[i]) < 0)
                         return varlink_call_invalid(call, "numbers");
         ControlRequest *r = control_request_new(c, call);
         if (!r)
@@ -251,7 +251,7 @@ int control_open(VarlinkCall *call, json_t *parameters, void *userdata) {
         Control *c = userdata;
         uint32_t number;
 
-        if (number_from_json(json_object_get(parameters, "number"), &number) < 0)
+        if (control_number(json_object_get(parameters, "number"), &number) < 0)
                 return varlink_call_invalid(call, "number");
         OpenJob *j = calloc(1, sizeof(*j));
         ControlRequest *r = j ? control_request_new(c, call) : NULL;

@@ -3,7 +3,7 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status). What only another thread knows is asked there and comes back as messages, tagged
+ * control-list.c (lists and status), control-explain.c (Explain). What only another thread knows is asked there and comes back as messages, tagged
  * with the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the
  * message is dropped.
  */
@@ -79,6 +79,7 @@ typedef struct ListJob {
         uint32_t number;
         bool has_endpoint;
         Endpoint endpoint;
+        uint64_t transaction, after;
 } ListJob;
 
 /* What template owns is the job's, unless this gives -ENOMEM. */
@@ -99,6 +100,8 @@ void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, v
 /* The stream is over: the reply held back is its last; without any an empty one. r is gone. */
 void control_request_end(ControlRequest *r);
 
+/* An RFC number out of a parameter (NULL: there is none). 0, -ERANGE. */
+int control_number(const json_t *j, uint32_t *ret) _must_check_;
 /* A point in the past on boottime, as people count. */
 static inline usec_t control_realtime(usec_t boottime, const Now *now) {
         return usec_sub(now->realtime, usec_sub(now->boottime, boottime));
@@ -106,6 +109,7 @@ static inline usec_t control_realtime(usec_t boottime, const Now *now) {
 
 int control_get(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_open(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_explain(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata);

@@ -218,10 +218,9 @@ static bool fill_holders(ListJob *j, Client *c, Holders *h, bool servers_away, c
 }
 
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata) {
-        json_int_t n = json_integer_value(json_object_get(parameters, "number"));
-        if (n < 1 || n > (json_int_t) RFC_NUMBER_MAX)
+        ListJob job = { .control = userdata, .member = "holder", .fill = fill_holders };
+        if (control_number(json_object_get(parameters, "number"), &job.number) < 0)
                 return varlink_call_invalid(call, "number");
-        const ListJob job = { .control = userdata, .member = "holder", .fill = fill_holders, .number = (uint32_t) n };
         return control_list_start(call, &job);
 }
 

@@ -148,6 +148,8 @@ static const VarlinkParameter get_parameters[] = {
 static const VarlinkParameter number_parameters[] = { { "number", VARLINK_INT }, {} };
 static const VarlinkParameter list_parameters[] = {
         { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
+static const VarlinkParameter explain_parameters[] = {
+        { "transaction", VARLINK_STRING | VARLINK_OPTIONAL }, { "number", VARLINK_INT | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter refresh_parameters[] = { { "peers", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, {} };
 
 static const VarlinkMethod methods[] = {
@@ -156,6 +158,7 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.List", VARLINK_NEEDS_MORE, list_parameters, control_list },
         { "org.p2pdi.Peer.ListHolders", VARLINK_NEEDS_MORE, number_parameters, control_list_holders },
         { "org.p2pdi.Peer.ListPeers", VARLINK_NEEDS_MORE, NULL, control_list_peers },
+        { "org.p2pdi.Peer.Explain", VARLINK_NEEDS_MORE, explain_parameters, control_explain },
         { "org.p2pdi.Peer.GetStatus", 0, NULL, control_get_status },
         { "org.p2pdi.Peer.Refresh", VARLINK_NEEDS_MORE, refresh_parameters, control_refresh },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },

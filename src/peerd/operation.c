@@ -47,6 +47,45 @@ void operation_progress(Operation *o, const Transfer *t, uint64_t received) {
         tell(o);
 }
 
+/* ---- remembering: what `why` tells ---- */
+
+static uint32_t peer_id_of(const Client *c, const Endpoint *peer) {
+        HolderInfo info;
+        return peer && holders_get(c->holders, peer, &info) ? info.peer_id : 0;
+}
+
+static void remember_asking(Operation *o, HistoryWhat what, const Endpoint *peer) {
+        Client *c = o->client;
+        Now now;
+        now_of_event(c->event, &now);
+        history_ask(c->history, o->history, what, peer, peer_id_of(c, peer), &now);
+}
+
+static void remember(Operation *o, HistoryWhat what, const Endpoint *peer, const char *result, uint64_t count) {
+        Client *c = o->client;
+        Now now;
+        now_of_event(c->event, &now);
+        history_tell(c->history, o->history, what, peer, peer_id_of(c, peer), result, count, &now);
+}
+
+/* How many are known to hold it, whenever that is another number than before. */
+static void remember_holders(Operation *o, size_t n) {
+        if (o->n_holders_told == n + 1)
+                return;
+        o->n_holders_told = n + 1;
+        remember(o, HISTORY_HOLDERS, NULL, n > 0 ? "ok" : "not-held", n);
+}
+
+static void remember_servers(Operation *o, LookupOutcome outcome) {
+        remember(o, HISTORY_SERVERS, NULL,
+                 outcome == LOOKUP_OK ? "ok" : outcome == LOOKUP_EMPTY ? "no-peers" : "unreachable",
+                 holders_count_listed(o->client->holders));
+}
+
+void operation_quarantined(Operation *o, const Endpoint *peer, const char *why, usec_t span) {
+        remember(o, HISTORY_QUARANTINE, peer, why, span);
+}
+
 /* What was fetched was logged with its holder, by the transfer. */
 static void log_result(const Operation *o, const LookupStep *step, bool local) {
         const LogFields f = {
@@ -108,6 +147,7 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
         if (!local)
                 atomic_fetch_add(step->result == LOOKUP_FOUND ? &c->counters.n_downloads : &c->counters.n_failed, 1);
         log_result(o, step, local);
+        history_end(c->history, o->history, lookup_result_name(step->result), &now);
         tell(o);
         operation_free(o);
         queue_line(c);
@@ -117,6 +157,7 @@ static bool finish_if_held(Operation *o) {
         OwnDocument document;
         if (!documents_get(o->client->conf.documents, o->number, &document))
                 return false;
+        remember(o, HISTORY_STORE, NULL, "ok", 0);
         finish(o, &(LookupStep){ .result = LOOKUP_FOUND }, true);
         return true;
 }
@@ -138,8 +179,10 @@ static void ask_server(Operation *o, const Now *now) {
         Client *c = o->client;
         if (c->queried_at >= o->asked_at && usec_sub(now->boottime, c->queried_at) < QUERY_SHARED_USEC) {
                 lookup_server_told(o->lookup, c->query_outcome, 0);
+                remember_servers(o, c->query_outcome);
                 return;
         }
+        remember_asking(o, HISTORY_SERVERS, NULL);
         int k = query_start(c, o->transaction);
         if (k < 0)
                 lookup_server_told(o->lookup, LOOKUP_BROKEN, k);
@@ -151,6 +194,7 @@ void operation_advance(Operation *o) {
         Client *c = o->client;
         LookupStep step;
         char title[PROTO_TITLE_MAX];
+        RfcRecord record;
         Now now;
 
         for (;;) {
@@ -162,6 +206,7 @@ void operation_advance(Operation *o) {
                         memcpy(title, step.record.title.data, n);
                         step.record.title = (Slice){ title, n };
                 }
+                size_t n_holders = rfc_index_find(x, o->number, &now, &record, 1);
                 documents_unlock(c->conf.documents);
                 if (k < 0) {
                         finish(o, &(LookupStep){ .result = LOOKUP_FAILED, .error = k }, false);
@@ -175,16 +220,22 @@ void operation_advance(Operation *o) {
                         ask_server(o, &now);
                         break;
                 case LOOKUP_ASK_INDEX:
+                        remember_holders(o, n_holders);
+                        remember_asking(o, HISTORY_INDEX, &step.peer);
                         k = pull_number(c, &step.peer, o->number, o->transaction);
                         if (k < 0)
                                 lookup_index_told(o->lookup, &step.peer, LOOKUP_BROKEN, k, &now);
                         break;
                 case LOOKUP_FETCH:
+                        remember_holders(o, n_holders);
+                        remember_asking(o, HISTORY_FETCH, &step.peer);
                         k = transfer_start(o, &step.peer, &step.record);
                         if (k < 0)
                                 lookup_fetch_told(o->lookup, &step.peer, LOOKUP_BROKEN, k, &now);
                         break;
                 case LOOKUP_DONE:
+                        if (step.result != LOOKUP_FOUND)
+                                remember_holders(o, n_holders);
                         finish(o, &step, false);
                         return;
                 }
@@ -197,12 +248,14 @@ void operations_query_done(Client *c, LookupOutcome outcome) {
                 if (!o->waits_for_query)
                         continue;
                 o->waits_for_query = false;
+                remember_servers(o, outcome);
                 lookup_server_told(o->lookup, outcome, 0);
                 operation_advance(o);
         }
 }
 
-void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome) {
+void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome,
+                          const char *result) {
         Operation *o, *next;
         Now now;
         now_of_event(c->event, &now);
@@ -211,6 +264,7 @@ void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, Lo
                         continue;
                 /* One answer may be what both have asked for. */
                 lookup_index_told(o->lookup, peer, outcome, 0, &now);
+                remember(o, HISTORY_INDEX, peer, result, 0);
                 if (o->transfer && transfer_waits_for(o->transfer, peer))
                         transfer_restated(o->transfer, outcome);
                 else
@@ -218,7 +272,8 @@ void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, Lo
         }
 }
 
-void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error) {
+void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error, const char *result,
+                             uint64_t received) {
         Now now;
         now_of_event(o->client->event, &now);
         o->transfer = NULL;     /* it frees itself */
@@ -227,6 +282,7 @@ void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome o
                 o->told.has_holder = false;
                 o->told.received = 0;
         }
+        remember(o, HISTORY_FETCH, peer, result, received);
         lookup_fetch_told(o->lookup, peer, outcome, error, &now);
         operation_advance(o);
 }
@@ -245,6 +301,7 @@ static void run_rechecked(Message *m) {
         };
         if (finish_if_held(o))
                 return;
+        remember(o, HISTORY_STORE, NULL, "not-held", 0);
         int k = lookup_new(&conf, &o->lookup);
         if (k < 0)
                 finish(o, &(LookupStep){ .result = LOOKUP_FAILED, .error = k }, false);
@@ -262,6 +319,7 @@ static void activate(Operation *o) {
         c->n_active++;
         atomic_store(&c->counters.n_active, c->n_active);
         o->began_at = now.boottime;
+        o->history = history_begin(c->history, o->transaction, o->number, &now);
         if (finish_if_held(o))
                 return;
         /* It may lie in the library without being known yet: the first scan runs, or it came in this moment. */

@@ -81,7 +81,7 @@ static void end_pull(Pull *p, LookupOutcome outcome, const char *result, const I
         pull_free(p);
         pull_arm_expiry(c);
         if (kind == PULL_NUMBERS)
-                operations_pull_done(c, &peer, &set, outcome);
+                operations_pull_done(c, &peer, &set, outcome, result);
         else
                 refresh_pull_done(c, &peer, result, merged);
 }

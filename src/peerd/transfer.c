@@ -49,6 +49,7 @@ struct Transfer {
         Digest found;                           /* disk: what the bytes hashed to */
         LookupOutcome outcome;                  /* that `end` brings back */
         int error;
+        const char *result;                     /* in a word or a few; a literal */
 };
 
 /* ---- the end ---- */
@@ -72,11 +73,12 @@ static LogFields fields(const Transfer *t, const char *result) {
 }
 
 /* Tells the operation; t is gone after it. */
-static void end_transfer(Transfer *t, LookupOutcome outcome, int error) {
+static void end_transfer(Transfer *t, LookupOutcome outcome, int error, const char *result) {
         Operation *o = t->operation;
         const Endpoint holder = t->holder;
+        const uint64_t received = t->received;
         transfer_free(t);
-        operation_transfer_done(o, &holder, outcome, error);
+        operation_transfer_done(o, &holder, outcome, error, result, received);
 }
 
 static void failed(Transfer *t, LookupOutcome outcome, const char *result) {
@@ -85,7 +87,7 @@ static void failed(Transfer *t, LookupOutcome outcome, const char *result) {
         endpoint_to_text(&t->holder, holder);
         log_transaction(LOG_EVENT_FETCH_FAILED, &f, "RFC %u was not fetched from %s: %s.", t->expected.number, holder,
                         result);
-        end_transfer(t, outcome, 0);
+        end_transfer(t, outcome, 0, result);
 }
 
 /* What the peer did is a fault (protocol, section 4): it and what it stated are put aside. */
@@ -102,6 +104,7 @@ static void quarantine(Transfer *t, const char *why) {
         size_t n = rfc_index_forget_source(documents_lock(c->conf.documents), &t->holder);
         documents_unlock(c->conf.documents);
         pull_arm_expiry(c);                     /* their memory goes by slices */
+        operation_quarantined(t->operation, &t->holder, why, span);
         f.has_entries = true;
         f.entries_removed = n;
         log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", holder,
@@ -117,7 +120,7 @@ static void mismatch(Transfer *t, const Digest *found, const char *why) {
         log_entry(LOG_LEVEL_ERR, LOG_EVENT_DIGEST_MISMATCH, &f, "RFC %u from %s was thrown away: %s.",
                   t->expected.number, holder, why);
         quarantine(t, why);
-        end_transfer(t, LOOKUP_FAULT, 0);
+        end_transfer(t, LOOKUP_FAULT, 0, "mismatch");
 }
 
 static void stored(Transfer *t) {
@@ -128,7 +131,7 @@ static void stored(Transfer *t) {
         f.size = t->size;
         log_transaction(LOG_EVENT_RFC_FETCHED, &f, "RFC %u fetched from %s, %llu bytes.", t->expected.number, holder,
                         (unsigned long long) t->size);
-        end_transfer(t, LOOKUP_OK, 0);
+        end_transfer(t, LOOKUP_OK, 0, "ok");
 }
 
 /* ---- to the disk worker ---- */
@@ -153,11 +156,11 @@ static void run_write(Message *m) {
 static void run_committed(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, end);
         if (t->outcome != LOOKUP_OK)
-                end_transfer(t, t->outcome, t->error);
+                end_transfer(t, t->outcome, t->error, t->result);
         else if (t->stored == LIBRARY_MISMATCH)
                 mismatch(t, &t->found, "the bytes are not what its digest says");
         else if (t->stored < 0)
-                end_transfer(t, LOOKUP_BROKEN, t->stored);
+                end_transfer(t, LOOKUP_BROKEN, t->stored, "failed");
         else
                 stored(t);
 }
@@ -175,9 +178,10 @@ static void run_commit(Message *m) {
 }
 
 /* Ends the disk's part; run_committed() ends the transfer. */
-static void close_store(Transfer *t, LookupOutcome outcome, int error) {
+static void close_store(Transfer *t, LookupOutcome outcome, int error, const char *result) {
         t->outcome = outcome;
         t->error = error;
+        t->result = result;
         t->end.run = run_commit;
         worker_post(documents_disk(t->client->conf.documents), &t->end);
 }
@@ -311,7 +315,7 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                 return;
         }
         if (end == CALL_OK) {
-                close_store(t, LOOKUP_OK, 0);
+                close_store(t, LOOKUP_OK, 0, "ok");
                 return;
         }
         LogFields f = fields(t, call_end_name(end));
@@ -325,9 +329,9 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
         else if (end == CALL_TIMEOUT || end == CALL_TOO_SLOW)
                 holders_failed(c->holders, &t->holder);
         if (end == CALL_FAILED || end == CALL_ABORTED)
-                close_store(t, LOOKUP_BROKEN, error < 0 ? error : -ENOMEM);
+                close_store(t, LOOKUP_BROKEN, error < 0 ? error : -ENOMEM, "failed");
         else
-                close_store(t, end == CALL_BAD ? LOOKUP_FAULT : LOOKUP_GONE, 0);
+                close_store(t, end == CALL_BAD ? LOOKUP_FAULT : LOOKUP_GONE, 0, call_end_name(end));
 }
 
 /* ---- beginning ---- */

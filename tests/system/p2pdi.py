@@ -1135,9 +1135,18 @@ class Varlink:
         message, self.buffer = self.buffer.split(b"\0", 1)
         return json.loads(message)
 
-    def call(self, method, parameters=None):
-        self.send(method, parameters)
+    def call(self, method, parameters=None, **flags):
+        self.send(method, parameters, **flags)
         return self.reply()
+
+    def call_more(self, method, parameters=None):
+        """All replies of a call with more, as they come."""
+        self.send(method, parameters, more=True)
+        continues = True
+        while continues:
+            reply = self.reply()
+            continues = reply.get("continues", False)
+            yield reply
 
 
 # ---- documents ----
