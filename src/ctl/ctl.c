@@ -22,6 +22,8 @@ static int ctl_init(Ctl *ctl, const Verb *verb) {
         int k;
 
         ctl->rs = ctl->rs || !(verb->flags & VERB_PEER);
+        if (ctl->timeout == 0)
+                ctl->timeout = verb->flags & VERB_ENDLESS ? USEC_INFINITY : TIMEOUT_DEFAULT;
         ctl->daemon = ctl->rs ? "p2pdi-rsd" : "p2pdi-peerd";
 
         if (ctl->rs && !(verb->flags & VERB_RS))
@@ -56,7 +58,7 @@ static void ctl_done(Ctl *ctl) {
 }
 
 static int run(int argc, char **argv) {
-        _cleanup_(ctl_done) Ctl ctl = { .timeout = TIMEOUT_DEFAULT };
+        _cleanup_(ctl_done) Ctl ctl = {};
         const Verb *verb = NULL;
         unsigned given = 0;
         int skip = 0, r;

@@ -27,7 +27,7 @@ typedef struct Ctl {
         bool rs;                        /* also for the verbs that are for nobody else */
         bool all, local, current, raw;
         bool no_pager, no_legend, quiet;
-        usec_t timeout;
+        usec_t timeout;                 /* 0: not given, before the verb is known */
         ShowJson json;
         ShowStyle style;                /* of standard output, and of these options */
 } Ctl;

@@ -23,6 +23,8 @@ const Verb verbs[] = {
         { "join", "", "Register now", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING, verb_join },
         { "leave", "", "Unregister, and stay so until join or a restart", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING,
           verb_leave },
+        { "monitor", "", "Show what happens, as it happens", 0, 0, VERB_PEER | VERB_ENDLESS, 0, COMPLETES_NOTHING,
+          verb_monitor },
         { "registrations", "", "List the peers of the registration server", 0, 0, VERB_RS, OPTION_ALL,
           COMPLETES_NOTHING, verb_registrations },
 };

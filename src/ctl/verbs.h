@@ -35,6 +35,7 @@ struct Verb {
 enum {
         VERB_PEER = 1 << 0,             /* the peer knows it */
         VERB_RS = 1 << 1,               /* the registration server knows it */
+        VERB_ENDLESS = 1 << 2,          /* goes on until interrupted: no time limit but that of --timeout= */
 };
 
 extern const Verb verbs[];
@@ -58,6 +59,8 @@ int verb_refresh(Ctl *ctl, int argc, char **argv);
 int verb_join(Ctl *ctl, int argc, char **argv);
 int verb_leave(Ctl *ctl, int argc, char **argv);
 int verb_registrations(Ctl *ctl, int argc, char **argv);
+/* verb-monitor.c */
+int verb_monitor(Ctl *ctl, int argc, char **argv);
 /* verb-why.c */
 int verb_why(Ctl *ctl, int argc, char **argv);
 /* verb-status.c */

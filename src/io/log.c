@@ -24,6 +24,11 @@ static JournalSender journal = { .fd = -1 };
 static _Atomic int level_max = LOG_LEVEL_INFO;
 static _Atomic uint64_t n_dropped;
 
+/* Set before `observing`, and not changed after it. */
+static void (*observer)(const struct LogEntry *e, void *userdata);
+static void *observer_userdata;
+static atomic_bool observing;
+
 static pthread_mutex_t rate_mutex = PTHREAD_MUTEX_INITIALIZER;
 static LogRate rate = { .transactions_per_sec = DEFAULT_TRANSACTIONS_PER_SEC };        /* under rate_mutex */
 
@@ -67,6 +72,16 @@ void log_set_transaction_rate(uint32_t per_sec) {
         HOLD_RATE;
 
         rate.transactions_per_sec = per_sec;
+}
+
+void log_set_observer(void (*f)(const struct LogEntry *e, void *userdata), void *userdata) {
+        observer = f;
+        observer_userdata = userdata;
+}
+
+void log_observe(bool on) {
+        assert(!on || observer);
+        atomic_store(&observing, on);
 }
 
 uint64_t log_dropped(void) {
@@ -124,6 +139,19 @@ static void emit_message(LogLevel level, LogEvent event, const LogFields *fields
         });
 }
 
+static void _printf_(4, 0)
+show_observer(LogLevel level, LogEvent event, const LogFields *fields, const char *format, va_list ap) {
+        va_list copy;
+        Message m;
+
+        if (!atomic_load_explicit(&observing, memory_order_acquire))
+                return;
+        va_copy(copy, ap);
+        message_format(&m, format, copy);
+        va_end(copy);
+        observer(&(LogEntry){ target.identifier, level, event, fields, slice_of(m.text) }, observer_userdata);
+}
+
 static bool is_wanted(LogLevel level) {
         return (int) level <= atomic_load_explicit(&level_max, memory_order_relaxed);
 }
@@ -147,6 +175,8 @@ log_entry_va(LogLevel level, LogEvent event, const LogFields *fields, const char
         Message m;
         size_t n;
 
+        if (level <= LOG_LEVEL_NOTICE)
+                show_observer(level, event, fields, format, ap);
         if (!is_wanted(level) || !take_event(level, event, &n_suppressed))
                 return;
         message_format(&m, format, ap);
@@ -170,7 +200,7 @@ int log_errno(LogLevel level, int error, const char *format, ...) {
         char what[512];
         va_list ap;
 
-        if (!is_wanted(level))
+        if (!is_wanted(level) && !atomic_load_explicit(&observing, memory_order_acquire))
                 return error;
         va_start(ap, format);
         if (vsnprintf(what, sizeof(what), format, ap) < 0)
@@ -189,6 +219,9 @@ void log_transaction(LogEvent event, const LogFields *fields, const char *format
         Message m;
         Now now;
 
+        va_start(ap, format);
+        show_observer(LOG_LEVEL_INFO, event, fields, format, ap);
+        va_end(ap);
         if (!is_wanted(LOG_LEVEL_INFO))
                 return;
         target.now(&now);

@@ -105,6 +105,15 @@ void log_transaction(LogEvent event, const LogFields *fields, const char *format
 /* At debug, a head as received: "received from 192.0.2.1:65424: POST Register P2P-DI/1.0 | Cookie: *** | …". Costs one comparison otherwise. */
 void log_head(const Endpoint *from, Slice bytes);
 
+/*
+ * Watching: while log_observe() is on, the observer hears of every transaction, whatever level and rate, and of every
+ * other entry of notice and above before its rate, as log-text.h has them. It runs in the thread that logs, and must
+ * not log. There is one for good, set before it is first switched on.
+ */
+struct LogEntry;
+void log_set_observer(void (*observer)(const struct LogEntry *e, void *userdata), void *userdata);
+void log_observe(bool on);
+
 /* Once a second, from the main loop while it returns true: writes the summaries that are due. */
 bool log_summarize(const Now *now);
 /* Entries that the journal did not take. */

@@ -12,8 +12,6 @@
 #include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
-/* Lookups under way at once; the others wait in line. */
-#define OPERATIONS_ACTIVE_MAX 32
 /* Downloads that may be asked for and not yet ended. */
 #define OPERATIONS_MAX 200000
 /* Own addresses seen. */

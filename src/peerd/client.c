@@ -343,6 +343,15 @@ Documents *client_documents(const Client *c) {
         return c->conf.documents;
 }
 
+size_t client_downloads(const Client *c, DownloadEvent *ret, size_t n) {
+        const Operation *o;
+        size_t k = 0;
+        TAILQ_FOREACH(o, &c->operations, link)
+                if (k < n)
+                        ret[k++] = o->told;
+        return k;
+}
+
 const History *client_history(const Client *c) {
         return c->history;
 }

@@ -20,6 +20,8 @@
 
 /* Registration servers, told apart by their place in the configuration, which takes no more. */
 #define SERVERS_MAX 32
+/* Lookups under way at once; the others wait in line. */
+#define OPERATIONS_ACTIVE_MAX 32
 
 typedef struct Client Client;
 
@@ -137,5 +139,7 @@ void client_visit(Client *c, ClientVisit *v);
 void client_ping(Client *c, Message *answer);
 const ClientCounters *client_counters(const Client *c);
 Documents *client_documents(const Client *c);
+/* What was last told of up to n downloads whose turn has come; gives how many. In the client's thread only. */
+size_t client_downloads(const Client *c, DownloadEvent *ret, size_t n);
 /* What was decided for the last RFCs. In the client's thread only: see client_visit(). */
 const History *client_history(const Client *c);

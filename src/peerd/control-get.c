@@ -47,7 +47,7 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
         control_set_string(j, "message", slice_of(text));
 }
 
-static json_t *download_json(Control *c, const DownloadEvent *e) {
+json_t *control_download(Control *c, const DownloadEvent *e) {
         char transaction[TRANSACTION_TEXT_SIZE], holder[ENDPOINT_TEXT_SIZE];
         _cleanup_free_ char *path = NULL;
         json_t *j = json_object();
@@ -122,7 +122,7 @@ void control_on_download(const DownloadEvent *e, void *userdata) {
          */
         if (e->state != DOWNLOAD_DONE && (!more || varlink_call_is_congested(r->call)))
                 return;
-        json_t *download = download_json(c, e);
+        json_t *download = control_download(c, e);
         if (!more) {
                 reply_single(r, e, download);
                 return;

@@ -3,7 +3,8 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status), control-explain.c (Explain). What only another thread knows is asked there and comes back as messages, tagged
+ * control-list.c (lists and status), control-explain.c (Explain), control-
+ * monitor.c (Monitor). What only another thread knows is asked there and comes back as messages, tagged
  * with the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the
  * message is dropped.
  */
@@ -26,6 +27,9 @@ typedef struct ControlRequest {
         /* Waiting for a slow reader. */
         void (*go_on)(struct ControlRequest *r, void *data);
         void *go_on_data;
+        /* Monitor: hears of what happens; events that it was too slow for since the last. */
+        bool monitoring;
+        uint64_t n_lost;
 } ControlRequest;
 
 static inline int control_request_compare(const ControlRequest *a, const ControlRequest *b) {
@@ -48,6 +52,7 @@ struct Control {
         struct ControlRequestTree requests;
         LIST_HEAD(, ControlJob) jobs;
         uint64_t last_id;
+        struct Monitor *monitor;
 };
 
 /* free: frees what j is in. */
@@ -110,10 +115,21 @@ static inline usec_t control_realtime(usec_t boottime, const Now *now) {
 int control_get(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_open(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_explain(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_monitor(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata);
+/* The type Download. NULL: no memory. Any thread. */
+json_t *control_download(Control *c, const DownloadEvent *e);
+
+/* What all Monitor calls share. One in a program. -ENOMEM. */
+int control_monitor_new(Control *c) _must_check_;
+/* No thread logs any more. */
+void control_monitor_free(Control *c);
+/* A request that monitors is about to go. */
+void control_monitor_left(Control *c);
+
 void control_on_download(const DownloadEvent *e, void *userdata);
 void control_on_refresh(const RefreshEvent *e, void *userdata);

@@ -73,6 +73,8 @@ ControlRequest *control_request_free(ControlRequest *r) {
         if (!r)
                 return NULL;
         RB_REMOVE(ControlRequestTree, &r->control->requests, r);
+        if (r->monitoring)
+                control_monitor_left(r->control);
         if (r->held)
                 json_decref(r->held);
         free(r);
@@ -159,6 +161,7 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.ListHolders", VARLINK_NEEDS_MORE, number_parameters, control_list_holders },
         { "org.p2pdi.Peer.ListPeers", VARLINK_NEEDS_MORE, NULL, control_list_peers },
         { "org.p2pdi.Peer.Explain", VARLINK_NEEDS_MORE, explain_parameters, control_explain },
+        { "org.p2pdi.Peer.Monitor", VARLINK_NEEDS_MORE, NULL, control_monitor },
         { "org.p2pdi.Peer.GetStatus", 0, NULL, control_get_status },
         { "org.p2pdi.Peer.Refresh", VARLINK_NEEDS_MORE, refresh_parameters, control_refresh },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
@@ -187,7 +190,9 @@ int control_new(Peerd *p, Control **ret) {
                 .finished = finished,
                 .userdata = c,
         };
-        int k = varlink_server_new(p->event, &c->conf, &c->server);
+        int k = control_monitor_new(c);
+        if (k == 0)
+                k = varlink_server_new(p->event, &c->conf, &c->server);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the control server");
         else
@@ -212,6 +217,7 @@ Control *control_free(Control *c) {
         while ((job = LIST_FIRST(&c->jobs)))
                 control_job_end(job);
         varlink_server_free(c->server);
+        control_monitor_free(c);
         free(c);
         return NULL;
 }

@@ -628,6 +628,59 @@ static void test_every_event_is_called_something_in_words(void **state) {
         }
 }
 
+typedef struct Seen {
+        unsigned n;
+        LogLevel level;
+        LogEvent event;
+        uint64_t transaction;
+        char message[64];
+} Seen;
+
+static void see(const LogEntry *e, void *userdata) {
+        Seen *seen = userdata;
+
+        seen->n++;
+        seen->level = e->level;
+        seen->event = e->event;
+        seen->transaction = e->fields ? e->fields->transaction : 0;
+        (void) snprintf(seen->message, sizeof(seen->message), "%.*s", (int) e->message.size, e->message.data);
+}
+
+static void test_observer_hears_whatever_level_and_rate(void **state) {
+        const LogFields fields = { .transaction = 7 };
+        Sink *s = *state;
+        Seen seen = {};
+
+        log_set_observer(see, &seen);
+        log_transaction(LOG_EVENT_RFC_SERVED, &fields, "not heard");
+        assert_int_equal(drain(s), 1);
+        log_observe(true);
+        log_set_level(LOG_LEVEL_CRIT);
+        log_set_transaction_rate(0);
+        for (unsigned n = 1; n <= 100; n++) {
+                log_transaction(LOG_EVENT_RFC_SERVED, &fields, "number %u", n);
+                assert_int_equal(seen.n, n);
+        }
+        assert_string_equal(seen.message, "number 100");
+        assert_int_equal(seen.level, LOG_LEVEL_INFO);
+        assert_int_equal(seen.event, LOG_EVENT_RFC_SERVED);
+        assert_int_equal(seen.transaction, 7);
+        for (unsigned n = 101; n <= 200; n++)
+                log_notice("number %u", n);
+        assert_int_equal(seen.n, 200);
+        assert_int_equal(seen.level, LOG_LEVEL_NOTICE);
+        (void) log_errno(LOG_LEVEL_WARNING, -EIO, "number %u", 201);
+        assert_int_equal(seen.n, 201);
+        log_info("not a transaction");
+        log_debug("neither");
+        assert_int_equal(seen.n, 201);
+        assert_int_equal(drain(s), 0);
+        log_observe(false);
+        log_notice("not heard");
+        assert_int_equal(seen.n, 201);
+        log_set_level(LOG_LEVEL_INFO);
+}
+
 static void test_journal_stream_is_recognised(void **state) {
         const char *found = getenv("JOURNAL_STREAM");
         _cleanup_free_ char *before = found ? strdup(found) : NULL;
@@ -671,6 +724,7 @@ int main(void) {
                 WITH_JOURNAL(test_full_journal_drops_and_counts),
                 WITH_JOURNAL(test_journal_may_go_and_come_back),
                 WITH_JOURNAL(test_threads_lose_no_count),
+                WITH_JOURNAL(test_observer_hears_whatever_level_and_rate),
                 WITH_LINES(test_line_reads_well),
                 WITH_LINES(test_full_pipe_drops_and_counts),
                 cmocka_unit_test(test_levels_have_names),
