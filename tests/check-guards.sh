@@ -154,6 +154,7 @@ if [ -x "$builddir/p2pdi-rsd" ]; then
         page man/p2pdi-rsd.8 '/SPDX/d' 'SPDX' 'a page without licence'
         page man/p2pdi-rsd.8 's/^\.It Fl -check-config/.It Fl -check/' 'check-config' 'an option that is not in the page'
         page man/p2pdi-ctl.1 's/^\.It Cm where /.It Cm whence /' 'whence' 'a verb that does not exist'
+        page man/p2pdi-journal-fields.7 's/P2PDI_EPOCH/P2PDI_EPOQUE/' 'P2PDI_EPOQUE' 'a field that no entry has'
         page man/p2pdi-ctl.1 '/^\.It 10 Ta/d' 'exit' 'an exit status that is not in the page'
         page man/p2pdi-peerd.8 's/49fcaa67/49fcaa68/' 'lacks MESSAGE_ID 49fcaa67' 'a MESSAGE_ID that is not in a page'
         page man/p2pdi-peerd.8 's/^\.Xr peer\.ini 5/.Xr peers.ini 5/' 'peers.ini' 'a reference to a page that does not exist'

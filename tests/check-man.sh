@@ -41,8 +41,8 @@ for page in "$man"/*.[1-9]; do
         title=$(awk '/^\.Dt / { print tolower($2) "." $3; exit }' "$page")
         [ "$title" = "$name" ] || fail "$name calls itself $title."
         grep -qx '\.Os P2P-DI' "$page" || fail "$name has another .Os line than the others."
-        # Our pages are called p2pdi-… or ….ini; others may not be installed.
-        awk '/^\.Xr / && ($2 ~ /^p2pdi-/ || $2 ~ /\.ini$/) { print $2 "." $3 }' "$page" | sort -u >"$tmp/references"
+        # Our pages are called p2pdi, p2pdi-… or ….ini; others may not be installed.
+        awk '/^\.Xr / && ($2 ~ /^p2pdi(-|$)/ || $2 ~ /\.ini$/) { print $2 "." $3 }' "$page" | sort -u >"$tmp/references"
         while read -r other; do
                 [ -e "$man/$other" ] || fail "$name refers to $other, which is not there."
                 [ "$other" != "$name" ] || fail "$name refers to itself."
@@ -106,6 +106,11 @@ mv "$tmp/all" "$tmp/page"
 same 'src/rsd, src/peerd and src/io/daemon.c, as their pages do,' MESSAGE_ID
 grep -lw '[0-9a-f]\{32\}' "$man"/*.[1-9] | grep -v '/p2pdi-\(rsd\|peerd\)\.8$' >"$tmp/only" || :
 while read -r page; do fail "${page##*/} has a MESSAGE_ID: those are told in p2pdi-rsd.8 and p2pdi-peerd.8."; done <"$tmp/only"
+
+# ---- fields of the journal ----
+grep -o 'P2PDI_[A-Z0-9_]*=' "$srcdir/src/io/log-text.c" | tr -d = >"$tmp/code"
+grep '^\.It Va ' "$man/p2pdi-journal-fields.7" | grep -o 'P2PDI_[A-Z0-9_]*' >"$tmp/page"
+same p2pdi-journal-fields.7 field
 
 # ---- mandoc ----
 if [ "$mandoc" = no ] || ! command -v "$mandoc" >/dev/null; then
