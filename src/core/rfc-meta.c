@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * rfc-index.txt. An entry, joined to one line, is
- *     NNNN Title. A. Author, B. Author, Ed. Month Year. (Format: …) (…)
- * with titles that may hold ". " themselves, and authors that may be organisations. So it is read from the right:
- * first the date, then the authors, and what is left is the title.
- */
-#include "core/rfc-meta.h"
+/* rfc-index.txt: lines to entries, and what is kept of them. */
+#include "core/rfc-meta-internal.h"
 
 #include <ctype.h>
 #include <errno.h>
 
 #include "core/proto.h"
-#include "core/rfc-number.h"
 #include "core/text.h"
 
 /* Longest line: those of the real file have 72 bytes. */
 #define LINE_MAX_SIZE 1024
+/* Longer dates and statuses are none; "INTERNET STANDARD" is long. */
+#define SHORT_TEXT_MAX UINT8_MAX
 
-typedef struct MetaTitle {
+/* 28 bytes. */
+typedef struct MetaItem {
         uint32_t number;
-        uint32_t at;                    /* in RfcMeta.titles */
-        uint32_t size;
-} MetaTitle;
+        uint32_t serial;                /* of one number the last entry counts */
+        uint32_t texts_at;              /* in RfcMeta.texts: title, authors, date, status, behind one another */
+        uint32_t related_at;            /* in RfcMeta.related: its lists, likewise */
+        uint16_t title_size, authors_size;
+        uint8_t date_size, status_size;
+        uint8_t n_related[_RFC_RELATION_MAX];
+        bool issued;
+} MetaItem;
 
 struct RfcMeta {
         size_t n_bytes;                 /* fed so far, up to RFC_META_BYTES_MAX */
@@ -30,9 +32,12 @@ struct RfcMeta {
         Buf entry;                      /* joined to one line; empty: not in an entry */
         bool skip_entry;
         bool ended;
-        Buf titles;
-        MetaTitle *items;               /* owned; sorted by rfc_meta_end() */
+        Buf texts;
+        uint32_t *related;              /* owned */
+        size_t n_related, allocated_related;
+        MetaItem *items;                /* owned; sorted by rfc_meta_end() */
         size_t n, allocated;
+        size_t n_issued;                /* set by rfc_meta_end() */
 };
 
 int rfc_meta_new(RfcMeta **ret) {
@@ -41,7 +46,7 @@ int rfc_meta_new(RfcMeta **ret) {
                 return -ENOMEM;
         buf_init(&m->line, LINE_MAX_SIZE);
         buf_init(&m->entry, RFC_META_ENTRY_MAX);
-        buf_init(&m->titles, RFC_META_BYTES_MAX);
+        buf_init(&m->texts, RFC_META_BYTES_MAX);
         *ret = m;
         return 0;
 }
@@ -51,183 +56,102 @@ RfcMeta *rfc_meta_free(RfcMeta *m) {
                 return NULL;
         buf_done(&m->line);
         buf_done(&m->entry);
-        buf_done(&m->titles);
+        buf_done(&m->texts);
+        free(m->related);
         free(m->items);
         free(m);
         return NULL;
 }
 
-/* ---- title and authors ---- */
-
-static bool is_letter(char c) {
-        return isalpha((unsigned char) c) || (unsigned char) c >= 0x80;
-}
-
-/* "J-P." and "Y(J)." are initials too. */
-static bool is_initial(char c) {
-        return is_letter(c) || c == '-' || c == '(' || c == ')';
-}
-
-/* A bound that keeps hostile entries cheap. */
-#define INITIALS_MAX 8
-
-/* The size of "A.", "A.B.", "J-P.", "Ch. " with what blanks or hyphens follow; 0: s doesn't start with initials. */
-static size_t initials_size(Slice s) {
-        size_t size = 0;
-        for (unsigned n = 0; n < INITIALS_MAX && size < s.size; n++) {
-                size_t i = size;
-                while (i < s.size && i - size <= 4 && is_initial(s.data[i]))
-                        i++;
-                if (i == size || i - size > 4 || i == s.size || s.data[i] != '.' || !is_letter(s.data[size]))
-                        break;
-                for (i++; i < s.size && (s.data[i] == ' ' || s.data[i] == '-'); i++)
-                        ;
-                size = i;
-        }
-        return size;
-}
-
-static bool is_person(Slice s) {
-        s = slice_trim(s);
-        size_t size = initials_size(s);
-        return size > 0 && size < s.size && is_letter(s.data[size]);
-}
-
-static bool is_suffix(Slice s) {
-        static const char *const suffixes[] = { "Ed", "Eds", "Jr", "Sr", "II", "III", "IV" };
-        s = slice_trim(s);
-        if (s.size > 0 && s.data[s.size - 1] == '.')
-                s.size--;
-        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++)
-                if (slice_equal(s, slice_of(suffixes[i])))
-                        return true;
-        return false;
-}
-
-/* The first full stop within `item` that is followed by a person, as in "Title. With two stops. A. Author". */
-static bool find_first_author(Slice item, const char **ret) {
-        for (size_t i = 0; i + 2 < item.size; i++)
-                if (item.data[i] == '.' && item.data[i + 1] == ' ' &&
-                    is_person((Slice){ item.data + i + 2, item.size - i - 2 })) {
-                        *ret = item.data + i;
-                        return true;
-                }
-        return false;
-}
-
-/* Does s end with initials, as in "U.S" or "X"? Then a full stop after it ends no title. */
-static bool ends_with_initials(Slice s) {
-        size_t n = s.size;
-        while (n > 0 && isupper((unsigned char) s.data[n - 1])) {
-                n--;
-                if (n == 0 || s.data[n - 1] == ' ')
-                        return true;
-                if (s.data[n - 1] != '.' && s.data[n - 1] != '-')
-                        return false;
-                n--;
-        }
-        return false;
-}
-
-/* Organisations look like anything: whatever stands after the first full stop that can end a sentence. */
-static Slice cut_organisation(Slice s) {
-        for (size_t i = 1; i + 2 < s.size; i++)
-                if (s.data[i] == '.' && s.data[i + 1] == ' ' && !islower((unsigned char) s.data[i + 2]) &&
-                    !ends_with_initials((Slice){ s.data, i }))
-                        return (Slice){ s.data, i };
-        return s;
-}
-
-/*
- * "Title, of any kind. A. Author, B. Author, Ed." to the title: the longest list of authors that reaches to the end.
- * So going from the right, item by item, up to the first that is neither person nor suffix: the title ends in that
- * one.
- */
-static Slice cut_authors(Slice s) {
-        size_t end = s.size;
-        const char *stop;
-        Slice title = s;
-        for (;;) {
-                size_t start = end;
-                while (start > 0 && s.data[start - 1] != ',')
-                        start--;
-                Slice item = { s.data + start, end - start };
-                if (find_first_author(item, &stop))
-                        title = (Slice){ s.data, (size_t) (stop - s.data) };
-                if (start == 0 || (!is_person(item) && !is_suffix(item)))
-                        break;
-                end = start - 1;
-        }
-        if (title.size == s.size && find_first_author(s, &stop))
-                title = (Slice){ s.data, (size_t) (stop - s.data) };    /* with an organisation among the authors */
-        return title.size < s.size ? title : cut_organisation(s);
-}
-
-/* Does s start with ". Month Year." or ". Day Month Year."? */
-static bool is_date(Slice s) {
-        static const char *const months[] = { "January", "February", "March",     "April",   "May",      "June",
-                                              "July",    "August",   "September", "October", "November", "December" };
-        if (!slice_starts_with(s, ". "))
-                return false;
-        size_t i = 2;
-        while (i < s.size && (isdigit((unsigned char) s.data[i]) || s.data[i] == ' '))
-                i++;
-        for (size_t m = 0; m < ELEMENTSOF(months); m++) {
-                Slice rest = { s.data + i, s.size - i };
-                size_t n = strlen(months[m]);
-                if (!slice_starts_with(rest, months[m]) || rest.size < n + 6 || rest.data[n] != ' ' ||
-                    rest.data[n + 5] != '.')
-                        continue;
-                for (size_t k = 1; k <= 4; k++)
-                        if (!isdigit((unsigned char) rest.data[n + k]))
-                                return false;
-                return true;
-        }
-        return false;
-}
-
-/* "Title. Authors. Month Year. (Format: …" to "Title". Without a date it is no entry. */
-static bool cut_title(Slice s, Slice *ret) {
-        for (size_t i = s.size; i-- > 0;)
-                if (s.data[i] == '.' && is_date((Slice){ s.data + i, s.size - i })) {
-                        *ret = cut_authors((Slice){ s.data, i });
-                        return true;
-                }
-        return false;
-}
-
 /* ---- entries ---- */
 
-static int add_title(RfcMeta *m, uint32_t number, Slice title) {
-        _cleanup_buf_ Buf clean = BUF_INIT(PROTO_TITLE_MAX);
-        int r = rfc_title_clean(title, &clean);
-        if (r != 0)
-                return r < 0 ? r : 0;
+/* A full array, grown. NULL: no memory, and array is as before. */
+static void *array_grow(void *array, size_t *allocated, size_t item_size) {
+        size_t wanted = MAX_OF(*allocated * 2, (size_t) 1024);
+        void *grown = reallocarray(array, wanted, item_size);
+        if (grown)
+                *allocated = wanted;
+        return grown;
+}
 
-        if (m->n == m->allocated) {
-                size_t wanted = MAX_OF(m->allocated * 2, (size_t) 1024);
-                MetaTitle *grown = reallocarray(m->items, wanted, sizeof(*grown));
-                if (!grown)
-                        return -ENOMEM;
-                m->items = grown;
-                m->allocated = wanted;
+/* Appends what is left of a text when it is made fit to be shown; longer ones than max are left out. */
+static int add_text(RfcMeta *m, Slice raw, size_t max, size_t *ret_size) {
+        _cleanup_buf_ Buf clean = BUF_INIT(PROTO_TITLE_MAX);
+        int r = rfc_title_clean(raw, &clean);
+        if (r < 0)
+                return r;
+        if (clean.size > max)
+                buf_clear(&clean);
+        r = buf_append_slice(&m->texts, buf_slice(&clean));
+        *ret_size = r == 0 ? clean.size : 0;
+        return r < 0 ? r : 0;
+}
+
+static int add_related(RfcMeta *m, Slice list, uint8_t *ret_n) {
+        uint32_t number;
+        uint8_t n = 0;
+
+        while (n < RFC_META_RELATED_MAX && rfc_meta_next_related(&list, &number)) {
+                if (m->n_related == m->allocated_related) {
+                        uint32_t *grown = array_grow(m->related, &m->allocated_related, sizeof(*grown));
+                        if (!grown)
+                                return -ENOMEM;
+                        m->related = grown;
+                }
+                m->related[m->n_related++] = number;
+                n++;
         }
-        uint32_t at = (uint32_t) m->titles.size;
-        r = buf_append_slice(&m->titles, buf_slice(&clean));
-        if (r != 0)
-                return r < 0 ? r : 0;
-        m->items[m->n++] = (MetaTitle){ number, at, (uint32_t) clean.size };
+        *ret_n = n;
         return 0;
 }
 
+static int add_issued(RfcMeta *m, const RfcMetaEntry *e, MetaItem *item) {
+        size_t title, authors, date, status;
+        int r = add_text(m, e->title, PROTO_TITLE_MAX, &title);
+
+        if (r == 0)
+                r = add_text(m, e->authors, PROTO_TITLE_MAX, &authors);
+        if (r == 0)
+                r = add_text(m, e->date, SHORT_TEXT_MAX, &date);
+        if (r == 0)
+                r = add_text(m, e->status, SHORT_TEXT_MAX, &status);
+        for (size_t i = 0; i < _RFC_RELATION_MAX && r == 0; i++)
+                r = add_related(m, e->related[i], &item->n_related[i]);
+        if (r < 0)
+                return r;
+        item->title_size = (uint16_t) title;
+        item->authors_size = (uint16_t) authors;
+        item->date_size = (uint8_t) date;
+        item->status_size = (uint8_t) status;
+        item->issued = true;
+        return title > 0 ? 0 : RFC_META_NONE;
+}
+
+static int add_entry(RfcMeta *m, const RfcMetaEntry *e) {
+        if (m->n == m->allocated) {
+                MetaItem *grown = array_grow(m->items, &m->allocated, sizeof(*grown));
+                if (!grown)
+                        return -ENOMEM;
+                m->items = grown;
+        }
+        MetaItem item = {
+                .number = e->number,
+                .serial = (uint32_t) m->n,
+                .texts_at = (uint32_t) m->texts.size,
+                .related_at = (uint32_t) m->n_related,
+        };
+        int r = e->issued ? add_issued(m, e, &item) : 0;
+        if (r == 0)
+                m->items[m->n++] = item;
+        return r < 0 ? r : 0;
+}
+
 static int end_entry(RfcMeta *m) {
-        Slice rest = buf_slice(&m->entry), word, title;
+        RfcMetaEntry entry;
         int r = 0;
 
-        uint32_t number;
-        if (!m->skip_entry && rest.size > 0 && slice_split(&rest, ' ', &word) &&
-            rfc_number_from_text(word, &number) == 0 && cut_title(rest, &title))
-                r = add_title(m, number, title);
+        if (!m->skip_entry && rfc_meta_read_entry(buf_slice(&m->entry), &entry) == 0)
+                r = add_entry(m, &entry);
         buf_clear(&m->entry);
         m->skip_entry = false;
         return r;
@@ -298,10 +222,10 @@ int rfc_meta_feed(RfcMeta *m, Slice bytes) {
 }
 
 static int compare_items(const void *a, const void *b) {
-        const MetaTitle *x = a, *y = b;
+        const MetaItem *x = a, *y = b;
         if (x->number != y->number)
                 return x->number < y->number ? -1 : 1;
-        return x->at < y->at ? -1 : x->at > y->at;
+        return x->serial < y->serial ? -1 : x->serial > y->serial;
 }
 
 int rfc_meta_end(RfcMeta *m) {
@@ -318,33 +242,74 @@ int rfc_meta_end(RfcMeta *m) {
         if (m->n == 0)
                 return RFC_META_NONE;
 
-        /* Of one number the last entry counts. */
         qsort(m->items, m->n, sizeof(*m->items), compare_items);
         size_t n = 0;
-        for (size_t i = 0; i < m->n; i++)
-                if (i + 1 == m->n || m->items[i].number != m->items[i + 1].number)
-                        m->items[n++] = m->items[i];
+        for (size_t i = 0; i < m->n; i++) {
+                if (i + 1 < m->n && m->items[i].number == m->items[i + 1].number)
+                        continue;
+                m->items[n++] = m->items[i];
+                m->n_issued += m->items[i].issued;
+        }
         m->n = n;
-        return 0;
+        return m->n_issued > 0 ? 0 : RFC_META_NONE;
 }
 
+/* ---- looking up ---- */
+
 static int compare_number(const void *key, const void *item) {
-        uint32_t number = *(const uint32_t *) key, other = ((const MetaTitle *) item)->number;
+        uint32_t number = *(const uint32_t *) key, other = ((const MetaItem *) item)->number;
         return number < other ? -1 : number > other;
 }
 
-bool rfc_meta_title(const RfcMeta *m, uint32_t number, Slice *ret) {
+static const MetaItem *find_item(const RfcMeta *m, uint32_t number) {
         assert(m->ended);
+        return m->n > 0 ? bsearch(&number, m->items, m->n, sizeof(*m->items), compare_number) : NULL;
+}
 
-        if (m->n == 0)
+static Slice next_text(const char **p, size_t size) {
+        Slice s = { *p, size };
+        *p += size;
+        return s;
+}
+
+bool rfc_meta_get(const RfcMeta *m, uint32_t number, RfcMetaInfo *ret) {
+        const MetaItem *item = find_item(m, number);
+        if (!item)
                 return false;
-        const MetaTitle *t = bsearch(&number, m->items, m->n, sizeof(*m->items), compare_number);
-        if (!t)
-                return false;
-        *ret = (Slice){ m->titles.data + t->at, t->size };
+        *ret = (RfcMetaInfo){ .issued = item->issued };
+        if (!item->issued)
+                return true;
+        const char *p = m->texts.data + item->texts_at;
+        ret->title = next_text(&p, item->title_size);
+        ret->authors = next_text(&p, item->authors_size);
+        ret->date = next_text(&p, item->date_size);
+        ret->status = next_text(&p, item->status_size);
+        size_t at = item->related_at;
+        for (size_t i = 0; i < _RFC_RELATION_MAX; i++) {
+                ret->n_related[i] = item->n_related[i];
+                ret->related[i] = ret->n_related[i] > 0 ? m->related + at : NULL;
+                at += ret->n_related[i];
+        }
         return true;
 }
 
+bool rfc_meta_title(const RfcMeta *m, uint32_t number, Slice *ret) {
+        const MetaItem *item = find_item(m, number);
+        if (!item || !item->issued)
+                return false;
+        *ret = (Slice){ m->texts.data + item->texts_at, item->title_size };
+        return true;
+}
+
+RfcStanding rfc_meta_standing(const RfcMeta *m, uint32_t number) {
+        const MetaItem *item = m ? find_item(m, number) : NULL;
+        if (!item)
+                return RFC_UNKNOWN;
+        return !item->issued                        ? RFC_NEVER_ISSUED :
+               item->n_related[RFC_OBSOLETED_BY] > 0 ? RFC_OBSOLETE :
+                                                       RFC_CURRENT;
+}
+
 size_t rfc_meta_count(const RfcMeta *m) {
-        return m->n;
+        return m->n_issued;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What an RFC is called: titles from the RFC Editor's rfc-index.txt, from the editor's rfcN.json, or from the text of
- * a document.
+ * What is known of an RFC beside its text: what the RFC Editor's rfc-index.txt tells of it, and its title from there,
+ * from the editor's rfcN.json, or from the text of a document.
  */
 
 #include "core/base.h"
@@ -15,6 +15,38 @@ typedef struct RfcMeta RfcMeta;
 #define RFC_META_BYTES_MAX (64u << 20)
 /* Longest entry: the longest real one has 2 kB. */
 #define RFC_META_ENTRY_MAX (64u << 10)
+
+/* Longest of the four lists of an entry: the longest real one has 84 (what RFC 8996 updates). */
+#define RFC_META_RELATED_MAX 128
+
+/* How an RFC stands to others: the lists of its entry. */
+typedef enum RfcRelation {
+        RFC_OBSOLETES,
+        RFC_OBSOLETED_BY,
+        RFC_UPDATES,
+        RFC_UPDATED_BY,
+        _RFC_RELATION_MAX,
+} RfcRelation;
+
+/* An entry. Texts are valid UTF-8 without control bytes, and empty where the entry has none, but for the title. */
+typedef struct RfcMetaInfo {
+        bool issued;                    /* false: "Not Issued.", and all that follows is empty */
+        Slice title;                    /* never empty if issued */
+        Slice authors;                  /* as written: "J. Klensin, P. Hoffman, Ed." */
+        Slice date;                     /* as written: "June 2014", "1 April 1990" */
+        Slice status;                   /* as written: "PROPOSED STANDARD" */
+        /* RFC numbers in the order of the entry; what is no RFC is left out. NULL: none. */
+        const uint32_t *related[_RFC_RELATION_MAX];
+        size_t n_related[_RFC_RELATION_MAX];    /* up to RFC_META_RELATED_MAX, the rest is cut off */
+} RfcMetaInfo;
+
+/* In short. */
+typedef enum RfcStanding {
+        RFC_UNKNOWN,                    /* the index has no such number */
+        RFC_NEVER_ISSUED,
+        RFC_CURRENT,
+        RFC_OBSOLETE,                   /* at least one other has obsoleted it */
+} RfcStanding;
 
 /* Answers */
 enum {
@@ -30,10 +62,15 @@ int rfc_meta_new(RfcMeta **ret) _must_check_;
 RfcMeta *rfc_meta_free(RfcMeta *m);
 DEFINE_CLEANUP(RfcMeta *, rfc_meta_free)
 int rfc_meta_feed(RfcMeta *m, Slice bytes) _must_check_;        /* 0, -ENOMEM */
-/* The end: 0, RFC_META_NONE (no entry at all), -ENOMEM. */
+/* The end: 0, RFC_META_NONE (no issued RFC at all), -ENOMEM. */
 int rfc_meta_end(RfcMeta *m) _must_check_;
-/* false: not there or "Not Issued". The title is valid as long as m. */
+/* false: no such entry. What *ret points to is valid as long as m. Of one number the last entry counts. */
+bool rfc_meta_get(const RfcMeta *m, uint32_t number, RfcMetaInfo *ret);
+/* The title alone. false: not there or "Not Issued". */
 bool rfc_meta_title(const RfcMeta *m, uint32_t number, Slice *ret);
+/* m NULL: there is no index, and nothing is known. */
+RfcStanding rfc_meta_standing(const RfcMeta *m, uint32_t number);
+/* Issued ones. */
 size_t rfc_meta_count(const RfcMeta *m);
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* An rfc-index.txt, at once and byte by byte: the same titles, all of them valid. */
+/* An rfc-index.txt, at once and byte by byte: the same entries, all of them valid. */
 #include "core/proto.h"
 #include "core/rfc-meta.h"
 #include "core/text.h"
@@ -19,18 +19,41 @@ static RfcMeta *read_pieces(Slice text, size_t piece) {
         return m;
 }
 
+static void check_text(Slice a, Slice b, size_t max) {
+        assert(slice_equal(a, b));
+        assert(a.size <= max && text_is_utf8(a) && !text_has_control(a));
+}
+
+static void check_entry(const RfcMetaInfo *a, const RfcMetaInfo *b) {
+        assert(a->issued == b->issued && a->issued == (a->title.size > 0));
+        check_text(a->title, b->title, PROTO_TITLE_MAX);
+        check_text(a->authors, b->authors, PROTO_TITLE_MAX);
+        check_text(a->date, b->date, UINT8_MAX);
+        check_text(a->status, b->status, UINT8_MAX);
+        for (size_t i = 0; i < _RFC_RELATION_MAX; i++) {
+                assert(a->n_related[i] == b->n_related[i] && a->n_related[i] <= RFC_META_RELATED_MAX);
+                for (size_t k = 0; k < a->n_related[i]; k++) {
+                        assert(a->related[i][k] == b->related[i][k]);
+                        assert(a->related[i][k] >= 1 && a->related[i][k] <= INT32_MAX);
+                }
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        Slice text = { (const char *) data, size }, a, b;
+        Slice text = { (const char *) data, size }, title;
         _cleanup_(rfc_meta_free_p) RfcMeta *whole = read_pieces(text, SIZE_MAX / 2), *bytes = read_pieces(text, 1);
+        RfcMetaInfo a, b;
 
         assert(rfc_meta_count(whole) == rfc_meta_count(bytes));
         for (uint32_t n = 0; n < 12000; n++) {
-                bool there = rfc_meta_title(whole, n, &a);
-                assert(there == rfc_meta_title(bytes, n, &b));
+                bool there = rfc_meta_get(whole, n, &a);
+                assert(there == rfc_meta_get(bytes, n, &b));
+                assert((rfc_meta_standing(whole, n) != RFC_UNKNOWN) == there);
                 if (!there)
                         continue;
-                assert(n > 0 && slice_equal(a, b));
-                assert(a.size > 0 && a.size <= PROTO_TITLE_MAX && text_is_utf8(a) && !text_has_control(a));
+                assert(n > 0);
+                check_entry(&a, &b);
+                assert(rfc_meta_title(whole, n, &title) == a.issued);
         }
         return 0;
 }

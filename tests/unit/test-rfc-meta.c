@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Titles: from an rfc-index.txt, from the text of a document, from JSON. All texts here are made up, in the layouts
+ * Titles: from an rfc-index.txt, from the text of a document, from JSON; and what else an rfc-index.txt tells. All texts here are made up, in the layouts
  * of the real ones.
  */
 #include <setjmp.h>
@@ -152,6 +152,117 @@ static void test_endless_lines_and_entries_are_passed_over(void **state) {
         assert_title(m, 3, "Three");
         assert_title(m, 4, NULL);
         assert_title(m, 5, "Five");
+}
+
+/* ---- what the index tells beside the title ---- */
+
+static const char RELATIONS[] =
+        "1 Host Things. S. Author. April 1969. (Format: TXT, HTML) (Obsoleted by\n"
+        "     RFC10, RFC0012, rfc 13) (Status: UNKNOWN) (DOI: 10.17487/RFC1)\n\n"
+        "2 Not Issued.\n\n"
+        "3 Words. A. Author, Ed., B.-C. Author. 1 April 1990. (Format: TXT)\n"
+        "     (Obsoletes RFC1, IEN48, STD 7) (Updates RFC4, BCP9,RFC5,) (Updated by)\n"
+        "     (Also BCP9) (Status: BEST CURRENT\n     PRACTICE) (DOI: 10.17487/RFC3)\n\n"
+        "4 Of a Group. Group of the Nameless. July 1973. (Status: HISTORIC)\n"
+        "     (Updated by RFC3, RFC2147483647, RFC2147483648, RFC0, RFC-7, RFC)\n\n"
+        "5 Not Issued by Us. A. Author. May 1996. (Status: \x01) (Status\n\n"
+        "6 (Status: NOWHERE) In the Title. A. Author. May 1996.\n\n"
+        "7 First. A. Author. May 1996. (Obsoleted by RFC1)\n\n"
+        "7 Not Issued.\n\n"
+        "8 Not Issued.\n\n"
+        "8 Issued After All. A. Author. May 1996. (Format: TXT)";
+
+static void assert_related(const RfcMetaInfo *i, RfcRelation relation, const uint32_t *expected, size_t n) {
+        assert_int_equal(i->n_related[relation], n);
+        for (size_t k = 0; k < n; k++)
+                assert_int_equal(i->related[relation][k], expected[k]);
+}
+#define assert_relation(i, relation, ...)                                                                              \
+        assert_related(i, relation, (const uint32_t[]){ __VA_ARGS__ }, sizeof((uint32_t[]){ __VA_ARGS__ }) / 4)
+
+static void assert_texts(const RfcMetaInfo *i, const char *authors, const char *date, const char *status) {
+        assert_true(i->issued);
+        assert_true(slice_equal(i->authors, slice_of(authors)));
+        assert_true(slice_equal(i->date, slice_of(date)));
+        assert_true(slice_equal(i->status, slice_of(status)));
+}
+
+static void check_relations(const RfcMeta *m) {
+        RfcMetaInfo i;
+
+        assert_true(rfc_meta_get(m, 1, &i));
+        assert_true(slice_equal(i.title, SLICE_LITERAL("Host Things")));
+        assert_texts(&i, "S. Author", "April 1969", "UNKNOWN");
+        assert_relation(&i, RFC_OBSOLETED_BY, 10, 12, 13);
+        assert_related(&i, RFC_OBSOLETES, NULL, 0);
+        assert_null(i.related[RFC_OBSOLETES]);
+
+        assert_true(rfc_meta_get(m, 2, &i));
+        assert_false(i.issued);
+        assert_int_equal(i.title.size + i.authors.size + i.date.size + i.status.size, 0);
+
+        assert_true(rfc_meta_get(m, 3, &i));
+        assert_texts(&i, "A. Author, Ed., B.-C. Author", "1 April 1990", "BEST CURRENT PRACTICE");
+        assert_relation(&i, RFC_OBSOLETES, 1);
+        assert_relation(&i, RFC_UPDATES, 4, 5);
+        assert_related(&i, RFC_UPDATED_BY, NULL, 0);
+        assert_related(&i, RFC_OBSOLETED_BY, NULL, 0);
+
+        assert_true(rfc_meta_get(m, 4, &i));
+        assert_texts(&i, "Group of the Nameless", "July 1973", "HISTORIC");
+        assert_relation(&i, RFC_UPDATED_BY, 3, 2147483647, 7);
+
+        assert_true(rfc_meta_get(m, 5, &i));
+        assert_texts(&i, "A. Author", "May 1996", "");
+        assert_true(rfc_meta_get(m, 6, &i));
+        assert_texts(&i, "A. Author", "May 1996", "");
+        assert_false(rfc_meta_get(m, 9, &i));
+        assert_false(rfc_meta_get(m, 0, &i));
+        assert_int_equal(rfc_meta_count(m), 6);
+}
+
+static void test_entries_tell_authors_date_status_and_relations(void **state) {
+        (void) state;
+        static const size_t pieces[] = { 1, 7, 1 << 20 };
+        for (size_t i = 0; i < ELEMENTSOF(pieces); i++) {
+                _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(SLICE_LITERAL(RELATIONS), pieces[i], 0);
+                check_relations(m);
+        }
+}
+
+static void test_standing_is_what_the_last_entry_says(void **state) {
+        (void) state;
+        static const RfcStanding expected[] = { RFC_UNKNOWN, RFC_OBSOLETE, RFC_NEVER_ISSUED, RFC_CURRENT, RFC_CURRENT,
+                                                RFC_CURRENT, RFC_CURRENT, RFC_NEVER_ISSUED, RFC_CURRENT, RFC_UNKNOWN };
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(SLICE_LITERAL(RELATIONS), 1000, 0);
+        for (uint32_t n = 0; n < ELEMENTSOF(expected); n++)
+                assert_int_equal(rfc_meta_standing(m, n), expected[n]);
+        assert_int_equal(rfc_meta_standing(NULL, 1), RFC_UNKNOWN);
+        assert_title(m, 7, NULL);
+        assert_title(m, 8, "Issued After All");
+}
+
+static void test_an_index_of_numbers_never_issued_is_of_no_use(void **state) {
+        (void) state;
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(SLICE_LITERAL("1 Not Issued.\n\n2 not issued.\n"), 3,
+                                                           RFC_META_NONE);
+        assert_int_equal(rfc_meta_count(m), 0);
+}
+
+static void test_lists_are_cut_at_their_limit(void **state) {
+        (void) state;
+        _cleanup_buf_ Buf b = BUF_INIT(1 << 20);
+        assert_int_equal(buf_append_string(&b, "1 Hub. A. Author. May 1996. (Updates RFC1"), 0);
+        for (unsigned i = 2; i < 2000; i++)
+                assert_int_equal(buf_printf(&b, ",\n   RFC%u", i), 0);
+        assert_int_equal(buf_append_string(&b, ")\n     (Obsoleted by RFC77) (Status: HISTORIC)\n"), 0);
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(buf_slice(&b), 4096, 0);
+        RfcMetaInfo i;
+        assert_true(rfc_meta_get(m, 1, &i));
+        assert_int_equal(i.n_related[RFC_UPDATES], RFC_META_RELATED_MAX);
+        assert_int_equal(i.related[RFC_UPDATES][RFC_META_RELATED_MAX - 1], RFC_META_RELATED_MAX);
+        assert_relation(&i, RFC_OBSOLETED_BY, 77);
+        assert_texts(&i, "A. Author", "May 1996", "HISTORIC");
 }
 
 /* ---- the text of a document ---- */
@@ -359,6 +470,10 @@ int main(void) {
                 cmocka_unit_test(test_crlf_does_not_matter),
                 cmocka_unit_test(test_what_is_no_index_has_no_titles),
                 cmocka_unit_test(test_endless_lines_and_entries_are_passed_over),
+                cmocka_unit_test(test_entries_tell_authors_date_status_and_relations),
+                cmocka_unit_test(test_standing_is_what_the_last_entry_says),
+                cmocka_unit_test(test_an_index_of_numbers_never_issued_is_of_no_use),
+                cmocka_unit_test(test_lists_are_cut_at_their_limit),
                 cmocka_unit_test(test_title_is_the_paragraph_after_the_header),
                 cmocka_unit_test(test_any_beginning_of_a_text_is_read_safely),
                 cmocka_unit_test(test_title_member_is_taken_from_json),

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An entry of rfc-index.txt, joined to one line, is
+ *     NNNN Title. A. Author, B. Author, Ed. Month Year. (Format: …) (Obsoletes RFC…, RFC…) (…) (Status: …) (…)
+ * with titles that may hold ". " themselves, and authors that may be organisations. So its sentences are read from the
+ * right: first the date, then the authors, and what is left is the title. What is in parentheses stands behind the
+ * date, in any order.
+ */
+#include "core/rfc-meta-internal.h"
+
+#include <ctype.h>
+
+#include "core/rfc-number.h"
+#include "core/text.h"
+
+/* ---- title and authors ---- */
+
+static bool is_letter(char c) {
+        return isalpha((unsigned char) c) || (unsigned char) c >= 0x80;
+}
+
+/* "J-P." and "Y(J)." are initials too. */
+static bool is_initial(char c) {
+        return is_letter(c) || c == '-' || c == '(' || c == ')';
+}
+
+/* A bound that keeps hostile entries cheap. */
+#define INITIALS_MAX 8
+
+/* The size of "A.", "A.B.", "J-P.", "Ch. " with what blanks or hyphens follow; 0: s doesn't start with initials. */
+static size_t initials_size(Slice s) {
+        size_t size = 0;
+        for (unsigned n = 0; n < INITIALS_MAX && size < s.size; n++) {
+                size_t i = size;
+                while (i < s.size && i - size <= 4 && is_initial(s.data[i]))
+                        i++;
+                if (i == size || i - size > 4 || i == s.size || s.data[i] != '.' || !is_letter(s.data[size]))
+                        break;
+                for (i++; i < s.size && (s.data[i] == ' ' || s.data[i] == '-'); i++)
+                        ;
+                size = i;
+        }
+        return size;
+}
+
+static bool is_person(Slice s) {
+        s = slice_trim(s);
+        size_t size = initials_size(s);
+        return size > 0 && size < s.size && is_letter(s.data[size]);
+}
+
+static bool is_suffix(Slice s) {
+        static const char *const suffixes[] = { "Ed", "Eds", "Jr", "Sr", "II", "III", "IV" };
+        s = slice_trim(s);
+        if (s.size > 0 && s.data[s.size - 1] == '.')
+                s.size--;
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++)
+                if (slice_equal(s, slice_of(suffixes[i])))
+                        return true;
+        return false;
+}
+
+/* The first full stop within `item` that is followed by a person, as in "Title. With two stops. A. Author". */
+static bool find_first_author(Slice item, const char **ret) {
+        for (size_t i = 0; i + 2 < item.size; i++)
+                if (item.data[i] == '.' && item.data[i + 1] == ' ' &&
+                    is_person((Slice){ item.data + i + 2, item.size - i - 2 })) {
+                        *ret = item.data + i;
+                        return true;
+                }
+        return false;
+}
+
+/* Does s end with initials, as in "U.S" or "X"? Then a full stop after it ends no title. */
+static bool ends_with_initials(Slice s) {
+        size_t n = s.size;
+        while (n > 0 && isupper((unsigned char) s.data[n - 1])) {
+                n--;
+                if (n == 0 || s.data[n - 1] == ' ')
+                        return true;
+                if (s.data[n - 1] != '.' && s.data[n - 1] != '-')
+                        return false;
+                n--;
+        }
+        return false;
+}
+
+/* Organisations look like anything: whatever stands after the first full stop that can end a sentence. */
+static Slice cut_organisation(Slice s) {
+        for (size_t i = 1; i + 2 < s.size; i++)
+                if (s.data[i] == '.' && s.data[i + 1] == ' ' && !islower((unsigned char) s.data[i + 2]) &&
+                    !ends_with_initials((Slice){ s.data, i }))
+                        return (Slice){ s.data, i };
+        return s;
+}
+
+/*
+ * "Title, of any kind. A. Author, B. Author, Ed." to the title: the longest list of authors that reaches to the end.
+ * So going from the right, item by item, up to the first that is neither person nor suffix: the title ends in that
+ * one.
+ */
+static Slice cut_authors(Slice s) {
+        size_t end = s.size;
+        const char *stop;
+        Slice title = s;
+        for (;;) {
+                size_t start = end;
+                while (start > 0 && s.data[start - 1] != ',')
+                        start--;
+                Slice item = { s.data + start, end - start };
+                if (find_first_author(item, &stop))
+                        title = (Slice){ s.data, (size_t) (stop - s.data) };
+                if (start == 0 || (!is_person(item) && !is_suffix(item)))
+                        break;
+                end = start - 1;
+        }
+        if (title.size == s.size && find_first_author(s, &stop))
+                title = (Slice){ s.data, (size_t) (stop - s.data) };    /* with an organisation among the authors */
+        return title.size < s.size ? title : cut_organisation(s);
+}
+
+/* ---- date ---- */
+
+/* The size of ". Month Year." or ". Day Month Year." at the start of s; 0: none. */
+static size_t date_size(Slice s) {
+        static const char *const months[] = { "January", "February", "March",     "April",   "May",      "June",
+                                              "July",    "August",   "September", "October", "November", "December" };
+        if (!slice_starts_with(s, ". "))
+                return 0;
+        size_t i = 2;
+        while (i < s.size && (isdigit((unsigned char) s.data[i]) || s.data[i] == ' '))
+                i++;
+        for (size_t m = 0; m < ELEMENTSOF(months); m++) {
+                Slice rest = { s.data + i, s.size - i };
+                size_t n = strlen(months[m]);
+                if (!slice_starts_with(rest, months[m]) || rest.size < n + 6 || rest.data[n] != ' ' ||
+                    rest.data[n + 5] != '.')
+                        continue;
+                for (size_t k = 1; k <= 4; k++)
+                        if (!isdigit((unsigned char) rest.data[n + k]))
+                                return 0;
+                return i + n + 6;
+        }
+        return 0;
+}
+
+/* ---- what is in parentheses ---- */
+
+static const char *const relation_words[_RFC_RELATION_MAX] = {
+        [RFC_OBSOLETES] = "Obsoletes ",
+        [RFC_OBSOLETED_BY] = "Obsoleted by ",
+        [RFC_UPDATES] = "Updates ",
+        [RFC_UPDATED_BY] = "Updated by ",
+};
+
+static void read_parentheses(Slice s, RfcMetaEntry *e) {
+        const Slice status = SLICE_LITERAL("Status:");
+        Slice part;
+
+        while (slice_split(&s, '(', &part) && slice_split(&s, ')', &part)) {
+                if (slice_starts_with(part, status.data))
+                        e->status = slice_trim((Slice){ part.data + status.size, part.size - status.size });
+                for (size_t i = 0; i < _RFC_RELATION_MAX; i++) {
+                        size_t n = strlen(relation_words[i]);
+                        if (slice_starts_with(part, relation_words[i]))
+                                e->related[i] = (Slice){ part.data + n, part.size - n };
+                }
+        }
+}
+
+bool rfc_meta_next_related(Slice *rest, uint32_t *ret) {
+        Slice word;
+
+        while (slice_split(rest, ',', &word)) {
+                word = slice_trim(word);
+                if (word.size > 3 && slice_equal_nocase((Slice){ word.data, 3 }, SLICE_LITERAL("RFC")) &&
+                    rfc_number_from_text(word, ret) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* ---- all of it ---- */
+
+int rfc_meta_read_entry(Slice s, RfcMetaEntry *ret) {
+        RfcMetaEntry e = { .number = 0 };
+        Slice word;
+
+        if (s.size == 0 || !slice_split(&s, ' ', &word) || rfc_number_from_text(word, &e.number) != 0)
+                return RFC_META_NONE;
+        if (slice_equal_nocase(slice_trim(s), SLICE_LITERAL("Not Issued."))) {
+                *ret = e;
+                return 0;
+        }
+        for (size_t i = s.size; i-- > 0;) {
+                size_t n = s.data[i] == '.' ? date_size((Slice){ s.data + i, s.size - i }) : 0;
+                if (n == 0)
+                        continue;
+                const Slice before = { s.data, i };
+                e.issued = true;
+                e.title = cut_authors(before);
+                if (e.title.size + 2 < before.size)
+                        e.authors = (Slice){ s.data + e.title.size + 2, before.size - e.title.size - 2 };
+                e.date = slice_trim((Slice){ s.data + i + 2, n - 3 });
+                read_parentheses((Slice){ s.data + i + n, s.size - i - n }, &e);
+                *ret = e;
+                return 0;
+        }
+        return RFC_META_NONE;
+}
