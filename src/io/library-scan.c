@@ -30,13 +30,12 @@ static int feed_meta(Slice bytes, void *userdata) {
 
 /* NULL: there is none of use. */
 static void meta_replace(Library *l, RfcMeta *meta, const LibraryStamp *stamp, const Digest *digest) {
-        bool was_there = l->meta;
+        _cleanup_(rfc_meta_free_p) RfcMeta *before = l->meta;   /* others may read it until they are told */
 
-        (void) rfc_meta_free(l->meta);
         l->meta = meta;
         l->meta_stamp = *stamp;
-        if (l->handler.editor_index && (meta || was_there))
-                l->handler.editor_index(meta ? stamp : NULL, digest, l->handler.userdata);
+        if (l->handler.editor_index && (meta || before))
+                l->handler.editor_index(meta ? stamp : NULL, digest, meta, l->handler.userdata);
 }
 
 static int meta_intake_finish(MetaIntake *m, Digest *ret_digest) {

@@ -52,8 +52,11 @@ typedef struct LibraryHandler {
          */
         void (*present)(const LibraryEntry *e, void *userdata);
         void (*gone)(uint32_t number, void *userdata);
-        /* The editor's rfc-index.txt is there (new or changed), or gone: stamp and digest are NULL. May be NULL. */
-        void (*editor_index)(const LibraryStamp *stamp, const Digest *digest, void *userdata);
+        /*
+         * The editor's rfc-index.txt is there (new or changed), or gone: all are NULL. What it says may be read, by
+         * any thread, until the next call, which comes before the old one is freed; or library_free(). May be NULL.
+         */
+        void (*editor_index)(const LibraryStamp *stamp, const Digest *digest, const RfcMeta *meta, void *userdata);
         /*
          * Something can't be used: `name` `why`, e.g. "rfc5.txt" "is not a regular file", "is a symbolic link", "is
          * bigger than Store.MaxFileSize=", "cannot be read"; once per file, stamp and reason. Also rfc-index.txt, and

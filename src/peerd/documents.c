@@ -42,7 +42,7 @@ struct Documents {
         struct StampTree stamps;
         OwnIndex *own;
         uint64_t own_bytes;
-        bool has_editor_index;
+        const RfcMeta *meta;            /* the library's; NULL: no editor's index */
         LibraryStamp editor_stamp;
         Digest editor_digest;
         /* --- */
@@ -82,6 +82,10 @@ RfcIndex *documents_lock(Documents *d) {
 
 void documents_unlock(Documents *d) {
         pthread_mutex_unlock(&d->lock);
+}
+
+const RfcMeta *documents_meta(const Documents *d) {
+        return d->meta;
 }
 
 /* ---- the snapshot, made in the disk worker, which alone changes own records: what it walks over stands still ---- */
@@ -192,11 +196,12 @@ static void on_gone(uint32_t number, void *userdata) {
                 queue_encode(d);
 }
 
-static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, void *userdata) {
+/* Nobody has the old one any more when this is over: it is used under the lock. */
+static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, const RfcMeta *meta, void *userdata) {
         Documents *d = userdata;
         pthread_mutex_lock(&d->lock);
-        d->has_editor_index = stamp != NULL;
-        if (stamp) {
+        d->meta = meta;
+        if (meta) {
                 d->editor_stamp = *stamp;
                 d->editor_digest = *digest;
         }
@@ -366,6 +371,7 @@ Documents *documents_free(Documents *d) {
                 return NULL;
         event_source_free(d->watch);
         event_source_free(d->retry_timer);
+        d->meta = NULL;
         library_free(d->library);
         RB_FOREACH_SAFE(s, StampTree, &d->stamps, next) {
                 RB_REMOVE(StampTree, &d->stamps, s);
@@ -455,7 +461,7 @@ bool documents_get(Documents *d, uint32_t number, OwnDocument *ret) {
 
 bool documents_get_editor_index(Documents *d, OwnDocument *ret) {
         pthread_mutex_lock(&d->lock);
-        bool found = d->has_editor_index;
+        bool found = d->meta;
         *ret = (OwnDocument){ .size = d->editor_stamp.size, .digest = d->editor_digest, .stamp = d->editor_stamp };
         pthread_mutex_unlock(&d->lock);
         return found;

@@ -50,6 +50,11 @@ Documents *documents_free(Documents *d);
 /* The index, locked. Never across anything that blocks. */
 RfcIndex *documents_lock(Documents *d);
 void documents_unlock(Documents *d);
+/*
+ * What the editor's rfc-index.txt in the library says; NULL: there is none. To be called, and used, between
+ * documents_lock() and documents_unlock().
+ */
+const RfcMeta *documents_meta(const Documents *d);
 /* A new reference to the present snapshot; never NULL. */
 OwnIndex *documents_own_index(Documents *d);
 /*

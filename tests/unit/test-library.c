@@ -38,7 +38,7 @@ typedef struct Fixture {
         Buf log;                        /* what the handler was told: "present 5 Title;", "gone 5;", "skipped …;" */
         LibraryStamp stamp;             /* of the last present */
         Digest digest;
-        bool has_editor_index;          /* as told last */
+        const RfcMeta *meta;            /* of the editor's index, as told last; NULL: none */
         LibraryStamp editor_stamp;
         Digest editor_digest;
         mode_t umask;
@@ -61,10 +61,16 @@ static void on_gone(uint32_t number, void *userdata) {
         assert_int_equal(buf_printf(&f->log, "gone %u;", number), 0);
 }
 
-static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, void *userdata) {
+static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, const RfcMeta *meta, void *userdata) {
         Fixture *f = userdata;
+        Slice title;
 
-        f->has_editor_index = stamp != NULL;
+        /* The one before is still whole. */
+        if (f->meta)
+                assert_true(rfc_meta_title(f->meta, 3005, &title) && text_is_utf8(title) && title.size > 5);
+        assert_int_equal(!stamp, !meta);
+        assert_int_equal(!digest, !meta);
+        f->meta = meta;
         if (stamp) {
                 f->editor_stamp = *stamp;
                 f->editor_digest = *digest;
@@ -977,14 +983,17 @@ static void test_editor_index_is_a_document_too(void **state) {
         Fixture *f = *state;
         const Digest expected = digest_of(index_with_title);
         LibraryStamp other;
+        Slice title;
         int fd;
 
         start_and_scan(f);
-        assert_false(f->has_editor_index);
+        assert_null(f->meta);
         put(f, "rfc-index.txt", index_with_title);
         assert_int_equal(pump(f), LIBRARY_MORE);
         scan(f);
-        assert_true(f->has_editor_index);
+        assert_non_null(f->meta);
+        assert_true(rfc_meta_title(f->meta, 3005, &title));
+        assert_true(slice_equal(title, SLICE_LITERAL("A Title in the Index")));
         assert_true(digest_equal(&f->editor_digest, &expected));
         assert_int_equal(f->editor_stamp.size, strlen(index_with_title));
         assert_int_equal(library_open_editor_index(f->library, &f->editor_stamp, &fd), 0);
@@ -996,7 +1005,7 @@ static void test_editor_index_is_a_document_too(void **state) {
         take(f, "rfc-index.txt");
         assert_int_equal(pump(f), LIBRARY_MORE);
         scan(f);
-        assert_false(f->has_editor_index);
+        assert_null(f->meta);
 }
 
 static void test_title_of_stored_document_comes_from_its_text_first(void **state) {
