@@ -212,6 +212,22 @@ size_t rfc_index_find(const RfcIndex *x, uint32_t number, const Now *now, RfcRec
         return n_all;
 }
 
+size_t rfc_index_find_holders(const RfcIndex *x, uint32_t number, const Now *now, Endpoint *ret, size_t n) {
+        const IndexNumber *num = index_number_at_least(x, number);
+        if (!num || num->number != number)
+                return 0;
+
+        size_t n_all = 0;
+        for (uint32_t id = num->first; id != 0; id = index_record(x, id)->number_next) {
+                if (!index_record_alive(x, index_record(x, id), now))
+                        continue;
+                if (n_all < n)
+                        ret[n_all] = index_peer(x, index_record(x, id)->holder)->endpoint;
+                n_all++;
+        }
+        return n_all;
+}
+
 bool rfc_index_get(const RfcIndex *x, uint32_t number, const Endpoint *holder, const Now *now, RfcRecord *ret) {
         uint32_t id = find_record(x, number, holder);
         if (id == 0 || !index_record_alive(x, index_record(x, id), now))

@@ -196,6 +196,8 @@ void rfc_index_forget_record(RfcIndex *x, uint32_t number, const Endpoint *holde
  * are in all.
  */
 size_t rfc_index_find(const RfcIndex *x, uint32_t number, const Now *now, RfcRecord *ret, size_t n);
+/* Only who they are, in no order: cheaper where there are many. Up to n; gives how many there are in all. */
+size_t rfc_index_find_holders(const RfcIndex *x, uint32_t number, const Now *now, Endpoint *ret, size_t n);
 /* Live record of that number and holder. */
 bool rfc_index_get(const RfcIndex *x, uint32_t number, const Endpoint *holder, const Now *now, RfcRecord *ret);
 /* The lowest number > after of which anybody, this peer included, has a live record; 0: none. To walk over all. */

@@ -193,9 +193,11 @@ static void open_job_free(ControlJob *job) {
         free(j);
 }
 
+/* As it was when it was opened, by then others may have changed. */
 static json_t *document_json(Control *c, uint32_t number, const OwnDocument *d) {
-        _cleanup_free_ char *path = NULL;
+        Documents *documents = c->peerd->documents;
         json_t *j = json_object();
+        Now now;
         if (!j)
                 return NULL;
         control_set_int(j, "number", number);
@@ -203,9 +205,11 @@ static json_t *document_json(Control *c, uint32_t number, const OwnDocument *d) 
         control_set_int(j, "size", d->size);
         control_set_digest(j, &d->digest);
         control_set_bool(j, "local", true);
-        if (library_path(documents_library(c->peerd->documents), number, &path) == 0)
-                control_set_string(j, "path", slice_of(path));
-        control_set_int(j, "holders", 0);
+        control_document_add_path(j, documents_library(documents));
+        now_read(&now);
+        control_set_int(j, "holders", rfc_index_find(documents_lock(documents), number, &now, NULL, 0));
+        control_set_status(j, documents_meta(documents), number);
+        documents_unlock(documents);
         return j;
 }
 

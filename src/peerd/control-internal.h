@@ -3,12 +3,13 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status), control-explain.c (Explain), control-
- * monitor.c (Monitor). What only another thread knows is asked there and comes back as messages, tagged
- * with the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the
- * message is dropped.
+ * control-list.c (lists and status), control-search.c, control-describe.c, control-explain.c, control-monitor.c;
+ * control-document.c is what documents look like in all of them. What only another thread knows is asked there and
+ * comes back as messages, tagged with the id of a ControlRequest; when whoever asked has hung up, no request of that id
+ * is there any more, and the message is dropped.
  */
 
+#include "core/search.h"
 #include "io/control.h"
 #include "peerd/peerd.h"
 
@@ -81,6 +82,8 @@ typedef struct ListJob {
         /* where it stands, and what is listed */
         RfcSet set;
         bool all;
+        Search *search;                         /* owned */
+        bool local, current;
         uint32_t number;
         bool has_endpoint;
         Endpoint endpoint;
@@ -89,6 +92,22 @@ typedef struct ListJob {
 
 /* What template owns is the job's, unless this gives -ENOMEM. */
 int control_list_start(VarlinkCall *call, const ListJob *template) _must_check_;
+
+/* As many holders of one RFC are shown. */
+#define HOLDERS_SHOWN_MAX 1000
+
+/*
+ * What is known of that number, as Document, but for "path". Under the lock. meta: NULL: no editor's index. NULL: nobody
+ * is known to hold it, or no memory.
+ */
+json_t *control_document(const RfcIndex *x, const RfcMeta *meta, uint32_t number, const Now *now);
+/* The path, if it is in the library. Needs no lock. */
+void control_document_add_path(json_t *document, const Library *l);
+/* "status": "current" or "obsolete", where that is known. Under the lock. */
+void control_set_status(json_t *j, const RfcMeta *meta, uint32_t number);
+/* As Holder: this peer, and another one. In the client's thread. */
+json_t *control_holder_self(const RfcRecord *own);
+json_t *control_holder(const RfcRecord *r, const Holders *h, bool servers_away, const Now *now);
 
 /* NULL: no memory. */
 ControlRequest *control_request_new(Control *c, VarlinkCall *call);
@@ -119,6 +138,8 @@ int control_monitor(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_search(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_describe(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata);
 /* The type Download. NULL: no memory. Any thread. */

@@ -6,19 +6,12 @@
 #include "core/text.h"
 #include "io/log.h"
 
-#define HOLDERS_SHOWN_MAX 1000
-
-static void set_record(json_t *j, const RfcRecord *r) {
-        control_set_int(j, "number", r->number);
-        control_set_int(j, "size", r->size);
-        control_set_digest(j, &r->digest);
-}
-
 static void list_job_free(ControlJob *job) {
         ListJob *j = MESSAGE_OF(job, ListJob, job);
         if (j->batch)
                 json_decref(j->batch);
         rfc_set_done(&j->set);
+        free(j->search);
         free(j);
 }
 
@@ -113,31 +106,17 @@ static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away,
         (void) servers_away;
 
         for (; n < LIST_BATCH; n++) {
-                RfcRecord own, other;
                 uint32_t number = next_number(j, x, j->number, now);
                 if (number == 0)
                         break;
                 j->number = number;
-                bool local = rfc_index_get_own(x, number, &own);
-                size_t n_holders = rfc_index_find(x, number, now, &other, 1);
-                const RfcRecord *r = local ? &own : &other;
-                json_t *e = json_object();
-                set_record(e, r);
-                control_set_string(e, "title", r->title);
-                control_set_bool(e, "local", local);
-                control_set_int(e, "holders", n_holders);
-                (void) json_array_append_new(j->batch, e);
+                (void) json_array_append_new(j->batch, control_document(x, documents_meta(d), number, now));
         }
         documents_unlock(d);
-        /* Paths need no lock. */
-        json_t *e;
+        json_t *document;
         size_t i;
-        json_array_foreach(j->batch, i, e) {
-                _cleanup_free_ char *path = NULL;
-                uint32_t number = (uint32_t) json_integer_value(json_object_get(e, "number"));
-                if (json_is_true(json_object_get(e, "local")) && library_path(documents_library(d), number, &path) == 0)
-                        control_set_string(e, "path", slice_of(path));
-        }
+        json_array_foreach(j->batch, i, document)
+                control_document_add_path(document, documents_library(d));
         return n == LIST_BATCH;
 }
 
@@ -165,34 +144,6 @@ int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {
 
 /* ---- ListHolders ---- */
 
-static const char *holder_state(const Holders *h, const Endpoint *e, bool servers_away, const Now *now) {
-        HolderInfo info;
-        if (holders_may_dial(h, e, servers_away, now))
-                return "active";
-        return holders_get(h, e, &info) && info.quarantined_until > now->boottime ? "quarantined" : "unlisted";
-}
-
-static json_t *holder_json(const RfcRecord *r, const Holders *h, bool servers_away, const Now *now) {
-        HolderInfo info;
-        json_t *e = json_object();
-        set_record(e, r);
-        control_set_endpoint(e, "holder", &r->holder);
-        control_set_string(e, "state", slice_of(holder_state(h, &r->holder, servers_away, now)));
-        control_set_bool(e, "firstHand", r->first_hand);
-        if (!r->first_hand)
-                control_set_endpoint(e, "statedBy", &r->source);
-        control_set_int(e, "expiresInSec", usec_sub(r->expires_at, now->boottime) / USEC_PER_SEC);
-        if (holders_get(h, &r->holder, &info)) {
-                if (info.peer_id > 0)
-                        control_set_int(e, "peerId", info.peer_id);
-                if (info.host[0])
-                        control_set_string(e, "host", slice_of(info.host));
-                if (info.rtt_usec > 0)
-                        control_set_int(e, "rttUSec", info.rtt_usec);
-        }
-        return e;
-}
-
 static bool fill_holders(ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now) {
         Documents *d = client_documents(c);
         _cleanup_free_ RfcRecord *records = reallocarray(NULL, HOLDERS_SHOWN_MAX, sizeof(*records));
@@ -204,16 +155,10 @@ static bool fill_holders(ListJob *j, Client *c, Holders *h, bool servers_away, c
         size_t n = MIN_OF(rfc_index_find(x, j->number, now, records, HOLDERS_SHOWN_MAX), (size_t) HOLDERS_SHOWN_MAX);
         bool local = rfc_index_get_own(x, j->number, &own);
         documents_unlock(d);            /* the titles may go now, and are not shown */
-        if (local) {
-                json_t *e = json_object();
-                set_record(e, &own);
-                control_set_string(e, "holder", slice_of("-"));
-                control_set_string(e, "state", slice_of("own"));
-                control_set_bool(e, "firstHand", true);
-                (void) json_array_append_new(j->batch, e);
-        }
+        if (local)
+                (void) json_array_append_new(j->batch, control_holder_self(&own));
         for (size_t i = 0; i < n; i++)
-                (void) json_array_append_new(j->batch, holder_json(&records[i], h, servers_away, now));
+                (void) json_array_append_new(j->batch, control_holder(&records[i], h, servers_away, now));
         return false;
 }
 

@@ -152,12 +152,18 @@ static const VarlinkParameter list_parameters[] = {
         { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter explain_parameters[] = {
         { "transaction", VARLINK_STRING | VARLINK_OPTIONAL }, { "number", VARLINK_INT | VARLINK_OPTIONAL }, {} };
+static const VarlinkParameter search_parameters[] = { { "words", VARLINK_STRING_ARRAY },
+                                                      { "local", VARLINK_BOOL | VARLINK_OPTIONAL },
+                                                      { "current", VARLINK_BOOL | VARLINK_OPTIONAL },
+                                                      {} };
 static const VarlinkParameter refresh_parameters[] = { { "peers", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, {} };
 
 static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Get", VARLINK_MAY_MORE, get_parameters, control_get },
         { "org.p2pdi.Peer.Open", 0, number_parameters, control_open },
         { "org.p2pdi.Peer.List", VARLINK_NEEDS_MORE, list_parameters, control_list },
+        { "org.p2pdi.Peer.Search", VARLINK_NEEDS_MORE, search_parameters, control_search },
+        { "org.p2pdi.Peer.Describe", 0, number_parameters, control_describe },
         { "org.p2pdi.Peer.ListHolders", VARLINK_NEEDS_MORE, number_parameters, control_list_holders },
         { "org.p2pdi.Peer.ListPeers", VARLINK_NEEDS_MORE, NULL, control_list_peers },
         { "org.p2pdi.Peer.Explain", VARLINK_NEEDS_MORE, explain_parameters, control_explain },

@@ -206,6 +206,10 @@ static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, con
                 d->editor_digest = *digest;
         }
         pthread_mutex_unlock(&d->lock);
+        if (meta)
+                log_info("rfc-index.txt is read: it lists %zu RFCs.", rfc_meta_count(meta));
+        else
+                log_info("rfc-index.txt is gone or of no use any more.");
 }
 
 static void on_skipped(const char *name, const char *why, int error, void *userdata) {

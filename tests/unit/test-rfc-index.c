@@ -427,6 +427,33 @@ static void test_find_gives_first_hand_first_then_latest_expiry(void **state) {
         assert_int_equal(rfc_index_find(x, 5, &now, found, 4), 2);
 }
 
+static void test_find_holders_gives_all_that_live(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        static const char *const holders[] = { "192.0.2.2:1000", "192.0.2.3:1000", "192.0.2.9:1000" };
+        Endpoint found[4];
+        Now now = at(200);
+
+        assert_int_equal(set_own(x, 5, 1, "Title 1"), 0);
+        learn(x, holders[0], 5, 5, 50);
+        learn(x, holders[1], 5, 5, 100);
+        learn_hearsay(x, "192.0.2.1:1000", 5, 7100, holders[2], 200);
+        for (size_t n = 0; n <= 4; n++) {
+                unsigned seen = 0;
+                assert_int_equal(rfc_index_find_holders(x, 5, &now, found, n), 3);
+                for (size_t i = 0; i < MIN_OF(n, (size_t) 3); i++)
+                        for (size_t k = 0; k < ELEMENTSOF(holders); k++) {
+                                Endpoint holder = peer(holders[k]);
+                                seen += endpoint_equal(&found[i], &holder) ? 1u << 4 * k : 0;
+                        }
+                assert_int_equal(__builtin_popcount(seen), MIN_OF(n, (size_t) 3));      /* each one once */
+        }
+        assert_int_equal(rfc_index_find_holders(x, 6, &now, found, 4), 0);
+        assert_int_equal(rfc_index_find_holders(x, 4, &now, found, 4), 0);
+        now = at(50 + TTL);
+        assert_int_equal(rfc_index_find_holders(x, 5, &now, found, 4), 2);
+}
+
 static void test_walk_over_numbers_sees_own_and_live_ones(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
@@ -771,6 +798,7 @@ int main(void) {
                 cmocka_unit_test(test_whole_index_by_slices_is_the_same),
                 cmocka_unit_test(test_index_may_change_while_it_is_written),
                 cmocka_unit_test(test_find_gives_first_hand_first_then_latest_expiry),
+                cmocka_unit_test(test_find_holders_gives_all_that_live),
                 cmocka_unit_test(test_walk_over_numbers_sees_own_and_live_ones),
                 cmocka_unit_test(test_a_record_is_dead_at_its_microsecond_and_gone_within_a_second),
                 cmocka_unit_test(test_expiry_goes_by_slices),

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/control-internal.h"
+
+#include <errno.h>
+
+typedef struct DescribeJob {
+        ControlJob job;
+        ClientVisit visit;
+        Control *control;
+        uint64_t request;
+        uint32_t number;
+        json_t *rfc;                            /* owned; NULL: nothing is known */
+        bool failed;                            /* no memory */
+} DescribeJob;
+
+static void describe_job_free(ControlJob *job) {
+        DescribeJob *j = MESSAGE_OF(job, DescribeJob, job);
+        if (j->rfc)
+                json_decref(j->rfc);
+        free(j);
+}
+
+/* ---- what the editor's index tells ---- */
+
+static const char *const relation_names[_RFC_RELATION_MAX] = {
+        [RFC_OBSOLETES] = "obsoletes",
+        [RFC_OBSOLETED_BY] = "obsoletedBy",
+        [RFC_UPDATES] = "updates",
+        [RFC_UPDATED_BY] = "updatedBy",
+};
+
+static json_t *related_json(const RfcMeta *meta, const uint32_t *numbers, size_t n) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < n; i++) {
+                json_t *j = json_object();
+                Slice title;
+
+                control_set_int(j, "number", numbers[i]);
+                if (rfc_meta_title(meta, numbers[i], &title))
+                        control_set_string(j, "title", title);
+                (void) json_array_append_new(list, j);
+        }
+        return list;
+}
+
+static void set_text(json_t *j, const char *name, Slice text) {
+        if (text.size > 0)
+                control_set_string(j, name, text);
+}
+
+/* Under the lock. false: the index, if there is any, has no such number. */
+static bool set_meta(json_t *j, const RfcMeta *meta, uint32_t number) {
+        RfcMetaInfo info = { .issued = false };
+        bool found = meta && rfc_meta_get(meta, number, &info);
+
+        if (found)
+                control_set_bool(j, "issued", info.issued);
+        set_text(j, "title", info.title);
+        set_text(j, "authors", info.authors);
+        set_text(j, "date", info.date);
+        set_text(j, "publicationStatus", info.status);
+        control_set_status(j, meta, number);
+        for (size_t i = 0; i < _RFC_RELATION_MAX; i++)
+                (void) json_object_set_new(j, relation_names[i],
+                                           related_json(meta, info.related[i], info.n_related[i]));
+        return found;
+}
+
+/* ---- texts: what the holders say that it is ---- */
+
+typedef struct Text {
+        const RfcRecord *record;                /* one that states it */
+        bool local;
+        size_t n_first_hand, n_hearsay;
+} Text;
+
+static int compare_records(const void *a, const void *b) {
+        const RfcRecord *x = *(const RfcRecord *const *) a, *y = *(const RfcRecord *const *) b;
+        int k = memcmp(x->digest.bytes, y->digest.bytes, DIGEST_SIZE);
+        return k != 0 ? k : (x->size > y->size) - (x->size < y->size);
+}
+
+/* The own one first, then those that most say. */
+static int compare_texts(const void *a, const void *b) {
+        const Text *x = a, *y = b;
+        if (x->local != y->local)
+                return x->local ? -1 : 1;
+        if (x->n_first_hand != y->n_first_hand)
+                return x->n_first_hand > y->n_first_hand ? -1 : 1;
+        if (x->n_hearsay != y->n_hearsay)
+                return x->n_hearsay > y->n_hearsay ? -1 : 1;
+        return compare_records(&x->record, &y->record);
+}
+
+/* By the records, sorted; gives how many texts there are. */
+static size_t count_texts(const RfcRecord *const *records, size_t n, Text *texts) {
+        size_t n_texts = 0;
+        for (size_t i = 0; i < n; i++) {
+                if (n_texts == 0 || compare_records(&texts[n_texts - 1].record, &records[i]) != 0)
+                        texts[n_texts++] = (Text){ .record = records[i] };
+                Text *t = &texts[n_texts - 1];
+                t->local |= records[i]->own;
+                t->n_first_hand += !records[i]->own && records[i]->first_hand;
+                t->n_hearsay += !records[i]->first_hand;
+        }
+        return n_texts;
+}
+
+static json_t *texts_json(const RfcRecord *records, size_t n) {
+        _cleanup_free_ const RfcRecord **sorted = reallocarray(NULL, n + 1, sizeof(*sorted));
+        _cleanup_free_ Text *texts = reallocarray(NULL, n + 1, sizeof(*texts));
+        json_t *list = json_array();
+
+        if (!sorted || !texts)
+                return list;
+        for (size_t i = 0; i < n; i++)
+                sorted[i] = &records[i];
+        qsort(sorted, n, sizeof(*sorted), compare_records);
+        size_t n_texts = count_texts(sorted, n, texts);
+        qsort(texts, n_texts, sizeof(*texts), compare_texts);
+        for (size_t i = 0; i < n_texts; i++) {
+                json_t *j = json_object();
+
+                control_set_digest(j, &texts[i].record->digest);
+                control_set_int(j, "size", texts[i].record->size);
+                control_set_bool(j, "local", texts[i].local);
+                control_set_int(j, "holders", texts[i].n_first_hand);
+                control_set_int(j, "hearsay", texts[i].n_hearsay);
+                (void) json_array_append_new(list, j);
+        }
+        return list;
+}
+
+/* ---- Describe ---- */
+
+/* In the client's thread. NULL: nothing is known. */
+static json_t *describe(Documents *d, const Holders *h, uint32_t number, bool servers_away, const Now *now,
+                        RfcRecord records[HOLDERS_SHOWN_MAX + 1]) {
+        json_t *rfc = json_object(), *holders = json_array();
+
+        control_set_int(rfc, "number", number);
+        RfcIndex *x = documents_lock(d);
+        bool local = rfc_index_get_own(x, number, &records[0]);
+        size_t n = local + MIN_OF(rfc_index_find(x, number, now, records + local, HOLDERS_SHOWN_MAX),
+                                  (size_t) HOLDERS_SHOWN_MAX);
+        bool known = set_meta(rfc, documents_meta(d), number);
+        json_t *document = control_document(x, documents_meta(d), number, now);
+        documents_unlock(d);            /* the records' titles may go now, and are not shown */
+
+        if (document) {
+                control_document_add_path(document, documents_library(d));
+                if (!json_object_get(rfc, "title"))
+                        (void) json_object_set(rfc, "title", json_object_get(document, "title"));
+                (void) json_object_set_new(rfc, "document", document);
+        }
+        for (size_t i = 0; i < n; i++)
+                (void) json_array_append_new(holders, records[i].own ? control_holder_self(&records[i])
+                                                                     : control_holder(&records[i], h, servers_away, now));
+        (void) json_object_set_new(rfc, "texts", texts_json(records, n));
+        (void) json_object_set_new(rfc, "holders", holders);
+        if (known || document)
+                return rfc;
+        json_decref(rfc);
+        return NULL;
+}
+
+static void reply_described(VarlinkCall *call, DescribeJob *j) {
+        const json_int_t number = (json_int_t) j->number;
+        if (j->failed)
+                (void) varlink_call_error(call, "org.p2pdi.Peer.Failed",
+                                          json_pack("{s:I, s:s}", "number", number, "message", "out of memory"));
+        else if (!j->rfc)
+                (void) varlink_call_error(call, "org.p2pdi.Peer.NotKnown", json_pack("{s:I}", "number", number));
+        else
+                (void) varlink_call_reply(call, json_pack("{s:O}", "rfc", j->rfc));
+}
+
+static void run_described(Message *m) {
+        DescribeJob *j = MESSAGE_OF(m, DescribeJob, visit.message);
+        ControlRequest *r = control_request_find(j->control, j->request);
+        if (r) {
+                VarlinkCall *call = r->call;
+                varlink_call_set_gone(call, NULL, NULL);
+                control_request_free(r);
+                reply_described(call, j);
+        }
+        control_job_end(&j->job);
+}
+
+static void run_describe(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
+        DescribeJob *j = MESSAGE_OF(v, DescribeJob, visit);
+        _cleanup_free_ RfcRecord *records = reallocarray(NULL, HOLDERS_SHOWN_MAX + 1, sizeof(*records));
+
+        j->failed = !records;
+        if (records)
+                j->rfc = describe(client_documents(c), h, j->number, servers_away, now, records);
+        v->message.run = run_described;
+        mailbox_post(j->control->peerd->mailbox, &v->message);
+}
+
+int control_describe(VarlinkCall *call, json_t *parameters, void *userdata) {
+        json_int_t number = json_integer_value(json_object_get(parameters, "number"));
+        Control *c = userdata;
+
+        if (number < 1 || number > (json_int_t) RFC_NUMBER_MAX)
+                return varlink_call_invalid(call, "number");
+        DescribeJob *j = calloc(1, sizeof(*j));
+        ControlRequest *r = j ? control_request_new(c, call) : NULL;
+        if (!r) {
+                free(j);
+                return -ENOMEM;
+        }
+        *j = (DescribeJob){ .visit = { .run = run_describe }, .control = c, .request = r->id,
+                            .number = (uint32_t) number };
+        control_job_begin(c, &j->job, describe_job_free);
+        client_visit(c->peerd->client, &j->visit);
+        return 0;
+}
