@@ -42,6 +42,7 @@ static const struct Result {
         { "unreachable", "org.p2pdi.Peer.Unreachable", CTL_NOT_HELD,
           "is held only by peers that could not be reached." },
         { "no-space", "org.p2pdi.Peer.NoSpace", CTL_NO_SPACE, "does not fit: there is no space left." },
+        { "not-known", "org.p2pdi.Peer.NotKnown", CTL_NOT_HELD, "is not known here." },
         { "failed", "org.p2pdi.Peer.Failed", CTL_FAILURE, "could not be fetched." },
 };
 

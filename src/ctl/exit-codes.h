@@ -11,7 +11,7 @@
         X(1, FAILURE, "FAILURE", "Anything that is not below.")                                                        \
         X(2, USAGE, "USAGE", "Bad arguments.")                                                                         \
         X(3, NOT_HELD, "NOT-HELD", "No reachable peer has it, or none answered.")                                      \
-        X(4, NEVER_ISSUED, "NEVER-ISSUED", "Reserved, not used by this version.")                                      \
+        X(4, NEVER_ISSUED, "NEVER-ISSUED", "That RFC number was never issued.")                                        \
         X(5, NO_DAEMON, "NO-DAEMON", "The control socket is missing or refuses.")                                      \
         X(6, NO_PEERS, "NO-PEERS", "No peer is active.")                                                               \
         X(7, INTEGRITY, "INTEGRITY", "What was received does not match its digest.")                                   \

@@ -89,7 +89,7 @@ int verb_list(Ctl *ctl, int argc, char **argv) {
         return r;
 }
 
-static int show_holders(const Ctl *ctl, const json_t *holders) {
+int ctl_show_holders(const Ctl *ctl, const json_t *holders) {
         _cleanup_(table_free_p) Table *t = NULL;
         size_t n = json_array_size(holders);
         char text[SHOW_TEXT_SIZE];
@@ -136,7 +136,7 @@ int verb_where(Ctl *ctl, int argc, char **argv) {
         if (ctl->json != SHOW_JSON_OFF)
                 r = ctl_show_json(ctl, holders);
         else if (json_array_size(holders) > 0)
-                r = show_holders(ctl, holders);
+                r = ctl_show_holders(ctl, holders);
         if (r == 0 && json_array_size(holders) == 0)
                 r = ctl_fail(CTL_NOT_HELD, "RFC %" PRIu32 " is not known to be held by any peer.", number);
         json_decref(holders);

@@ -53,6 +53,8 @@ int verb_cat(Ctl *ctl, int argc, char **argv);
 /* verb-list.c */
 int verb_list(Ctl *ctl, int argc, char **argv);
 int verb_where(Ctl *ctl, int argc, char **argv);
+/* Holders as a table, for where and show. 0, or < 0. */
+int ctl_show_holders(const Ctl *ctl, const json_t *holders) _must_check_;
 /* verb-peers.c */
 int verb_peers(Ctl *ctl, int argc, char **argv);
 int verb_refresh(Ctl *ctl, int argc, char **argv);
@@ -63,5 +65,9 @@ int verb_registrations(Ctl *ctl, int argc, char **argv);
 int verb_monitor(Ctl *ctl, int argc, char **argv);
 /* verb-why.c */
 int verb_why(Ctl *ctl, int argc, char **argv);
+/* verb-search.c */
+int verb_search(Ctl *ctl, int argc, char **argv);
+/* verb-show.c */
+int verb_show(Ctl *ctl, int argc, char **argv);
 /* verb-status.c */
 int verb_status(Ctl *ctl, int argc, char **argv);

@@ -27,9 +27,6 @@ INDEX = """\
 15 Held by Nobody. D. Author. June 2015. (Format: TXT) (Status: HISTORIC)
 """
 
-ESCAPES = "Evil \u001b]0;x\u0007 \u009b2J \u202e txet \u2066 software"
-
-
 def put_index(peer, text=INDEX):
     """As people copy it; gives what to wait for."""
     beside = os.path.join(peer.dir, "new-index")
@@ -214,3 +211,170 @@ def test_index_goes_with_the_library(world):
     os.rename(a.library + "-away", a.library)
     a.wait_log(r"rfc-index\.txt is read", after=mark)
     assert describe(a, 7)["issued"] is True
+
+
+# ---- search ----
+
+def rows(r):
+    """The cells of a table, up to the empty line; the title, which comes last, is one."""
+    head, *lines = r.text.split("\n\n")[0].split("\n")
+    columns = head.split()
+    return columns, [line.split(None, len(columns) - 1) for line in lines]
+
+
+def test_search_as_a_table(net):
+    r = net[0].ctl("search", "host")
+    assert r.code == 0 and r.err == ""
+    assert rows(r) == (["RFC", "STATUS", "HOLDERS", "LOCAL", "TITLE"], [
+        ["7", "obsolete", "1/2", "no", "Host Software for Tests"],
+        ["8", "current", "2/2", "no", "Updates to Host Software"],
+        ["9", "current", "2/2", "yes", "Better Host Software"]])
+    assert r.text.endswith("\n\n3 RFCs listed, 1 local.\n")
+    assert rows(net[0].ctl("search", "rfc"))[1] == [["20", "-", "0/2", "yes", "RFC 20"]]
+
+
+@pytest.mark.parametrize("arguments, found", [
+    (["--current", "host"], [8, 9]), (["host", "--local"], [9]), (["--local", "--current", "HOST", "better"], [9]),
+    (["host software"], [7, 8, 9]), (["--", "for", "tests"], [7]),
+])
+def test_search_options(net, arguments, found):
+    r = net[0].ctl("search", *arguments)
+    assert r.code == 0 and [row[0] for row in rows(r)[1]] == [str(n) for n in found]
+    assert numbers(net[0].json("search", *arguments)) == found
+
+
+def test_search_as_json(net):
+    for how in ("short", "pretty"):
+        r = net[0].ctl(f"--json={how}", "search", "better")
+        assert r.code == 0 and r.err == "" and (r.text.count("\n") == 1) == (how == "short")
+        assert json.loads(r.out) == search(net[0], "better")
+    assert net[0].json("search", "nothing of the kind") == []
+
+
+def test_search_that_finds_nothing(net):
+    for words, says in ((["x y z"], "No title that is known has that in it.\n"),
+                        (["host", "guest"], "No title that is known has all of these in it.\n")):
+        r = net[0].ctl("search", *words)
+        assert (r.code, r.out, r.err) == (0, b"", says)
+        r = net[0].ctl("-q", "search", *words)
+        assert (r.code, r.out, r.err) == (0, b"", "")
+
+
+def test_search_where_nobody_is_active(world):
+    holder = world.keep(FakePeer({5: document(5)}))
+    a = world.peer("a", {}, rs=None, ini={"Peers.Static": holder.text})
+    assert a.ctl("refresh").code == 0
+    assert rows(a.ctl("search", "rfc"))[1] == [["5", "-", "1", "no", "RFC 5"]]
+
+
+@pytest.mark.parametrize("arguments, says", [
+    ([], "Too few arguments: search WORD…."),
+    ([""], "A word to search for is empty."),
+    (["host", " \t"], "A word to search for is empty."),
+    (["y" * 65], f"A word to search for may have at most 64 bytes, not as many as '{'y' * 65}'."),
+    (["x"] * 17, "At most 16 words can be searched for at once."),
+    ([b"\xff"], "'\\xff' is no UTF-8, as all titles are."),
+    (["--all", "x"], None), (["--rs", "x"], None), (["--local=yes", "x"], None),
+])
+def test_search_wrong_usage(net, arguments, says):
+    r = net[0].ctl("search", *arguments)
+    assert r.code == 2 and r.out == b"" and r.err.count("\n") == 1
+    assert says is None or r.err == says + "\n"
+
+
+# ---- show ----
+
+def test_show(net):
+    a, b, c = net
+    r = a.ctl("show", "RFC", "9")
+    assert r.code == 0 and r.err == ""
+    upper, table, legend = r.text.split("\n\n")
+    digests = [sha256(document(9)), sha256(document(9, seed=1))]
+    assert upper.split("\n") == [
+        "RFC 9: Better Host Software",
+        "      Authors: C. Author",
+        "    Published: June 2014",
+        "       Status: PROPOSED STANDARD, current",
+        "    Obsoletes: RFC 7: Host Software for Tests",
+        f"     In store: {a.path(9)}, 3.9K",
+        f"      SHA-256: {digests[0]}",
+        "               3.9K, in the store, 1 other peer states it",
+        f"               {digests[1]}",
+        "               3.9K, 1 other peer states it"]
+    assert legend == "3 holders listed.\n"
+    assert [line.split()[0] for line in table.split("\n")] == ["HOLDER", "-"] + [
+        h["holder"] for h in describe(a, 9)["holders"] if h["holder"] != "-"]
+    text = a.ctl("show", "rfc7.txt").text
+    assert " Obsoleted by: RFC 9: Better Host Software\n               RFC 11\n" in text
+    assert "   Updated by: RFC 8: Updates to Host Software\n     In store: no\n" in text
+    assert "      Updates: RFC 7: Host Software for Tests\n" in a.ctl("show", "8").text
+
+
+def test_show_what_nobody_holds(net):
+    r = net[0].ctl("show", "15", "--no-legend")
+    assert r.code == 0 and r.err == ""
+    assert r.text == ("RFC 15: Held by Nobody\n      Authors: D. Author\n    Published: June 2015\n"
+                      "       Status: HISTORIC, current\n     In store: no\n      Holders: none that is known\n")
+
+
+def test_show_without_the_editors_index(net):
+    r = net[1].ctl("show", "7")
+    assert r.code == 0 and r.text.startswith(f"RFC 7: RFC 7\n     In store: {net[1].path(7)}, 3.9K\n      SHA-256: ")
+
+
+def test_show_as_json(net):
+    for number, code in ((9, 0), (15, 0), (14, 4)):
+        r = net[0].ctl("--json=short", "show", str(number))
+        assert (r.code, json.loads(r.out)) == (code, describe(net[0], number))
+    r = net[0].ctl("--json=short", "show", "16")
+    assert (r.code, r.out) == (3, b"")
+
+
+def test_show_what_is_not_there(net):
+    for number, code, says in ((14, 4, "RFC 14 was never issued.\n"), (16, 3, "RFC 16 is not known here.\n")):
+        r = net[0].ctl("show", str(number))
+        assert (r.code, r.out, r.err) == (code, b"", says)
+
+
+@pytest.mark.parametrize("arguments", [[], ["0"], ["x"], ["7", "8"], ["7-9"], ["--local", "7"], ["--rs", "7"]])
+def test_show_wrong_usage(net, arguments):
+    r = net[0].ctl("show", *arguments)
+    assert r.code == 2 and r.out == b"" and r.err.count("\n") == 1
+
+
+def test_show_of_what_was_never_issued_but_somebody_holds(world):
+    a = world.peer("a", {14: document(14)})
+    put_index(a)
+    r = a.ctl("show", "14")
+    assert (r.code, r.err) == (4, "RFC 14 was never issued.\n")
+    assert r.text.startswith(f"RFC 14: RFC 14\n     In store: {a.path(14)}, 3.9K\n")
+
+
+# ---- hostile text ----
+
+def bare(text):
+    """Nothing that a terminal would act upon, or that turns text around."""
+    return all(c == "\n" or (ord(c) >= 0x20 and not 0x7f <= ord(c) <= 0x9f and c not in "\u202e\u2066") for c in text)
+
+
+def test_hostile_text_is_escaped(world):
+    """The wire takes no control bytes in a title; C1 and bidi come through it, and the index may hold anything."""
+    rs = world.rs()
+    liar = world.keep(FakePeer({5: document(5), 7: document(7)}))
+    liar.statements = {5: liar.record(5, title="Evil \u009b2J \u202e txet \u2066 software")}
+    liar.join(rs)
+    a = world.peer("a", {9: document(9)}, rs)
+    hostile = "Evil \u001b]0;x\u0007 \u009b2J \u202e txet \u2066 software"
+    put_index(a, f"7 {hostile}. A. \u202eAuthor, B. \u009bAuthor. May 2001. (Obsoletes\n     RFC9) "
+                 f"(Status: \u001b[31mRED\u202e)\n\n9 {hostile}. A. Author. May 2001. (Obsoleted by RFC7)\n")
+    assert a.ctl("refresh").code == 0
+    for arguments, says in ((["search", "evil"], "Evil"), (["show", "5"], "RFC 5: Evil"), (["list", "--all"], "Evil"),
+                            (["show", "7"], "Obsoletes: RFC 9: Evil"), (["show", "9"], "Obsoleted by: RFC 7: Evil"),
+                            (["search", "\u009b2j"], "Evil"), (["search", "\u001b]"], None), (["search", "\u202e"], "Evil")):
+        r = a.ctl(*arguments)
+        assert r.code == 0 and bare(r.text) and bare(r.err), r
+        if says:
+            assert says in r.text and "\\u{202e}" in r.text
+    text = a.ctl("show", "7").text
+    assert "Author" in text and "RED" in text
+    assert a.ctl("--json=short", "search", "evil").out.isascii()

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "ctl/verbs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/text.h"
+#include "ctl/numbers.h"
+
+/* ---- what the editor's index tells ---- */
+
+static void show_head(const Ctl *ctl, const json_t *rfc) {
+        _cleanup_buf_ Buf b = BUF_INIT(8192);
+        const char *title = member_string(rfc, "title");
+
+        printf("%sRFC %" PRIu64, show_colour(&ctl->style, SHOW_BOLD), member_uint(rfc, "number"));
+        if (title && text_escape(&b, slice_of(title), 8192) == 0)
+                printf(": %.*s", (int) b.size, b.data);
+        printf("%s\n", show_colour(&ctl->style, SHOW_PLAIN));
+}
+
+static void show_string(const char *label, const json_t *rfc, const char *name) {
+        const char *s = member_string(rfc, name);
+
+        if (s)
+                show_line(stdout, label, "%s", s);
+}
+
+/* "PROPOSED STANDARD, obsolete" */
+static void show_status(const json_t *rfc) {
+        const char *published = member_string(rfc, "publicationStatus"), *status = member_string(rfc, "status");
+
+        if (published && status)
+                show_line(stdout, "Status", "%s, %s", published, status);
+        else if (published || status)
+                show_line(stdout, "Status", "%s", published ? published : status);
+}
+
+static void show_related(const char *label, const json_t *rfc, const char *name) {
+        const json_t *list = json_object_get(rfc, name);
+
+        for (size_t i = 0; i < json_array_size(list); i++) {
+                const json_t *other = json_array_get(list, i);
+                const char *title = member_string(other, "title");
+
+                show_line(stdout, i == 0 ? label : NULL, "RFC %" PRIu64 "%s%s", member_uint(other, "number"),
+                          title ? ": " : "", title ? title : "");
+        }
+}
+
+/* ---- what this peer has, and others say ---- */
+
+static void show_store(const json_t *rfc) {
+        const json_t *document = json_object_get(rfc, "document");
+        const char *path = member_string(document, "path");
+        char size[SHOW_TEXT_SIZE];
+
+        if (member_bool(document, "local"))
+                show_line(stdout, "In store", "%s, %s", path ? path : "-", show_size(member_uint(document, "size"), size));
+        else
+                show_line(stdout, "In store", "no");
+}
+
+/* Two lines each: a digest fills one of them. */
+static void show_texts(const json_t *rfc) {
+        const json_t *texts = json_object_get(rfc, "texts");
+
+        for (size_t i = 0; i < json_array_size(texts); i++) {
+                const json_t *t = json_array_get(texts, i);
+                uint64_t n = member_uint(t, "holders"), n_hearsay = member_uint(t, "hearsay");
+                const char *digest = member_string(t, "sha256");
+                char size[SHOW_TEXT_SIZE], hearsay[64] = "";
+
+                if (n_hearsay > 0)
+                        (void) snprintf(hearsay, sizeof(hearsay), ", and by hearsay %" PRIu64 " more", n_hearsay);
+                show_line(stdout, i == 0 ? "SHA-256" : NULL, "%s", digest ? digest : "-");
+                show_line(stdout, NULL, "%s%s, %" PRIu64 " other peer%s state%s it%s",
+                          show_size(member_uint(t, "size"), size), member_bool(t, "local") ? ", in the store" : "", n,
+                          plural(n), n == 1 ? "s" : "", hearsay);
+        }
+}
+
+static int show_rfc(const Ctl *ctl, const json_t *rfc) {
+        const json_t *holders = json_object_get(rfc, "holders");
+
+        int r = ctl_open_pager(ctl);
+        if (r < 0)
+                return r;
+        show_head(ctl, rfc);
+        show_string("Authors", rfc, "authors");
+        show_string("Published", rfc, "date");
+        show_status(rfc);
+        show_related("Obsoletes", rfc, "obsoletes");
+        show_related("Obsoleted by", rfc, "obsoletedBy");
+        show_related("Updates", rfc, "updates");
+        show_related("Updated by", rfc, "updatedBy");
+        show_store(rfc);
+        show_texts(rfc);
+        if (json_array_size(holders) == 0) {
+                show_line(stdout, "Holders", "none that is known");
+                return 0;
+        }
+        putchar('\n');
+        return ctl_show_holders(ctl, holders);
+}
+
+static int show_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
+        const json_t *rfc = json_object_get(parameters, "rfc");
+        bool never = member_is_set(rfc, "issued") && !member_bool(rfc, "issued");
+        const Ctl *ctl = userdata;
+        int r = 0;
+
+        if (!json_is_object(rfc))
+                return ctl_fail(CTL_FAILURE, "The daemon's answer tells of no RFC.");
+        if (ctl->json != SHOW_JSON_OFF)
+                r = ctl_show_json(ctl, rfc);
+        else if (!never || member_is_set(rfc, "document"))
+                r = show_rfc(ctl, rfc);
+        if (r < 0 || !never)
+                return r;
+        return ctl_fail(CTL_NEVER_ISSUED, "RFC %" PRIu64 " was never issued.", member_uint(rfc, "number"));
+}
+
+int verb_show(Ctl *ctl, int argc, char **argv) {
+        json_t *parameters;
+        uint32_t number;
+        int r;
+
+        r = numbers_get_one(argc, argv, &number);
+        if (r != 0)
+                return r;
+        parameters = json_pack("{s:I}", "number", (json_int_t) number);
+        if (!parameters)
+                return -ENOMEM;
+        return ctl_call(ctl, "org.p2pdi.Peer.Describe", parameters, show_on_reply, ctl);
+}
