@@ -190,25 +190,53 @@ static bool is_better(const RfcRecord *a, const RfcRecord *b) {
         return a->expires_at > b->expires_at;
 }
 
+static int compare_better(const void *a, const void *b) {
+        return is_better(a, b) ? -1 : is_better(b, a);
+}
+
+static int compare_worse(const void *a, const void *b) {
+        return compare_better(b, a);
+}
+
+/* heap[0] is the worst of n: r takes its place, and sinks to where nothing worse is below it. */
+static void heap_replace(RfcRecord *heap, size_t n, const RfcRecord *r) {
+        size_t at = 0;
+        for (;;) {
+                size_t child = 2 * at + 1;
+                if (child + 1 < n && is_better(&heap[child], &heap[child + 1]))
+                        child++;
+                if (child >= n || !is_better(r, &heap[child]))
+                        break;
+                heap[at] = heap[child];
+                at = child;
+        }
+        heap[at] = *r;
+}
+
+/* The first n as they come; from then on each better one takes the place of the worst: cheap also where both are many. */
 size_t rfc_index_find(const RfcIndex *x, uint32_t number, const Now *now, RfcRecord *ret, size_t n) {
         const IndexNumber *num = index_number_at_least(x, number);
         if (!num || num->number != number)
                 return 0;
 
-        size_t n_all = 0, n_ret = 0;
+        size_t n_all = 0;
         for (uint32_t id = num->first; id != 0; id = index_record(x, id)->number_next) {
+                RfcRecord found;
                 if (!index_record_alive(x, index_record(x, id), now))
                         continue;
                 n_all++;
-                RfcRecord found;
-                index_record_fill(x, index_record(x, id), &found);
-                if (n_ret == n && (n == 0 || !is_better(&found, &ret[n - 1])))
+                if (n == 0)
                         continue;
-                size_t at = n_ret < n ? n_ret++ : n - 1;
-                for (; at > 0 && is_better(&found, &ret[at - 1]); at--)
-                        ret[at] = ret[at - 1];
-                ret[at] = found;
+                index_record_fill(x, index_record(x, id), &found);
+                if (n_all <= n)
+                        ret[n_all - 1] = found;
+                if (n_all == n)         /* worst first is a heap */
+                        qsort(ret, n, sizeof(*ret), compare_worse);
+                else if (n_all > n && is_better(&found, &ret[0]))
+                        heap_replace(ret, n, &found);
         }
+        if (n_all > 0 && n > 0)
+                qsort(ret, MIN_OF(n, n_all), sizeof(*ret), compare_better);
         return n_all;
 }
 

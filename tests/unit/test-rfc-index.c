@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -427,6 +428,35 @@ static void test_find_gives_first_hand_first_then_latest_expiry(void **state) {
         assert_int_equal(rfc_index_find(x, 5, &now, found, 4), 2);
 }
 
+static void test_find_gives_the_best_of_many(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        RfcRecord all[200], found[250];
+        Now now = at(500);
+
+        for (unsigned i = 0; i < ELEMENTSOF(all); i++) {
+                char text[32];
+                (void) snprintf(text, sizeof(text), "192.0.2.%u:1000", i);
+                if (i % 5 == 0)
+                        learn_hearsay(x, "192.0.2.250:1000", 5, TTL - i * 37 % 199, text, 200);
+                else
+                        learn(x, text, 5, 5, 100 + i * 77 % 191);       /* some of them at the same time */
+        }
+        assert_int_equal(rfc_index_find(x, 5, &now, all, ELEMENTSOF(all)), ELEMENTSOF(all));
+        for (size_t i = 1; i < ELEMENTSOF(all); i++) {
+                assert_true(all[i].first_hand <= all[i - 1].first_hand);
+                assert_true(all[i].first_hand != all[i - 1].first_hand || all[i].expires_at <= all[i - 1].expires_at);
+                assert_true(!endpoint_equal(&all[i].holder, &all[i - 1].holder));
+        }
+        for (size_t n = 1; n <= ELEMENTSOF(found); n += n < 8 ? 1 : 11) {
+                assert_int_equal(rfc_index_find(x, 5, &now, found, n), ELEMENTSOF(all));
+                for (size_t i = 0; i < MIN_OF(n, ELEMENTSOF(all)); i++) {
+                        assert_int_equal(found[i].first_hand, all[i].first_hand);
+                        assert_int_equal(found[i].expires_at, all[i].expires_at);
+                }
+        }
+}
+
 static void test_find_holders_gives_all_that_live(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
@@ -798,6 +828,7 @@ int main(void) {
                 cmocka_unit_test(test_whole_index_by_slices_is_the_same),
                 cmocka_unit_test(test_index_may_change_while_it_is_written),
                 cmocka_unit_test(test_find_gives_first_hand_first_then_latest_expiry),
+                cmocka_unit_test(test_find_gives_the_best_of_many),
                 cmocka_unit_test(test_find_holders_gives_all_that_live),
                 cmocka_unit_test(test_walk_over_numbers_sees_own_and_live_ones),
                 cmocka_unit_test(test_a_record_is_dead_at_its_microsecond_and_gone_within_a_second),
