@@ -36,6 +36,7 @@ static const struct Result {
         const char *says;               /* about the document; NULL: not about the document */
 } results[] = {
         { "not-held", "org.p2pdi.Peer.NotHeld", CTL_NOT_HELD, "is not held by any reachable peer." },
+        { "never-issued", "org.p2pdi.Peer.NeverIssued", CTL_NEVER_ISSUED, "was never issued." },
         { "no-peers", "org.p2pdi.Peer.NoPeers", CTL_NO_PEERS, NULL },
         { "integrity", "org.p2pdi.Peer.Integrity", CTL_INTEGRITY,
           "did not match the digest that its holder stated, and was thrown away." },

@@ -51,6 +51,19 @@ static void tell_fetched(uint32_t number, const json_t *d) {
                  show_digest(member_string(d, "sha256"), digest));
 }
 
+/* "Note: RFC 7 is obsolete, see RFC 9, RFC 11." */
+static void tell_obsolete(uint32_t number, const json_t *d) {
+        const json_t *others = json_object_get(d, "obsoletedBy");
+        _cleanup_buf_ Buf b = BUF_INIT(1024);
+        bool fits = true;
+
+        for (size_t i = 0; fits && i < json_array_size(others); i++)
+                fits = buf_printf(&b, "%s RFC %" JSON_INTEGER_FORMAT, i > 0 ? "," : "",
+                                  json_integer_value(json_array_get(others, i))) == 0;
+        if (b.size > 0)
+                ctl_note("Note: RFC %u is obsolete, see%.*s%s.", number, (int) b.size, b.data, fits ? "" : ", …");
+}
+
 /* One that is done. Exit code, or < 0. */
 static int get_tell(Get *g, size_t place, json_t *d) {
         const char *result = member_string(d, "result"), *path = member_string(d, "path");
@@ -68,6 +81,7 @@ static int get_tell(Get *g, size_t place, json_t *d) {
         if (g->quiet)
                 return 0;
         tell_fetched(number, d);
+        tell_obsolete(number, d);
         if (!g->answer && path) {
                 puts(path);
                 /* Beside the lines on stderr it shall stand where it belongs. */

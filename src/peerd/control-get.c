@@ -16,13 +16,32 @@ static const char *state_name(DownloadState s) {
         return s == DOWNLOAD_DONE ? "done" : s == DOWNLOAD_FETCHING ? "fetching" : "searching";
 }
 
-static const char *result_name(const DownloadEvent *e) {
+/* Nobody has it, and nobody can. */
+static bool is_never_issued(Control *c, const DownloadEvent *e) {
+        Documents *d = c->peerd->documents;
+
+        if (e->state != DOWNLOAD_DONE || (e->result != LOOKUP_NOT_HELD && e->result != LOOKUP_NO_PEERS))
+                return false;
+        (void) documents_lock(d);
+        bool never = rfc_meta_standing(documents_meta(d), e->number) == RFC_NEVER_ISSUED;
+        documents_unlock(d);
+        return never;
+}
+
+static const char *result_name(const DownloadEvent *e, bool never_issued) {
+        if (never_issued)
+                return "never-issued";
         return e->result == LOOKUP_FAILED && e->error == -ENOSPC ? "no-space" : lookup_result_name(e->result);
 }
 
-static void describe_failure(json_t *j, const DownloadEvent *e) {
+static void describe_failure(json_t *j, const DownloadEvent *e, bool never_issued) {
         char text[256];
 
+        if (never_issued) {
+                snprintf(text, sizeof(text), "RFC %u was never issued.", e->number);
+                control_set_string(j, "message", slice_of(text));
+                return;
+        }
         switch (e->result) {
         case LOOKUP_FOUND:
                 return;
@@ -45,6 +64,21 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                 break;
         }
         control_set_string(j, "message", slice_of(text));
+}
+
+static void set_obsoleted_by(json_t *j, Documents *d, uint32_t number) {
+        json_t *list = json_array();
+        RfcMetaInfo info;
+
+        (void) documents_lock(d);
+        const RfcMeta *meta = documents_meta(d);
+        if (meta && rfc_meta_get(meta, number, &info))
+                for (size_t i = 0; i < info.n_related[RFC_OBSOLETED_BY]; i++)
+                        (void) json_array_append_new(list, json_integer(info.related[RFC_OBSOLETED_BY][i]));
+        documents_unlock(d);
+        if (json_array_size(list) > 0)
+                (void) json_object_set(j, "obsoletedBy", list);
+        json_decref(list);
 }
 
 json_t *control_download(Control *c, const DownloadEvent *e) {
@@ -72,7 +106,8 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
         }
         if (e->state != DOWNLOAD_DONE)
                 return j;
-        control_set_string(j, "result", slice_of(result_name(e)));
+        bool never_issued = is_never_issued(c, e);
+        control_set_string(j, "result", slice_of(result_name(e, never_issued)));
         control_set_int(j, "durationUSec", e->duration_usec);
         if (e->servers_away)
                 control_set_bool(j, "serversAway", true);
@@ -80,8 +115,9 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
                 control_set_string(j, "source", slice_of(e->local ? "local" : "peer"));
                 if (library_path(documents_library(c->peerd->documents), e->number, &path) == 0)
                         control_set_string(j, "path", slice_of(path));
+                set_obsoleted_by(j, c->peerd->documents, e->number);
         }
-        describe_failure(j, e);
+        describe_failure(j, e, never_issued);
         return j;
 }
 
@@ -104,8 +140,10 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
         bool no_space = e->result == LOOKUP_FAILED && e->error == -ENOSPC;
         if (e->result == LOOKUP_FAILED && !no_space)
                 (void) json_object_set(parameters, "message", json_object_get(download, "message"));
+        const char *result = json_string_value(json_object_get(download, "result"));
+        bool never_issued = result && strcmp(result, "never-issued") == 0;
         json_decref(download);
-        snprintf(name, sizeof(name), "org.p2pdi.Peer.%s", no_space ? "NoSpace" : errors[e->result]);
+        snprintf(name, sizeof(name), "org.p2pdi.Peer.%s", never_issued ? "NeverIssued" : no_space ? "NoSpace" : errors[e->result]);
         (void) varlink_call_error(call, name, parameters);
 }
 

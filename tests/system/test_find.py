@@ -378,3 +378,45 @@ def test_hostile_text_is_escaped(world):
     text = a.ctl("show", "7").text
     assert "Author" in text and "RED" in text
     assert a.ctl("--json=short", "search", "evil").out.isascii()
+
+
+# ---- what get makes of it ----
+
+@pytest.fixture
+def getter(world):
+    """A peer that has the editor's index and no document, beside one that has some."""
+    rs = world.rs()
+    world.peer("b", {7: document(7), 9: document(9)}, rs)
+    a = world.peer("a", {}, rs)
+    put_index(a)
+    return a
+
+
+def test_get_tells_what_is_obsolete(getter):
+    a = getter
+    r = a.ctl("get", "7", "9")
+    assert r.code == 0 and r.text == a.path(7) + "\n" + a.path(9) + "\n"
+    assert [line for line in r.err.split("\n") if "Note" in line] == ["Note: RFC 7 is obsolete, see RFC 9, RFC 11."]
+    seven, nine = a.json("get", "7", "9")
+    assert seven["obsoletedBy"] == [9, 11] and "obsoletedBy" not in nine
+
+
+def test_get_of_what_was_never_issued(getter):
+    a = getter
+    for verb in ("get", "cat"):
+        r = a.ctl(verb, "14")
+        assert (r.code, r.out, r.err) == (4, b"", "RFC 14 was never issued.\n")
+    r = a.ctl("get", "16", "14", "9")
+    assert r.code == 4 and r.text == a.path(9) + "\n"
+    assert "RFC 16 is not held by any reachable peer.\n" in r.err and "RFC 14 was never issued.\n" in r.err
+    with Varlink(a.control) as v:
+        reply = v.call("org.p2pdi.Peer.Get", {"numbers": [14]})
+        assert (reply["error"], reply["parameters"]) == ("org.p2pdi.Peer.NeverIssued", {"number": 14})
+
+
+def test_get_where_somebody_holds_what_was_never_issued(world):
+    rs = world.rs()
+    world.peer("b", {14: document(14)}, rs)
+    a = world.peer("a", {}, rs)
+    put_index(a)
+    assert a.ctl("get", "14").code == 0 and a.content(14) == document(14)
