@@ -3,14 +3,21 @@
 
 #include <errno.h>
 
+/*
+ * All is told in one message, which may have VARLINK_MESSAGE_MAX bytes. Whatever peers and the index say, it does not come
+ * near: a holder takes 900 bytes at most, a text 150.
+ */
+#define DESCRIBED_HOLDERS_MAX 500
+#define DESCRIBED_TITLES_SIZE (64u << 10)       /* of all related ones; real are some 10 kB at most */
+
 typedef struct DescribeJob {
         ControlJob job;
         ClientVisit visit;
         Control *control;
         uint64_t request;
         uint32_t number;
-        json_t *rfc;                            /* owned; NULL: nothing is known */
-        bool failed;                            /* no memory */
+        bool known;                             /* by anybody */
+        json_t *rfc;                            /* owned; NULL: no memory */
 } DescribeJob;
 
 static void describe_job_free(ControlJob *job) {
@@ -29,15 +36,18 @@ static const char *const relation_names[_RFC_RELATION_MAX] = {
         [RFC_UPDATED_BY] = "updatedBy",
 };
 
-static json_t *related_json(const RfcMeta *meta, const uint32_t *numbers, size_t n) {
+/* left: bytes that titles may still take. */
+static json_t *related_json(const RfcMeta *meta, const uint32_t *numbers, size_t n, size_t *left) {
         json_t *list = json_array();
         for (size_t i = 0; i < n; i++) {
                 json_t *j = json_object();
                 Slice title;
 
                 control_set_int(j, "number", numbers[i]);
-                if (rfc_meta_title(meta, numbers[i], &title))
+                if (rfc_meta_title(meta, numbers[i], &title) && title.size <= *left) {
+                        *left -= title.size;
                         control_set_string(j, "title", title);
+                }
                 (void) json_array_append_new(list, j);
         }
         return list;
@@ -52,6 +62,7 @@ static void set_text(json_t *j, const char *name, Slice text) {
 static bool set_meta(json_t *j, const RfcMeta *meta, uint32_t number) {
         RfcMetaInfo info = { .issued = false };
         bool found = meta && rfc_meta_get(meta, number, &info);
+        size_t left = DESCRIBED_TITLES_SIZE;
 
         if (found)
                 control_set_bool(j, "issued", info.issued);
@@ -62,7 +73,7 @@ static bool set_meta(json_t *j, const RfcMeta *meta, uint32_t number) {
         control_set_status(j, meta, number);
         for (size_t i = 0; i < _RFC_RELATION_MAX; i++)
                 (void) json_object_set_new(j, relation_names[i],
-                                           related_json(meta, info.related[i], info.n_related[i]));
+                                           related_json(meta, info.related[i], info.n_related[i], &left));
         return found;
 }
 
@@ -133,43 +144,42 @@ static json_t *texts_json(const RfcRecord *records, size_t n) {
 
 /* ---- Describe ---- */
 
-/* In the client's thread. NULL: nothing is known. */
-static json_t *describe(Documents *d, const Holders *h, uint32_t number, bool servers_away, const Now *now,
-                        RfcRecord records[HOLDERS_SHOWN_MAX + 1]) {
+/* In the client's thread. */
+static void describe(DescribeJob *j, Documents *d, const Holders *h, bool servers_away, const Now *now,
+                     RfcRecord records[HOLDERS_SHOWN_MAX + 1]) {
         json_t *rfc = json_object(), *holders = json_array();
+        const uint32_t number = j->number;
 
         control_set_int(rfc, "number", number);
         RfcIndex *x = documents_lock(d);
         bool local = rfc_index_get_own(x, number, &records[0]);
         size_t n = local + MIN_OF(rfc_index_find(x, number, now, records + local, HOLDERS_SHOWN_MAX),
                                   (size_t) HOLDERS_SHOWN_MAX);
-        bool known = set_meta(rfc, documents_meta(d), number);
+        j->known = set_meta(rfc, documents_meta(d), number);
         json_t *document = control_document(x, documents_meta(d), number, now);
         documents_unlock(d);            /* the records' titles may go now, and are not shown */
 
+        j->known |= n > 0;
         if (document) {
                 control_document_add_path(document, documents_library(d));
                 if (!json_object_get(rfc, "title"))
                         (void) json_object_set(rfc, "title", json_object_get(document, "title"));
                 (void) json_object_set_new(rfc, "document", document);
         }
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < MIN_OF(n, (size_t) DESCRIBED_HOLDERS_MAX); i++)
                 (void) json_array_append_new(holders, records[i].own ? control_holder_self(&records[i])
                                                                      : control_holder(&records[i], h, servers_away, now));
         (void) json_object_set_new(rfc, "texts", texts_json(records, n));
         (void) json_object_set_new(rfc, "holders", holders);
-        if (known || document)
-                return rfc;
-        json_decref(rfc);
-        return NULL;
+        j->rfc = rfc;
 }
 
 static void reply_described(VarlinkCall *call, DescribeJob *j) {
         const json_int_t number = (json_int_t) j->number;
-        if (j->failed)
+        if (!j->rfc)
                 (void) varlink_call_error(call, "org.p2pdi.Peer.Failed",
                                           json_pack("{s:I, s:s}", "number", number, "message", "out of memory"));
-        else if (!j->rfc)
+        else if (!j->known)
                 (void) varlink_call_error(call, "org.p2pdi.Peer.NotKnown", json_pack("{s:I}", "number", number));
         else
                 (void) varlink_call_reply(call, json_pack("{s:O}", "rfc", j->rfc));
@@ -191,9 +201,8 @@ static void run_describe(ClientVisit *v, Client *c, Holders *h, bool servers_awa
         DescribeJob *j = MESSAGE_OF(v, DescribeJob, visit);
         _cleanup_free_ RfcRecord *records = reallocarray(NULL, HOLDERS_SHOWN_MAX + 1, sizeof(*records));
 
-        j->failed = !records;
         if (records)
-                j->rfc = describe(client_documents(c), h, j->number, servers_away, now, records);
+                describe(j, client_documents(c), h, servers_away, now, records);
         v->message.run = run_described;
         mailbox_post(j->control->peerd->mailbox, &v->message);
 }

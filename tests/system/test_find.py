@@ -179,6 +179,25 @@ def test_hearsay_is_told_apart(world):
     assert [(t["holders"], t["hearsay"]) for t in describe(a, 6)["texts"]] == [(0, 1)]
 
 
+def test_describe_fits_into_a_message_whatever_others_say(world):
+    """The most holders, each with a text of its own, and the most and longest titles of relations."""
+    liar = world.keep(FakePeer({5: document(5)}))
+    liar.statements = {5: [liar.record(5)] + [liar.record(5, b"%d" % port, holder=f"192.0.2.1:{port}")
+                                              for port in range(10000, 11200)]}
+    a = world.peer("a", {}, rs=None, ini={"Peers.Static": liar.text})
+    related = "".join(f" ({what} {', '.join(f'RFC{n}' for n in range(6, 134))})"
+                      for what in ("Obsoletes", "Obsoleted by", "Updates", "Updated by"))
+    put_index(a, f"5 The Hub. A. Author. May 2001.{related.replace(', ', ',' + chr(10) + '   ')}\n\n" + "".join(
+        f"{n} {chr(10).join('   ' + '?' * 60 for _ in range(16)).strip()}. A. Author. May 2001. (Format: TXT)\n\n"
+        for n in range(6, 134)))
+    # A peer that is asked for a number relays what it knows of it.
+    assert a.ctl("get", "5").code == 0
+    rfc = describe(a, 5)
+    assert len(rfc["holders"]) == 500 and len(rfc["texts"]) == 1000
+    assert [len(rfc[k]) for k in ("obsoletes", "obsoletedBy", "updates", "updatedBy")] == [128] * 4
+    assert 60 < sum("title" in r for r in rfc["obsoletes"]) < 128 and "title" not in rfc["updatedBy"][-1]
+
+
 # ---- the editor's index comes and goes ----
 
 def test_index_that_comes_later_counts_at_once(world):
