@@ -20,7 +20,20 @@ static uint32_t to_seconds(usec_t usec) {
         return (uint32_t) MIN_OF(usec / USEC_PER_SEC, SECONDS_MAX);
 }
 
-static void refuse(Exchange *x, unsigned status, const char *why) {
+const char *registrar_refusal_text(RegistrarRefusal r) {
+        static const char *const texts[_REGISTRAR_REFUSAL_MAX] = {
+                [REGISTRAR_NOT_REFUSED] = "not refused",
+                [REGISTRAR_UNKNOWN_COOKIE] = "unknown cookie",
+                [REGISTRAR_INACTIVE] = "inactive",
+                [REGISTRAR_TABLE_FULL] = "table full",
+                [REGISTRAR_SOURCE_FULL] = "source full",
+                [REGISTRAR_LINK_LOCAL] = "link-local source",
+                [REGISTRAR_UNUSABLE] = "unusable address",
+        };
+        return texts[r];
+}
+
+static void refuse(Exchange *x, unsigned status, RegistrarRefusal why) {
         x->reply->status = status;
         x->outcome->refused = why;
 }
@@ -36,7 +49,7 @@ static bool may_advertise(const Exchange *x) {
 static bool listed_address(Exchange *x, const Address *address) {
         if (address_is_usable(address))
                 return true;
-        refuse(x, 403, address_is_link_local(address) ? "link-local source" : "unusable address");
+        refuse(x, 403, address_is_link_local(address) ? REGISTRAR_LINK_LOCAL : REGISTRAR_UNUSABLE);
         return false;
 }
 
@@ -51,17 +64,17 @@ static uint32_t retry_after_full(const Exchange *x) {
 static void refuse_by_list(Exchange *x, int answer) {
         switch (answer) {
         case PEER_LIST_UNKNOWN:
-                refuse(x, 401, "unknown cookie");
+                refuse(x, 401, REGISTRAR_UNKNOWN_COOKIE);
                 break;
         case PEER_LIST_INACTIVE:
-                refuse(x, 401, "inactive");
+                refuse(x, 401, REGISTRAR_INACTIVE);
                 break;
         case PEER_LIST_SOURCE_FULL:
-                refuse(x, 429, "source full");
+                refuse(x, 429, REGISTRAR_SOURCE_FULL);
                 x->reply->retry_after_sec = REGISTRAR_RETRY_MAX_SEC;
                 break;
         default:                        /* FULL; TAKEN: all candidates, which nobody lives to see */
-                refuse(x, 503, "table full");
+                refuse(x, 503, REGISTRAR_TABLE_FULL);
                 x->reply->retry_after_sec = retry_after_full(x);
         }
 }

@@ -32,6 +32,20 @@ typedef struct RegistrarRandom {
         uint64_t seed;                  /* of a sample */
 } RegistrarRandom;
 
+/* Why a request is refused. */
+typedef enum RegistrarRefusal {
+        REGISTRAR_NOT_REFUSED,
+        REGISTRAR_UNKNOWN_COOKIE,
+        REGISTRAR_INACTIVE,
+        REGISTRAR_TABLE_FULL,
+        REGISTRAR_SOURCE_FULL,
+        REGISTRAR_LINK_LOCAL,
+        REGISTRAR_UNUSABLE,
+        _REGISTRAR_REFUSAL_MAX,
+} RegistrarRefusal;
+/* In a few words: "unknown cookie", "inactive", "table full", "source full", "link-local source", "unusable address" */
+const char *registrar_refusal_text(RegistrarRefusal r);
+
 /* What happened, for journal and metrics; the caller logs it. */
 typedef struct RegistrarOutcome {
         uint32_t peer_id;                       /* 0: none known */
@@ -41,9 +55,7 @@ typedef struct RegistrarOutcome {
         bool was_active;                        /* Leave */
         bool durable;                           /* Register that did its work: the reply waits until it is on disk */
         uint32_t n_listed;                      /* PQuery */
-        const char *refused;                    /* NULL, or why in a few words: "unknown cookie", "inactive",
-                                                   "table full", "source full", "link-local source",
-                                                   "unusable address" */
+        RegistrarRefusal refused;
 } RegistrarOutcome;
 
 /*

@@ -64,7 +64,7 @@ static void log_refusal(Client *c, const Request *request, const RegistrarOutcom
         if (reply->status == 503)
                 f.limit = "MaxPeers";
         log_entry(LOG_LEVEL_WARNING, event, &f, "%s refused with %u: %s.", verb_operation(request->verb), reply->status,
-                  outcome->refused ? outcome->refused : msg_phrase(reply->status));
+                  registrar_refusal_text(outcome->refused));
 }
 
 /* Where the peer can be reached from now on, as listed; what it came from where that is not known. */

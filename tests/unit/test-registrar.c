@@ -77,7 +77,7 @@ static void describe(const Reply *reply, const RegistrarOutcome *o, Slice body, 
         if (reply->retry_after_sec > 0)
                 r |= buf_printf(&b, " retry=%u", reply->retry_after_sec);
         if (o->refused)
-                r |= buf_printf(&b, " (%s)", o->refused);
+                r |= buf_printf(&b, " (%s)", registrar_refusal_text(o->refused));
         if (o->is_new)
                 r |= buf_append_string(&b, " new");
         if (o->moved)
@@ -117,7 +117,7 @@ static void exchange(Fixture *f, const Step *s, Reply *ret_reply, RegistrarOutco
         assert_int_equal(ret_reply->has_length, ret_reply->status != 204);
         assert_int_equal(ret_reply->length, f->body.size);
         assert_int_equal(ret_outcome->durable, request.verb == VERB_REGISTER && ret_reply->status == 200);
-        assert_int_equal(ret_outcome->refused == NULL, ret_reply->status < 300);
+        assert_int_equal(ret_outcome->refused == REGISTRAR_NOT_REFUSED, ret_reply->status < 300);
 }
 
 static void converse(Fixture *f, const Step *steps, size_t n) {
