@@ -70,3 +70,7 @@ json_t *control_listening(const Listener *l) {
         }
         return list;
 }
+
+json_t *control_metrics(const Buf *text) {
+        return json_pack("{s:s%}", "text", text->data, text->size);
+}

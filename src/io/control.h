@@ -7,6 +7,7 @@
 
 #include "core/address.h"
 #include "core/base.h"
+#include "core/buf.h"
 #include "io/listener.h"
 #include "io/varlink.h"
 
@@ -32,3 +33,8 @@ void control_set_digest(json_t *object, const Digest *d);
 
 /* The addresses in use, as an array of strings. NULL: no memory. */
 json_t *control_listening(const Listener *l);
+
+/* What a reply of GetMetrics may hold: far below VARLINK_MESSAGE_MAX, far above what there is. */
+#define CONTROL_METRICS_MAX (256u << 10)
+/* The reply of GetMetrics. NULL: no memory. */
+json_t *control_metrics(const Buf *text);

@@ -298,4 +298,7 @@ const char interface_registration[] =
         "  ttlSec: int,\n"
         "  startedUSec: int,\n"
         "  warnings: []string\n"
-        ")\n";
+        ")\n"
+        "\n"
+        "# Counts since the start, and how things are now, as OpenMetrics 1.0 text.\n"
+        "method GetMetrics() -> (text: string)\n";

@@ -100,11 +100,21 @@ static int get_status_run(VarlinkCall *call, json_t *parameters, void *userdata)
                                                   "warnings"));
 }
 
+static int get_metrics_run(VarlinkCall *call, json_t *parameters, void *userdata) {
+        (void) parameters;
+        _cleanup_buf_ Buf b = BUF_INIT(CONTROL_METRICS_MAX);
+        int k = rsd_write_metrics(userdata, &b);
+        if (k != 0)
+                return k < 0 ? k : -ENOBUFS;
+        return varlink_call_reply(call, control_metrics(&b));
+}
+
 static const VarlinkParameter list_parameters[] = { { "all", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
 
 static const VarlinkMethod methods[] = {
         { "org.p2pdi.Registration.List", VARLINK_NEEDS_MORE, list_parameters, list_run },
         { "org.p2pdi.Registration.GetStatus", 0, NULL, get_status_run },
+        { "org.p2pdi.Registration.GetMetrics", 0, NULL, get_metrics_run },
         {}
 };
 

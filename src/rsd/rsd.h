@@ -3,7 +3,7 @@
 
 /*
  * The registration server's parts, in its one main loop: rsd.c (main, wiring, timers), serve.c (answers peers),
- * commit.c (brings changes to disk by the commit thread), control.c (Varlink).
+ * commit.c (brings changes to disk by the commit thread), control.c (Varlink), metrics.c (counts).
  */
 
 #include "core/peer-list.h"
@@ -16,6 +16,7 @@
 #include "io/mailbox.h"
 #include "io/registry-db.h"
 #include "io/varlink.h"
+#include "rsd/metrics.h"
 
 #include <bsd/sys/queue.h>
 
@@ -50,6 +51,7 @@ struct Rsd {
         Watchdog *watchdog;
         sd_event_source *expiry_timer, *flush_timer, *summary_timer, *stop_timer;
         struct ClientList clients;
+        RsdCounters counters;
         usec_t started_at;              /* realtime */
         bool stopping;
         size_t n_told;                  /* active peers in the last STATUS=; SIZE_MAX: to be told anew */
@@ -92,6 +94,14 @@ void commit_flush(Rsd *r);
 void commit_ping(uint64_t number, void *userdata);
 /* Writes what is left, ends the thread. */
 void commit_finish(Rsd *r);
+
+/* ---- metrics.c ---- */
+
+/* A request that was read has ended: refused as `o` says, failed on this host (error < 0, o is not looked at), or done. */
+void rsd_count_request(Rsd *r, Verb verb, const RegistrarOutcome *o, int error);
+void rsd_count_refused_connection(Rsd *r, ListenerRefusal why);
+/* All metrics as text. 0, BUF_FULL, -ENOMEM. */
+int rsd_write_metrics(const Rsd *r, Buf *b) _must_check_;
 
 /* ---- control.c ---- */
 

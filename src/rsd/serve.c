@@ -120,6 +120,14 @@ static void log_failure(Client *c, Verb verb, uint64_t transaction, int error) {
                   strerrordesc_np(-error) ? strerrordesc_np(-error) : "unknown error");
 }
 
+/* A request that was read is being answered now: that is how long it took. */
+static void count_answer(Client *c, Verb verb, const RegistrarOutcome *outcome, int error) {
+        Now now;
+        now_read(&now);
+        histogram_observe(&c->rsd->counters.request_duration, usec_sub(now.boottime, conn_request_at(c->conn)));
+        rsd_count_request(c->rsd, verb, outcome, error);
+}
+
 static void answer(Client *c, const Request *request, const Now *now) {
         Rsd *r = c->rsd;
         _cleanup_buf_ Buf body = BUF_INIT(REGISTRAR_BODY_MAX);
@@ -138,6 +146,7 @@ static void answer(Client *c, const Request *request, const Now *now) {
         int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply,
                                  &body, &outcome);
         if (k < 0) {
+                count_answer(c, request->verb, &outcome, k);
                 log_failure(c, request->verb, request->transaction, k);
                 reply_error(c, 500, request->transaction, true);
                 return;
@@ -154,6 +163,7 @@ static void answer(Client *c, const Request *request, const Now *now) {
                 commit_wait(r, c);
                 return;
         }
+        count_answer(c, request->verb, &outcome, 0);
         if (!outcome.refused)
                 log_done(c, request->verb, request->transaction, &outcome);
         send_reply(c, request->verb, &reply, &body);
@@ -161,6 +171,7 @@ static void answer(Client *c, const Request *request, const Now *now) {
 
 void serve_release(Client *c, int error) {
         c->state = CLIENT_IDLE;
+        count_answer(c, VERB_REGISTER, &c->outcome, error);
         if (error < 0) {
                 log_failure(c, VERB_REGISTER, c->reply.transaction, error);
                 reply_error(c, 500, c->reply.transaction, true);
@@ -189,6 +200,7 @@ static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userd
                 const LogFields f = fields(c, NULL, transaction, "refused");
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k,
                           msg_phrase((unsigned) k));
+                c->rsd->counters.refused[RSD_REFUSAL_MALFORMED]++;
                 listener_charge(c->rsd->listener, conn_remote(conn));
         } else
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not read a request");
@@ -201,6 +213,7 @@ static void on_bad_request(Conn *conn, unsigned status, Slice bytes, void *userd
 
         log_head(conn_remote(conn), bytes);
         log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %u %s.", status, msg_phrase(status));
+        c->rsd->counters.refused[RSD_REFUSAL_MALFORMED]++;
         listener_charge(c->rsd->listener, conn_remote(conn));
         reply_error(c, status, 0, true);
 }
@@ -237,6 +250,8 @@ void client_free(Client *c) {
                 listener_released(r->listener, conn_remote(c->conn));
                 conn_free(c->conn);
         }
+        if (c->state != CLIENT_IDLE)    /* nobody waits for the answer any more, but it is registered */
+                rsd_count_request(r, VERB_REGISTER, &c->outcome, 0);
         if (c->state == CLIENT_WAITING)
                 TAILQ_REMOVE(&r->waiting, c, wait_link);
         else if (c->state == CLIENT_COMMITTING)
@@ -268,8 +283,8 @@ static void on_connection(int fd, const Endpoint *remote, void *userdata) {
 
 static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
         const LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
-        (void) userdata;
 
+        rsd_count_refused_connection(userdata, why);
         log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f,
                   why == LISTENER_ACCESS ? "Connection refused: not allowed by [%s]." : "Connection refused: over %s.",
                   listener_refusal_name(why));
@@ -306,6 +321,7 @@ void serve_expire(Rsd *r, const Now *now) {
                 PeerInfo info;
                 if (forgotten || !peer_list_get(r->list, id, &info))
                         continue;
+                r->counters.expired++;
                 LogFields f = { .operation = "expire", .result = "ok", .peer_id = id, .peer = &info.endpoint };
                 char text[ENDPOINT_TEXT_SIZE];
                 endpoint_to_text(&info.endpoint, text);
