@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * The inside of RfcIndex, for rfc-index.c, index-store.c, index-due.c, index-encode.c and index-merge.c only.
+ * The inside of RfcIndex, for rfc-index.c, index-store.c, index-due.c, index-encode.c, index-merge.c and index-survey.c only.
  *
  *   IndexDoc     number, size, digest, title: once, however many hold it (counted)
  *   IndexPeer    an endpoint: holder or source of records (counted); lists what it stated, first-hand and as hearsay

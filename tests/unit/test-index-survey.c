@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* rfc_index_survey(): what all records together tell. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/rfc-index.h"
+#include "core/text.h"
+
+#define SEC USEC_PER_SEC
+#define TTL 7200
+#define A "192.0.2.1:1000"
+#define B "192.0.2.2:1000"
+#define C "192.0.2.3:1000"
+
+static const Now NOW = { .boottime = 100 * SEC };
+
+static RfcIndex *make_index(void) {
+        static const uint64_t key[2] = { 1, 2 };
+        const RfcIndexLimits limits = { .ttl_usec = TTL * SEC, .max_records = 1000 };
+        RfcIndex *x;
+        assert_int_equal(rfc_index_new(&limits, 77, key, &x), 0);
+        return x;
+}
+
+static Endpoint peer(const char *text) {
+        Endpoint e;
+        assert_int_equal(endpoint_from_text(slice_of(text), &e), 0);
+        return e;
+}
+
+static Digest digest(uint8_t byte) {
+        Digest d;
+        memset(&d, byte, sizeof(d));
+        return d;
+}
+
+static void own(RfcIndex *x, uint32_t number, uint8_t byte) {
+        Digest d = digest(byte);
+        assert_int_equal(rfc_index_set_own(x, number, 100, &d, slice_of("Title")), 0);
+}
+
+/* The source says of one number that the holder ("-": itself) has a document whose digest is made of that byte. */
+static void learn(RfcIndex *x, const char *source, uint32_t number, const char *holder, uint8_t byte) {
+        _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
+        _cleanup_(rfc_set_done) RfcSet set = {};
+        _cleanup_buf_ Buf body = BUF_INIT(4096);
+        const IndexMergeConf conf = {
+                .kind = INDEX_MERGE_SET,
+                .source = peer(source),
+                .set = &set,
+                .sent_at = NOW.boottime,
+        };
+        IndexMergeResult result;
+        char text[DIGEST_TEXT_SIZE];
+        Digest d = digest(byte);
+
+        digest_to_text(&d, text);
+        assert_int_equal(rfc_set_add(&set, (RfcRange){ number, number }), 0);
+        assert_int_equal(buf_printf(&body, "%u\t%u\t%s\t100\t%s\tTitle %u\n", number, TTL, holder, text, byte), 0);
+        assert_int_equal(index_merge_new(&conf, &m), 0);
+        assert_int_equal(index_merge_feed(m, buf_slice(&body)), 0);
+        assert_int_equal(index_merge_end(m), 0);
+        assert_int_equal(index_merge_step(m, x, SIZE_MAX, &NOW, &result), 0);
+        assert_int_equal(result.n_added, 1);
+}
+
+/* By slices of each length: the answer is the same. */
+static void expect(const RfcIndex *x, const Now *now, size_t n_at_risk, size_t n_disputed) {
+        for (size_t slice = 1; slice < 12; slice++) {
+                IndexSurvey s = {};
+                uint32_t after = 0;
+
+                while (rfc_index_survey(x, &after, slice, now, &s))
+                        ;
+                assert_int_equal(s.n_at_risk, n_at_risk);
+                assert_int_equal(s.n_disputed, n_disputed);
+        }
+}
+
+static void test_empty_index_tells_nothing(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+
+        expect(x, &NOW, 0, 0);
+}
+
+static void test_one_holder_is_a_risk_two_are_none(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+
+        own(x, 1, 1);                           /* here alone */
+        learn(x, A, 2, "-", 2);                 /* there alone */
+        learn(x, A, 3, B, 3);                   /* there alone, by hearsay */
+        own(x, 4, 4);                           /* here and there */
+        learn(x, A, 4, "-", 4);
+        learn(x, A, 5, "-", 5);                 /* at two others */
+        learn(x, A, 5, C, 5);
+        own(x, 2147483647, 6);                  /* the last number that there is */
+        expect(x, &NOW, 4, 0);
+}
+
+static void test_statement_and_hearsay_about_one_holder_are_one(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+
+        learn(x, A, 1, B, 1);
+        learn(x, B, 1, "-", 1);
+        expect(x, &NOW, 1, 0);
+}
+
+static void test_different_digests_are_a_dispute_if_their_holders_say_so(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+
+        own(x, 1, 1);                           /* this peer and another */
+        learn(x, A, 1, "-", 99);
+        learn(x, A, 2, "-", 2);                 /* two others */
+        learn(x, B, 2, "-", 98);
+        learn(x, A, 3, "-", 3);                 /* hearsay counts for nothing */
+        learn(x, A, 3, C, 97);
+        own(x, 4, 4);
+        learn(x, B, 4, C, 96);
+        own(x, 5, 5);                           /* three, one of another mind */
+        learn(x, A, 5, "-", 5);
+        learn(x, B, 5, "-", 95);
+        expect(x, &NOW, 0, 3);
+}
+
+static void test_what_has_expired_is_forgotten_or_gone_does_not_count(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        const Endpoint b = peer(B);
+
+        own(x, 1, 1);
+        learn(x, A, 1, "-", 99);
+        learn(x, A, 2, "-", 2);
+        learn(x, B, 2, "-", 98);
+        expect(x, &NOW, 0, 2);
+        assert_int_equal(rfc_index_forget_source(x, &b), 1);
+        expect(x, &NOW, 1, 1);
+        expect(x, &(Now){ .boottime = (100 + TTL) * SEC }, 1, 0);       /* not yet taken out */
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_empty_index_tells_nothing),
+                cmocka_unit_test(test_one_holder_is_a_risk_two_are_none),
+                cmocka_unit_test(test_statement_and_hearsay_about_one_holder_are_one),
+                cmocka_unit_test(test_different_digests_are_a_dispute_if_their_holders_say_so),
+                cmocka_unit_test(test_what_has_expired_is_forgotten_or_gone_does_not_count),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
