@@ -3,7 +3,7 @@
 
 /*
  * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
- * (PQuery), pull.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked).
+ * (PQuery), pull.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked), count.c (metrics).
  */
 
 #include "io/call.h"
@@ -94,6 +94,12 @@ void client_event_read(ClientEvent *e);
 
 /* Asks the main loop to register with that server now. */
 void client_want_registration(Client *c, unsigned server);
+
+/* ---- count.c ---- */
+
+void client_count_download(Client *c, PeerdSource source, LookupResult result);
+/* numbers: of some numbers only. result: as in the journal; what is not known there counts as this host's failure. */
+void client_count_pull(Client *c, bool numbers, const char *result);
 
 /* ---- operation.c ---- */
 

@@ -14,6 +14,7 @@
 #include "io/conf.h"
 #include "io/mailbox.h"
 #include "peerd/documents.h"
+#include "peerd/metrics.h"
 
 #include <bsd/sys/queue.h>
 #include <stdatomic.h>
@@ -92,7 +93,13 @@ typedef struct ClientConf {
 } ClientConf;
 
 typedef struct ClientCounters {
-        atomic_uint_fast64_t n_downloads, n_failed, n_active;
+        atomic_uint_fast64_t n_active;                  /* lookups under way */
+        atomic_uint_fast64_t n_transfers;               /* documents being fetched now */
+        /* Since the start. */
+        atomic_uint_fast64_t downloads[_PEERD_SOURCE_MAX][_PEERD_DOWNLOAD_RESULT_MAX];
+        atomic_uint_fast64_t pulls[_PEERD_PULL_KIND_MAX][_PEERD_PULL_RESULT_MAX];
+        atomic_uint_fast64_t n_download_bytes, n_index_bytes, n_mismatches;
+        Histogram transfer_durations;                   /* of whole documents */
 } ClientCounters;
 
 int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) _must_check_;

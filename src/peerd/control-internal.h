@@ -3,14 +3,15 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status), control-search.c, control-describe.c, control-explain.c, control-monitor.c;
- * control-document.c is what documents look like in all of them. What only another thread knows is asked there and
- * comes back as messages, tagged with the id of a ControlRequest; when whoever asked has hung up, no request of that id
- * is there any more, and the message is dropped.
+ * control-list.c (lists and status), control-search.c, control-describe.c, control-explain.c, control-monitor.c,
+ * control-metrics.c; control-document.c is what documents look like in all of them. What only another thread knows is
+ * asked there and comes back as messages, tagged with the id of a ControlRequest; when whoever asked has hung up, no
+ * request of that id is there any more, and the message is dropped.
  */
 
 #include "core/search.h"
 #include "io/control.h"
+#include "peerd/metrics.h"
 #include "peerd/peerd.h"
 
 #include <bsd/sys/queue.h>
@@ -54,6 +55,8 @@ struct Control {
         LIST_HEAD(, ControlJob) jobs;
         uint64_t last_id;
         struct Monitor *monitor;
+        uint64_t *n_requests;                   /* owned; by method and result, see request_labels */
+        char *request_labels;                   /* owned; of MetricInfo */
 };
 
 /* free: frees what j is in. */
@@ -142,6 +145,7 @@ int control_search(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_describe(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_get_metrics(VarlinkCall *call, json_t *parameters, void *userdata);
 /* The type Download. NULL: no memory. Any thread. */
 json_t *control_download(Control *c, const DownloadEvent *e);
 
@@ -151,6 +155,16 @@ int control_monitor_new(Control *c) _must_check_;
 void control_monitor_free(Control *c);
 /* A request that monitors is about to go. */
 void control_monitor_left(Control *c);
+
+/* Control requests by method and result; conf.interfaces must be set. -ENOMEM. */
+int control_counts_init(Control *c) _must_check_;
+void control_counts_done(Control *c);
+/* As VarlinkServerConf.finished tells. */
+void control_count(Control *c, const char *method, const char *error);
+
+/* How ListPeers and the metrics tell of a peer. */
+PeerdPeerState control_peer_state(const HolderInfo *p, const Now *now);
+const char *control_peer_state_name(PeerdPeerState s);
 
 void control_on_download(const DownloadEvent *e, void *userdata);
 void control_on_refresh(const RefreshEvent *e, void *userdata);

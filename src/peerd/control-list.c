@@ -178,10 +178,7 @@ static json_t *peer_json(const HolderInfo *p, const RfcIndex *x, const Now *now)
                 control_set_int(e, "peerId", p->peer_id);
         if (p->host[0])
                 control_set_string(e, "host", slice_of(p->host));
-        control_set_string(e, "state", slice_of(p->quarantined_until > now->boottime ? "quarantined" :
-                                        p->listed                            ? "active" :
-                                        p->is_static                         ? "static" :
-                                                                               "last-known"));
+        control_set_string(e, "state", slice_of(control_peer_state_name(control_peer_state(p, now))));
         if (p->generation.epoch > 0) {
                 control_set_int(e, "epoch", p->generation.epoch);
                 control_set_int(e, "generation", p->generation.number);
@@ -271,6 +268,15 @@ static void set_index(json_t *s, Documents *d) {
         control_set_int(s, "generation", g.number);
 }
 
+/* Those that peers were asked for. */
+static uint64_t count_downloads(const ClientCounters *c, bool found) {
+        uint64_t n = 0;
+        for (unsigned result = 0; result < _PEERD_DOWNLOAD_RESULT_MAX; result++)
+                if ((result == PEERD_DOWNLOAD_FOUND) == found)
+                        n += atomic_load(&c->downloads[PEERD_SOURCE_PEER][result]);
+        return n;
+}
+
 static json_t *status_json(const StatusJob *j) {
         Peerd *p = j->control->peerd;
         const ClientCounters *downloads = client_counters(p->client);
@@ -293,8 +299,8 @@ static json_t *status_json(const StatusJob *j) {
         control_set_int(s, "uploadsActive", uploads.n_active);
         control_set_int(s, "downloadsActive", atomic_load(&downloads->n_active));
         control_set_int(s, "uploadsTotal", uploads.n_uploads);
-        control_set_int(s, "downloadsTotal", atomic_load(&downloads->n_downloads));
-        control_set_int(s, "downloadsFailed", atomic_load(&downloads->n_failed));
+        control_set_int(s, "downloadsTotal", count_downloads(downloads, true));
+        control_set_int(s, "downloadsFailed", count_downloads(downloads, false));
         control_set_int(s, "startedUSec", p->started_at);
         (void) json_object_set_new(s, "warnings", json_array());
         return s;

@@ -31,7 +31,7 @@ static bool authorize(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups
 
 static void finished(const char *method, uid_t uid, const char *error, void *userdata) {
         LogFields f = { .operation = method, .result = error ? "refused" : "ok", .has_uid = true, .uid = uid };
-        (void) userdata;
+        control_count(userdata, method, error);
         if (!method)
                 return;
         if (error && strcmp(error, "org.varlink.service.PermissionDenied") == 0)
@@ -169,6 +169,7 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Explain", VARLINK_NEEDS_MORE, explain_parameters, control_explain },
         { "org.p2pdi.Peer.Monitor", VARLINK_NEEDS_MORE, NULL, control_monitor },
         { "org.p2pdi.Peer.GetStatus", 0, NULL, control_get_status },
+        { "org.p2pdi.Peer.GetMetrics", 0, NULL, control_get_metrics },
         { "org.p2pdi.Peer.Refresh", VARLINK_NEEDS_MORE, refresh_parameters, control_refresh },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
         { "org.p2pdi.Peer.Leave", VARLINK_CHANGES, NULL, leave_run },
@@ -198,6 +199,8 @@ int control_new(Peerd *p, Control **ret) {
         };
         int k = control_monitor_new(c);
         if (k == 0)
+                k = control_counts_init(c);
+        if (k == 0)
                 k = varlink_server_new(p->event, &c->conf, &c->server);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the control server");
@@ -224,6 +227,7 @@ Control *control_free(Control *c) {
                 control_job_end(job);
         varlink_server_free(c->server);
         control_monitor_free(c);
+        control_counts_done(c);
         free(c);
         return NULL;
 }

@@ -144,8 +144,7 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
                         memcpy(o->told.title, document.title, sizeof(o->told.title));
                 }
         }
-        if (!local)
-                atomic_fetch_add(step->result == LOOKUP_FOUND ? &c->counters.n_downloads : &c->counters.n_failed, 1);
+        client_count_download(c, local ? PEERD_SOURCE_LOCAL : PEERD_SOURCE_PEER, step->result);
         log_result(o, step, local);
         history_end(c->history, o->history, lookup_result_name(step->result), &now);
         tell(o);

@@ -73,6 +73,8 @@ static void end_pull(Pull *p, LookupOutcome outcome, const char *result, const I
         else
                 log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index not pulled: %s.", result);
 
+        client_count_pull(c, p->kind == PULL_NUMBERS, result);
+
         /* Gone before anybody hears of the end: they may ask again at once. */
         const PullKind kind = p->kind;
         const Endpoint peer = p->peer;
@@ -186,6 +188,7 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
         Pull *p = userdata;
         (void) call;
         p->n_bytes += bytes.size;
+        atomic_fetch_add(&p->client->counters.n_index_bytes, bytes.size);
         int k = p->merge ? index_merge_feed(p->merge, bytes) : -ECANCELED;
         if (k == RFC_INDEX_TOO_LARGE)
                 p->refused = "it is over 65536 records or 16 MiB";

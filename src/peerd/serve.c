@@ -237,6 +237,8 @@ static void answer_get(Client *c, const Request *request) {
                 return;
         }
         const LogFields f = fields(c, request, k < 0 ? "failed" : "not-held");
+        ServeCounters *n = c->thread->conf.counters;
+        atomic_fetch_add(k < 0 ? &n->n_unreadable : &n->n_not_held, 1);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not open %s", document_name(request->rfc, name));
         log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: %s.", document_name(request->rfc, name),
@@ -272,6 +274,8 @@ static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *us
         atomic_fetch_sub(&n->n_active, 1);
         atomic_fetch_add(&n->n_upload_bytes, n_sent);
         atomic_fetch_add(ok ? &n->n_uploads : &n->n_failed, 1);
+        if (ok)
+                histogram_observe(&n->durations, f.duration_usec);
         log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "%s served." : "%s was not taken whole.",
                         document_name(c->rfc, name));
         c->sending = false;

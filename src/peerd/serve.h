@@ -9,6 +9,7 @@
 #include "core/address.h"
 #include "core/base.h"
 #include "core/buf.h"
+#include "core/metrics.h"
 #include "io/conf.h"
 #include "io/mailbox.h"
 #include "peerd/documents.h"
@@ -17,7 +18,8 @@ typedef struct ServeThread ServeThread;
 
 /* Counted by all threads. */
 typedef struct ServeCounters {
-        atomic_uint_fast64_t n_uploads, n_upload_bytes, n_failed, n_refused, n_active;
+        atomic_uint_fast64_t n_uploads, n_upload_bytes, n_failed, n_refused, n_active, n_not_held, n_unreadable;
+        Histogram durations;            /* of documents sent whole */
 } ServeCounters;
 
 typedef struct ServeConf {

@@ -181,7 +181,13 @@ void server_count(Server *s, ServerCounters *ret) {
                 .n_failed = atomic_load(&s->counters.n_failed),
                 .n_refused = atomic_load(&s->counters.n_refused),
                 .n_active = atomic_load(&s->counters.n_active),
+                .n_not_held = atomic_load(&s->counters.n_not_held),
+                .n_unreadable = atomic_load(&s->counters.n_unreadable),
         };
+}
+
+const Histogram *server_upload_durations(const Server *s) {
+        return &s->counters.durations;
 }
 
 unsigned server_threads(const Server *s) {

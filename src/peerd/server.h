@@ -8,6 +8,7 @@
  */
 
 #include "core/base.h"
+#include "core/metrics.h"
 #include "io/conf.h"
 #include "io/listener.h"
 #include "io/mailbox.h"
@@ -28,6 +29,8 @@ typedef struct ServerCounters {
         uint64_t n_failed;              /* not whole */
         uint64_t n_refused;             /* requests and connections */
         uint64_t n_active;              /* documents being sent now */
+        uint64_t n_not_held;            /* asked for, and not in the library */
+        uint64_t n_unreadable;          /* asked for, and this host could not open them */
 } ServerCounters;
 
 /*
@@ -48,6 +51,8 @@ bool server_inherited(const Server *s);
 /* The first port in use. */
 uint16_t server_port(const Server *s);
 void server_count(Server *s, ServerCounters *ret);
+/* Of documents sent whole. */
+const Histogram *server_upload_durations(const Server *s);
 unsigned server_threads(const Server *s);
 /* Runs the message in that download thread: the watchdog's ping. */
 void server_ping(Server *s, unsigned thread, Message *m);

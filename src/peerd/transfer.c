@@ -112,6 +112,7 @@ static void quarantine(Transfer *t, const char *why) {
 }
 
 static void mismatch(Transfer *t, const Digest *found, const char *why) {
+        atomic_fetch_add(&t->client->counters.n_mismatches, 1);
         LogFields f = fields(t, "mismatch");
         char holder[ENDPOINT_TEXT_SIZE];
         endpoint_to_text(&t->holder, holder);
@@ -129,6 +130,7 @@ static void stored(Transfer *t) {
         endpoint_to_text(&t->holder, holder);
         f.has_size = true;
         f.size = t->size;
+        histogram_observe(&t->client->counters.transfer_durations, f.duration_usec);
         log_transaction(LOG_EVENT_RFC_FETCHED, &f, "RFC %u fetched from %s, %llu bytes.", t->expected.number, holder,
                         (unsigned long long) t->size);
         end_transfer(t, LOOKUP_OK, 0, "ok");
@@ -237,6 +239,7 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
         LIST_INSERT_HEAD(&t->pieces, p, link);
         t->ahead += bytes.size;
         t->received += bytes.size;
+        atomic_fetch_add(&t->client->counters.n_download_bytes, bytes.size);
         worker_post(documents_disk(t->client->conf.documents), &p->message);
         if (t->ahead > AHEAD_MAX)
                 call_pause(call);
@@ -362,6 +365,7 @@ int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expect
                 return k;
         }
         o->transfer = t;
+        atomic_fetch_add(&c->counters.n_transfers, 1);
         return 0;
 }
 
@@ -375,6 +379,7 @@ void transfer_free(Transfer *t) {
         }
         call_free(t->call);
         library_store_abort(t->file);
+        atomic_fetch_sub(&t->client->counters.n_transfers, 1);
         free(t);
 }
 

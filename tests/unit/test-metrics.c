@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "core/metrics.h"
+#include "peerd/metrics.h"
+#include "rsd/metrics.h"
 
 static void expect(const Buf *b, const char *text) {
         const Slice found = buf_slice(b);
@@ -178,6 +181,62 @@ static void test_bounds_are_what_they_say(void **state) {
 #undef CHECK
 }
 
+/* ---- the tables of the daemons ---- */
+
+static const MetricInfo tables[] = {
+#define INFO(id, type, name, unit, labels, help) { name, METRIC_##type, unit, labels, help },
+        RSD_METRICS(INFO) PEERD_METRICS(INFO)
+#undef INFO
+};
+
+static bool is_word(const char *s, const char *also) {
+        for (; *s; s++)
+                if (!(*s >= 'a' && *s <= 'z') && !(*s >= '0' && *s <= '9') && !strchr(also, *s))
+                        return false;
+        return true;
+}
+
+static bool ends_with(const char *s, const char *end) {
+        size_t n = strlen(s), k = strlen(end);
+        return n >= k && strcmp(s + n - k, end) == 0;
+}
+
+static void test_names_follow_the_rules(void **state) {
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(tables); i++) {
+                const MetricInfo *m = &tables[i];
+                char unit[64];
+
+                assert_true(strncmp(m->name, "p2pdi_rs_", 9) == 0 || strncmp(m->name, "p2pdi_peer_", 11) == 0);
+                assert_true(is_word(m->name, "_"));
+                assert_int_equal(ends_with(m->name, "_total"), m->type == METRIC_COUNTER);
+                /* What the format keeps for itself. */
+                assert_false(ends_with(m->name, "_count") || ends_with(m->name, "_sum") ||
+                             ends_with(m->name, "_bucket") || ends_with(m->name, "_created") ||
+                             ends_with(m->name, "_info"));
+                (void) snprintf(unit, sizeof(unit), "_%s%s", m->unit, m->type == METRIC_COUNTER ? "_total" : "");
+                if (m->unit[0])
+                        assert_true(ends_with(m->name, unit));
+                assert_true(m->type != METRIC_HISTOGRAM || strcmp(m->unit, "seconds") == 0);
+                assert_true(ends_with(m->help, ".") && !strchr(m->help, '\n'));
+                for (size_t k = 0; k < i; k++)
+                        assert_string_not_equal(m->name, tables[k].name);
+        }
+}
+
+static void test_labels_are_complete(void **state) {
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(tables); i++) {
+                const char *labels = tables[i].labels;
+                size_t n = strlen(labels);
+
+                assert_true(n == 0 || labels[n - 1] == '|');
+                assert_null(strstr(labels, "||"));
+                assert_null(strstr(labels, "=|"));
+                assert_true(metric_n_series(&tables[i]) >= 1);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_gauge_without_labels),
@@ -190,6 +249,8 @@ int main(void) {
                 cmocka_unit_test(test_histogram_of_each_label),
                 cmocka_unit_test(test_endless_durations_overflow_no_sum),
                 cmocka_unit_test(test_bounds_are_what_they_say),
+                cmocka_unit_test(test_names_follow_the_rules),
+                cmocka_unit_test(test_labels_are_complete),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

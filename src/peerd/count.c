@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "peerd/client-internal.h"
+
+/* Downloads end with a LookupResult, which is a place among the values of the label. */
+#define SAME(a, b) _Static_assert((int) (a) == (int) (b), "PEERD_DOWNLOAD_RESULTS is not in the order of LookupResult")
+SAME(LOOKUP_FOUND, PEERD_DOWNLOAD_FOUND);
+SAME(LOOKUP_NOT_HELD, PEERD_DOWNLOAD_NOT_HELD);
+SAME(LOOKUP_NO_PEERS, PEERD_DOWNLOAD_NO_PEERS);
+SAME(LOOKUP_INTEGRITY, PEERD_DOWNLOAD_INTEGRITY);
+SAME(LOOKUP_UNREACHABLE, PEERD_DOWNLOAD_UNREACHABLE);
+SAME(LOOKUP_FAILED, PEERD_DOWNLOAD_FAILED);
+_Static_assert(_PEERD_DOWNLOAD_RESULT_MAX == LOOKUP_FAILED + 1, "PEERD_DOWNLOAD_RESULTS is not that of LookupResult");
+
+void client_count_download(Client *c, PeerdSource source, LookupResult result) {
+        atomic_fetch_add(&c->counters.downloads[source][result], 1);
+}
+
+void client_count_pull(Client *c, bool numbers, const char *result) {
+        static const char *const names[] = {
+#define NAME(id, name) name,
+                PEERD_PULL_RESULTS(NAME)
+#undef NAME
+        };
+        bool unchanged = strcmp(result, "unchanged") == 0;
+        PeerdPullKind kind = numbers ? PEERD_PULL_NUMBERS : unchanged ? PEERD_PULL_UNCHANGED : PEERD_PULL_FULL;
+        PeerdPullResult i = unchanged ? PEERD_PULL_RESULT_OK : 0;
+
+        while (!unchanged && i < PEERD_PULL_RESULT_FAILED && strcmp(result, names[i]) != 0)
+                i++;
+        atomic_fetch_add(&c->counters.pulls[kind][i], 1);
+}
