@@ -157,6 +157,9 @@ if [ -x "$builddir/p2pdi-rsd" ]; then
         page man/p2pdi-journal-fields.7 's/P2PDI_EPOCH/P2PDI_EPOQUE/' 'P2PDI_EPOQUE' 'a field that no entry has'
         page man/p2pdi-ctl.1 '/^\.It 10 Ta/d' 'exit' 'an exit status that is not in the page'
         page man/p2pdi-peerd.8 's/49fcaa67/49fcaa68/' 'lacks MESSAGE_ID 49fcaa67' 'a MESSAGE_ID that is not in a page'
+        page man/p2pdi-rsd.8 '/^\.It Va p2pdi_rs_leaves_total /d' 'lacks metric p2pdi_rs_leaves_total counter' 'a metric that is not in its page'
+        page man/p2pdi-rsd.8 's/^\.It Va p2pdi_rs_peers Pq gauge/.It Va p2pdi_rs_peers Pq counter/' 'metric p2pdi_rs_peers counter, which' 'a metric of another type'
+        page man/p2pdi-peerd.8 's/^\.Ql too-slow ,/.Ql slow ,/' 'metric p2pdi_peer_index_pulls_total result=slow, which' 'a value that a label does not have'
         page man/p2pdi-peerd.8 's/^\.Xr peer\.ini 5/.Xr peers.ini 5/' 'peers.ini' 'a reference to a page that does not exist'
         page man/p2pdi-protocol.7 's/^\.It 416 Ta/.It 417 Ta/' 'lacks status code 416' 'a status code that is not in the page'
         if [ "${MANDOC:-mandoc}" != no ] && command -v "${MANDOC:-mandoc}" >/dev/null; then

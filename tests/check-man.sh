@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# The manual pages say what the programs do: options and verbs of --help, exit status, MESSAGE_IDs, references; and mandoc has nothing to say.
+# The manual pages say what the programs do: options and verbs of --help, exit status, MESSAGE_IDs, metrics, references; and mandoc has nothing to say.
 #
 #   P2PDI_SRCDIR: the source tree. P2PDI_BUILDDIR: where the programs are. MANDOC: the program mandoc, or "no".
 set -eu
@@ -111,6 +111,18 @@ while read -r page; do fail "${page##*/} has a MESSAGE_ID: those are told in p2p
 grep -o 'P2PDI_[A-Z0-9_]*=' "$srcdir/src/io/log-text.c" | tr -d = >"$tmp/code"
 grep '^\.It Va ' "$man/p2pdi-journal-fields.7" | grep -o 'P2PDI_[A-Z0-9_]*' >"$tmp/page"
 same p2pdi-journal-fields.7 field
+
+# ---- metrics: their types, labels and values; in the items of that section Va is a label, and Ql a value of it ----
+for daemon in rsd peerd; do
+        "$builddir/tests/unit/print-metrics" $daemon >"$tmp/code" || fail "$builddir/tests/unit/print-metrics is missing."
+        section p2pdi-$daemon.8 METRICS | awk '
+                /^\.It Va / { name = $3; label = ""; print name, $5; next }
+                /^\.El/ { name = "" }
+                name && /^\.Va / { label = $2; print name, label "=" }
+                name && /^\.Ql / { print name, label "=" $2 }
+                name && /^\.Pq Ql / { print name, label "=" $3 }' >"$tmp/page"
+        same p2pdi-$daemon.8 metric
+done
 
 # ---- mandoc ----
 if [ "$mandoc" = no ] || ! command -v "$mandoc" >/dev/null; then

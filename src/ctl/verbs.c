@@ -28,6 +28,8 @@ const Verb verbs[] = {
           verb_leave },
         { "monitor", "", "Show what happens, as it happens", 0, 0, VERB_PEER | VERB_ENDLESS, 0, COMPLETES_NOTHING,
           verb_monitor },
+        { "metrics", "", "Print metrics of the peer, or with --rs of the server", 0, 0, VERB_PEER | VERB_RS, 0,
+          COMPLETES_NOTHING, verb_metrics },
         { "registrations", "", "List the peers of the registration server", 0, 0, VERB_RS, OPTION_ALL,
           COMPLETES_NOTHING, verb_registrations },
 };
