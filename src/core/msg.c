@@ -109,7 +109,7 @@ static MsgVersion version_of(Slice s) {
         for (unsigned v = 0; v < ELEMENTSOF(version_texts); v++)
                 if (slice_equal(s, slice_of(version_texts[v])))
                         return (MsgVersion) v;
-        return MSG_VERSION_OTHER;
+        return slice_starts_with(s, "HTTP/") ? MSG_HTTP_OTHER : MSG_VERSION_OTHER;
 }
 
 static int parse_request_line(Slice line, MsgHead *h) {
@@ -211,6 +211,19 @@ int msg_parse_response(Slice bytes, MsgHead *ret) {
         return parse_head(bytes, false, ret);
 }
 
+MsgVersion msg_spoken_version(Slice bytes) {
+        Slice rest = { bytes.data, MIN_OF(bytes.size, (size_t) MSG_HEAD_MAX) }, line;
+        const char *last;
+
+        /* One empty line before it is skipped here, too. */
+        if (!next_line(&rest, &line) || (line.size == 0 && !next_line(&rest, &line)) || line.size == 0)
+                return MSG_VERSION_OTHER;
+        last = memrchr(line.data, ' ', line.size);
+        if (!last)
+                return MSG_VERSION_OTHER;
+        return version_of((Slice){ last + 1, (size_t) (line.data + line.size - last - 1) });
+}
+
 bool msg_header(const MsgHead *h, const char *name, Slice *ret) {
         for (size_t i = 0; i < h->n_headers; i++)
                 if (slice_equal_nocase(h->headers[i].name, slice_of(name))) {
@@ -265,7 +278,7 @@ int msg_add_header(Buf *b, const char *name, const char *format, ...) {
         return r;
 }
 
-int msg_add_date(Buf *b, const char *name, usec_t realtime) {
+void msg_date_to_text(usec_t realtime, char ret[MSG_DATE_SIZE]) {
         static const char weekdays[][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
         static const char months[][4] = { "Mar", "Apr", "May", "Jun", "Jul", "Aug",
                                           "Sep", "Oct", "Nov", "Dec", "Jan", "Feb" };
@@ -282,9 +295,16 @@ int msg_add_date(Buf *b, const char *name, usec_t realtime) {
         day = day - (153 * month + 2) / 5 + 1;
         year += era * 400 + (month >= 10);
 
-        return msg_add_header(b, name, "%s, %02u %s %04llu %02u:%02u:%02u GMT", weekdays[days % 7], day, months[month],
-                              (unsigned long long) year, (unsigned) (seconds / 3600 % 24),
-                              (unsigned) (seconds / 60 % 60), (unsigned) (seconds % 60));
+        (void) snprintf(ret, MSG_DATE_SIZE, "%s, %02u %s %04llu %02u:%02u:%02u GMT", weekdays[days % 7], day,
+                        months[month], (unsigned long long) year, (unsigned) (seconds / 3600 % 24),
+                        (unsigned) (seconds / 60 % 60), (unsigned) (seconds % 60));
+}
+
+int msg_add_date(Buf *b, const char *name, usec_t realtime) {
+        char text[MSG_DATE_SIZE];
+
+        msg_date_to_text(realtime, text);
+        return msg_add_header(b, name, "%s", text);
 }
 
 int msg_end(Buf *b) {

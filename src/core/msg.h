@@ -17,6 +17,7 @@ typedef enum MsgVersion {
         MSG_P2PDI_1_0,
         MSG_HTTP_1_0,
         MSG_HTTP_1_1,
+        MSG_HTTP_OTHER,         /* "HTTP/" and something else: 505, in the form of HTTP */
         MSG_VERSION_OTHER,      /* a well-formed head of a version unknown here: 505 */
 } MsgVersion;
 
@@ -55,6 +56,12 @@ enum {
 int msg_parse_request(Slice bytes, MsgHead *ret) _must_check_;
 int msg_parse_response(Slice bytes, MsgHead *ret) _must_check_;
 
+/*
+ * The version that the request line names, of bytes that may be no head at all: what to answer a bad request in.
+ * MSG_VERSION_OTHER where there is no whole line, or no version at its end.
+ */
+MsgVersion msg_spoken_version(Slice bytes);
+
 /* The value of a header, names are case-blind. false: not there. Of several the first. */
 bool msg_header(const MsgHead *h, const char *name, Slice *ret);
 /* Does one of the comma-separated words of that header equal `word`, case-blind? (Connection: close) */
@@ -65,10 +72,13 @@ int msg_begin_request(Buf *b, MsgVersion version, const char *method, Slice docu
 int msg_begin_response(Buf *b, MsgVersion version, unsigned status) _must_check_;
 /* Value must hold no control bytes (assert): whoever has it from outside has checked it. */
 int msg_add_header(Buf *b, const char *name, const char *format, ...) _must_check_ _printf_(3, 4);
-/* Date: in the form of RFC 9110, from realtime; without strftime (no locale). */
+/* In the form of RFC 9110, from realtime; without strftime (no locale). */
+#define MSG_DATE_SIZE 40
+void msg_date_to_text(usec_t realtime, char ret[MSG_DATE_SIZE]);
 int msg_add_date(Buf *b, const char *name, usec_t realtime) _must_check_;
 int msg_end(Buf *b) _must_check_;
 
 /* "Unknown Cookie" for 401 and so on, "Unknown" for others. */
 const char *msg_phrase(unsigned status);
+/* Of the versions that are known here (assert). */
 const char *msg_version_text(MsgVersion version);

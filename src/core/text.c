@@ -129,8 +129,7 @@ bool slice_split(Slice *rest, char separator, Slice *ret) {
         return true;
 }
 
-/* Bytes of the character at the start of s and which one it is; 0 where there is no whole, shortest-form one. */
-static size_t utf8_next(Slice s, uint32_t *ret) {
+size_t text_next_character(Slice s, uint32_t *ret) {
         static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
         const unsigned char *p = (const unsigned char *) s.data;
         uint32_t c;
@@ -161,7 +160,7 @@ static size_t utf8_next(Slice s, uint32_t *ret) {
 bool text_is_utf8(Slice s) {
         while (s.size > 0) {
                 uint32_t c;
-                size_t n = utf8_next(s, &c);
+                size_t n = text_next_character(s, &c);
 
                 if (n == 0)
                         return false;
@@ -178,8 +177,7 @@ bool text_has_control(Slice s) {
         return false;
 }
 
-/* Characters that move the cursor, turn the direction of text, or can't be seen. */
-static bool is_unfit(uint32_t c) {
+bool text_is_unfit(uint32_t c) {
         return c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x61c || c == 0x200e || c == 0x200f ||
                 (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
@@ -187,7 +185,7 @@ static bool is_unfit(uint32_t c) {
 /* What the first character of s looks like; gives the bytes that it takes up in s. */
 static size_t escape_next(Slice s, char text[16], Slice *ret) {
         uint32_t c;
-        size_t n = utf8_next(s, &c);
+        size_t n = text_next_character(s, &c);
         int size;
 
         if (n == 0) {
@@ -195,7 +193,7 @@ static size_t escape_next(Slice s, char text[16], Slice *ret) {
                 size = snprintf(text, 16, "\\x%02x", (unsigned) (unsigned char) s.data[0]);
         } else if (c == '\\')
                 size = snprintf(text, 16, "\\\\");
-        else if (is_unfit(c))
+        else if (text_is_unfit(c))
                 size = snprintf(text, 16, n == 1 ? "\\x%02x" : "\\u{%04x}", (unsigned) c);
         else {
                 *ret = (Slice){ s.data, n };

@@ -46,6 +46,14 @@ bool text_is_utf8(Slice s);
 bool text_has_control(Slice s);
 
 /*
+ * The character at the start of s: gives its bytes, and which one it is; 0 where there is no whole one in its shortest
+ * form.
+ */
+size_t text_next_character(Slice s, uint32_t *ret);
+/* Characters that move the cursor, turn the direction of text, or can't be seen: those that text_escape() escapes. */
+bool text_is_unfit(uint32_t character);
+
+/*
  * Appends s so that it can be shown on a terminal, in a journal message and in STATUS=: C0 (also tab and line
  * feed), DEL, C1 (U+0080..U+009F), bidirectional controls (U+061C, U+200E/F, U+202A..E, U+2066..9), U+2028/9,
  * U+FEFF, and bytes that are no UTF-8 become \xNN (bytes) or \u{NNNN} (characters); a backslash becomes "\\". At

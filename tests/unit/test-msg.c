@@ -70,7 +70,9 @@ static void test_request_grammar(void **state) {
                 { "GET PQuery P2P-DI/1.1\r\n\r\n", 0, "GET", "PQuery", MSG_VERSION_OTHER },
                 { "GET PQuery p2p-di/1.0\r\n\r\n", 0, "GET", "PQuery", MSG_VERSION_OTHER },
                 { "GET PQuery P2P-DI/1.00\r\n\r\n", 0, "GET", "PQuery", MSG_VERSION_OTHER },
-                { "PRI * HTTP/2.0\r\n\r\n", 0, "PRI", "*", MSG_VERSION_OTHER },
+                { "PRI * HTTP/2.0\r\n\r\n", 0, "PRI", "*", MSG_HTTP_OTHER },
+                { "GET / HTTP/1.2\r\n\r\n", 0, "GET", "/", MSG_HTTP_OTHER },
+                { "GET / http/1.1\r\n\r\n", 0, "GET", "/", MSG_VERSION_OTHER },
                 { "GET \xc3\xa4 P2P-DI/1.0\r\n\r\n", 0, "GET", "\xc3\xa4", MSG_P2PDI_1_0 },
                 { "GET a P2P-DI/1.0\r\nName:value\r\n\r\n", 0, "GET", "a", MSG_P2PDI_1_0 },
                 { "GET a P2P-DI/1.0\r\nName:\r\n\r\n", 0, "GET", "a", MSG_P2PDI_1_0 },
@@ -253,6 +255,30 @@ static void test_pipelined_requests_come_one_by_one(void **state) {
         assert_int_equal(msg_parse_request(rest, &h), MSG_PARTIAL);
 }
 
+static void test_version_is_known_of_a_bad_request_too(void **state) {
+        static const struct {
+                const char *text;
+                MsgVersion version;
+        } table[] = {
+                { "GET / HTTP/1.1\r\nBad\r\n\r\n", MSG_HTTP_1_1 },
+                { "GET / HTTP/1.0\n", MSG_HTTP_1_0 },
+                { "\r\nGET / HTTP/1.1\r\n", MSG_HTTP_1_1 },
+                { "GET / HTTP/2.0\r\n", MSG_HTTP_OTHER },
+                { "  HTTP/1.1\r\n", MSG_HTTP_1_1 },
+                { "GET RFC 1 P2P-DI/1.0\r\n", MSG_P2PDI_1_0 },
+                { "GET RFC 1 P2P-DI/2.0\r\n", MSG_VERSION_OTHER },
+                { "GET / HTTP/1.1", MSG_VERSION_OTHER },
+                { "HTTP/1.1\r\n", MSG_VERSION_OTHER },
+                { "\r\n\r\nGET / HTTP/1.1\r\n", MSG_VERSION_OTHER },
+                { "\x16\x03\x01\n", MSG_VERSION_OTHER },
+                { "", MSG_VERSION_OTHER },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                assert_int_equal(msg_spoken_version(slice_of(table[i].text)), table[i].version);
+}
+
 static void parse(const char *headers, MsgHead *ret) {
         static Buf b = BUF_INIT(MSG_HEAD_MAX);  /* the head points into it */
 
@@ -380,6 +406,7 @@ int main(void) {
                 cmocka_unit_test(test_a_head_is_at_most_8_kib),
                 cmocka_unit_test(test_a_head_has_at_most_64_headers),
                 cmocka_unit_test(test_pipelined_requests_come_one_by_one),
+                cmocka_unit_test(test_version_is_known_of_a_bad_request_too),
                 cmocka_unit_test(test_headers_are_found_by_name),
                 cmocka_unit_test(test_words_of_a_header),
                 cmocka_unit_test(test_writers_end_lines_with_crlf),
