@@ -20,14 +20,14 @@ BEGIN {
         may["rsd"] = may["peerd"] = may["ctl"] = " core io "
 
         # Core: rank of each module, by the name of its main header.
-        split("base buf text address,metrics,msg,rfc-number,search rate,history proto rfc-meta holders,membership,peer-list,rfc-index registrar lookup", step, " ")
+        split("base buf text address,metrics,msg,rfc-number,search rate,history proto rfc-meta holders,http,membership,page,peer-list,rfc-index registrar lookup", step, " ")
         for (i = 1; i in step; i++) {
                 n = split(step[i], name, ",")
                 for (k = 1; k <= n; k++)
                         rank[name[k]] = i
         }
         # Files that belong to a module of another name.
-        n = split("proto-fields:proto proto-lines:proto proto-reply:proto rfc-title:rfc-meta rfc-meta-entry:rfc-meta " \
+        n = split("http-date:http http-reply:http proto-fields:proto proto-lines:proto proto-reply:proto rfc-title:rfc-meta rfc-meta-entry:rfc-meta " \
                   "rfc-meta-internal:rfc-meta rfc-index-internal:rfc-index " \
                   "index-due:rfc-index index-encode:rfc-index index-merge:rfc-index index-store:rfc-index index-survey:rfc-index index-table:rfc-index " \
                   "peer-changes:peer-list peer-days:peer-list peer-order:peer-list peer-sources:peer-list peer-table:peer-list " \
