@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* GetRFC: a document, or the end of one. */
+#include "peerd/serve-internal.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+const char *document_name(uint32_t rfc, char ret[DOCUMENT_NAME_SIZE]) {
+        if (rfc == 0)
+                return strcpy(ret, "rfc-index.txt");
+        snprintf(ret, DOCUMENT_NAME_SIZE, "RFC %u", rfc);
+        return ret;
+}
+
+usec_t own_document_modified_at(const OwnDocument *document) {
+        return document->stamp.mtime_nsec > 0 ? (usec_t) document->stamp.mtime_nsec / 1000 : 0;
+}
+
+void serve_begin_document(ServeClient *c, const Request *request, const OwnDocument *document, uint64_t size) {
+        c->sending = true;
+        c->verb = request->verb;
+        c->rfc = request->rfc;
+        c->transaction = request->transaction;
+        c->size = size;
+        c->digest = document->digest;
+        c->began_at = conn_request_at(c->conn);
+        atomic_fetch_add(&c->thread->conf.counters->n_active, 1);
+}
+
+void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent) {
+        ServeCounters *n = c->thread->conf.counters;
+        char name[DOCUMENT_NAME_SIZE];
+        Now now;
+
+        now_read(&now);
+        LogFields f = {
+                .transaction = c->transaction,
+                .operation = verb_operation(c->verb),
+                .result = ok ? "ok" : "broken",
+                .peer = conn_remote(c->conn),
+                .rfc = c->rfc,
+                .sha256 = &c->digest,
+                .has_size = true,
+                .size = c->size,
+                .has_bytes = true,
+                .bytes = n_sent,
+                .has_duration = true,
+                .duration_usec = usec_sub(now.boottime, c->began_at),
+        };
+        atomic_fetch_sub(&n->n_active, 1);
+        atomic_fetch_add(&n->n_upload_bytes, n_sent);
+        atomic_fetch_add(ok ? &n->n_uploads : &n->n_failed, 1);
+        if (ok)
+                histogram_observe(&n->durations, f.duration_usec);
+        log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "%s served." : "%s was not taken whole.",
+                        document_name(c->rfc, name));
+        c->sending = false;
+        c->told = !ok;
+}
+
+static int open_document(Documents *d, const Request *request, OwnDocument *ret, int *ret_fd) {
+        if (request->verb == VERB_GET_EDITOR_INDEX)
+                return !documents_get_editor_index(d, ret) ? LIBRARY_NONE :
+                       library_open_editor_index(documents_library(d), &ret->stamp, ret_fd);
+        if (!documents_get(d, request->rfc, ret))
+                return LIBRARY_NONE;
+        int k = library_open(documents_library(d), request->rfc, &ret->stamp, ret_fd);
+        if (k == LIBRARY_NONE)  /* changed or gone since it was hashed, and the watch has not told yet */
+                documents_recheck(d, request->rfc, NULL, NULL);
+        return k;
+}
+
+int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret, int *ret_fd) {
+        char name[DOCUMENT_NAME_SIZE];
+        int k = open_document(c->thread->conf.documents, request, ret, ret_fd);
+
+        if (k == 0)
+                return 0;
+        const LogFields f = serve_fields(c, request, k < 0 ? "failed" : "not-held");
+        ServeCounters *n = c->thread->conf.counters;
+        atomic_fetch_add(k < 0 ? &n->n_unreadable : &n->n_not_held, 1);
+        if (k < 0)
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not open %s", document_name(request->rfc, name));
+        log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: %s.", document_name(request->rfc, name),
+                        k < 0 ? "it can't be opened" : "it is not held");
+        return k;
+}
+
+static void send_document(ServeClient *c, const Request *request, const OwnDocument *document, int fd) {
+        bool part = request->has_range && request->has_if_digest &&
+                    digest_equal(&request->if_digest, &document->digest);
+        Reply reply = {
+                .status = part ? 206 : 200,
+                .transaction = request->transaction,
+                .close = request->close,
+                .has_digest = true,
+                .digest = document->digest,
+                .title = slice_of(document->title),
+                .last_modified = own_document_modified_at(document),
+        };
+        ConnBody body = { .fd = fd, .size = document->size };
+        if (part && request->range_first >= document->size) {
+                close(fd);
+                reply.status = 416;
+                serve_reply(c, request->verb, &reply, &CONN_NO_BODY);
+                return;
+        }
+        if (part) {
+                body.offset = request->range_first;
+                body.size = document->size - request->range_first;
+                reply.has_content_range = true;
+                reply.range_first = request->range_first;
+                reply.range_last = document->size - 1;
+                reply.range_size = document->size;
+        }
+        reply.length = body.size;
+        serve_begin_document(c, request, document, body.size);
+        serve_reply(c, request->verb, &reply, &body);
+}
+
+void serve_document(ServeClient *c, const Request *request) {
+        OwnDocument document;
+        int fd, k = serve_open_document(c, request, &document, &fd);
+
+        if (k == 0)
+                send_document(c, request, &document, fd);
+        else
+                serve_refuse(c, request->verb, request, k < 0 ? 500 : 404);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * What the files of a download thread share: serve.c (thread and connections), serve-query.c (RFCQuery),
+ * serve-document.c (GetRFC).
+ */
+
+#include "peerd/serve.h"
+
+#include <bsd/sys/queue.h>
+
+#include "core/proto.h"
+#include "io/conn.h"
+#include "io/log.h"
+#include "io/loop.h"
+
+#define SERVER_NAME "p2pdi/" PACKAGE_VERSION
+
+/* One connection of another peer. */
+typedef struct ServeClient {
+        Message message;                /* brings it from the main loop and, when it is over, back */
+        ServeThread *thread;
+        int fd;                         /* until conn is made, which owns it then */
+        Endpoint remote;
+        Conn *conn;
+        LIST_ENTRY(ServeClient) link;
+        unsigned n_refused;
+        bool told;                      /* that the last document did not go out whole */
+        /* The document being sent. */
+        bool sending;
+        Verb verb;
+        uint32_t rfc;                   /* 0: the editor's index */
+        uint64_t transaction, size;
+        Digest digest;
+        usec_t began_at;
+} ServeClient;
+
+struct ServeThread {
+        ServeConf conf;
+        LoopThread *loop;
+        sd_event *event;
+        ConnConf conn_conf;
+        bool stopping;
+        LIST_HEAD(, ServeClient) clients;
+};
+
+/* ---- serve.c ---- */
+
+/* For the log, of a request that was read whole. */
+LogFields serve_fields(const ServeClient *c, const Request *request, const char *result);
+/* Takes the body, whatever happens. The rest is as conn_reply() has it. */
+void serve_reply(ServeClient *c, Verb verb, Reply *reply, const ConnBody *body);
+void serve_refuse(ServeClient *c, Verb verb, const Request *request, unsigned status);
+/* Of a reply that could not be written: releases what was to follow, and ends the connection. */
+void serve_give_up(ServeClient *c, const ConnBody *body);
+/* A request that follows no protocol: logged, counted, and charged to its source. why: a sentence, or "". */
+void serve_count_refused(ServeClient *c, uint64_t transaction, unsigned status, const char *phrase, const char *why);
+
+/* ---- serve-query.c ---- */
+
+void serve_query(ServeClient *c, const Request *request);
+
+/* ---- serve-document.c ---- */
+
+#define DOCUMENT_NAME_SIZE sizeof("RFC 2147483647")
+/* "RFC 7230"; 0: "rfc-index.txt" */
+const char *document_name(uint32_t rfc, char ret[DOCUMENT_NAME_SIZE]);
+usec_t own_document_modified_at(const OwnDocument *document);   /* realtime; 0: not known */
+/* What is asked for: 0 and an open file; LIBRARY_NONE, -errno: logged. */
+int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret, int *ret_fd) _must_check_;
+/* `size` bytes of it are about to be sent: how that ends is logged and counted by serve_document_sent(). */
+void serve_begin_document(ServeClient *c, const Request *request, const OwnDocument *document, uint64_t size);
+void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent);
+void serve_document(ServeClient *c, const Request *request);
