@@ -162,6 +162,7 @@ if [ -x "$builddir/p2pdi-rsd" ]; then
         page man/p2pdi-peerd.8 's/^\.Ql too-slow ,/.Ql slow ,/' 'metric p2pdi_peer_index_pulls_total result=slow, which' 'a value that a label does not have'
         page man/p2pdi-peerd.8 's/^\.Xr peer\.ini 5/.Xr peers.ini 5/' 'peers.ini' 'a reference to a page that does not exist'
         page man/p2pdi-protocol.7 's/^\.It 416 Ta/.It 417 Ta/' 'lacks status code 416' 'a status code that is not in the page'
+        page man/p2pdi-protocol.7 's/^\.It 412 Ta/.It 417 Ta/' 'lacks HTTP status code 412' 'one of HTTP that is not in the page'
         if [ "${MANDOC:-mandoc}" != no ] && command -v "${MANDOC:-mandoc}" >/dev/null; then
                 page man/p2pdi-rsd.8 's/^\.Sh SIGNALS/.Sj SIGNALS/' 'mandoc' 'a page with an unknown macro'
         fi

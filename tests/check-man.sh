@@ -85,11 +85,15 @@ sed -n 's/^ *X(\([0-9]*\), [A-Z_]*, "\([^"]*\)", "\([^"]*\)").*/\1 \2 \3/p' "$sr
 section p2pdi-ctl.1 'EXIT STATUS' | sed -n 's/\\&//g; s/^\.It \([0-9]*\) Ta \([^ ]*\) Ta \(.*\)/\1 \2 \3/p' >"$tmp/page"
 same p2pdi-ctl.1 'exit status'
 
-# ---- status codes of the wire ----
-awk '/^ *case [0-9]+:$/ { sub(/:/, "", $2); code = $2; next } code && /^ *return "/ { sub(/^ *return "/, ""); sub(/";$/, ""); print code, $0 } { code = "" }' \
-        "$srcdir/src/core/msg.c" >"$tmp/code"
-section p2pdi-protocol.7 'STATUS CODES' | sed -n 's/\\&//g; s/^\.It \([0-9]*\) Ta \(.*\) Ta .*/\1 \2/p' >"$tmp/page"
-same p2pdi-protocol.7 'status code'
+# ---- status codes of the wire, and those of HTTP: each table of the page against a switch of the code ----
+statuses() {
+        awk '/^ *case [0-9]+:$/ { sub(/:/, "", $2); code = $2; next } code && /^ *return "/ { sub(/^ *return "/, ""); sub(/";$/, ""); print code, $0 } { code = "" }' \
+                "$srcdir/src/core/$1" >"$tmp/code"
+        section p2pdi-protocol.7 "$2" | sed -n 's/\\&//g; s/^\.It \([0-9]*\) Ta \([^ ].*\) Ta.*/\1 \2/p' >"$tmp/page"
+        same p2pdi-protocol.7 "$3"
+}
+statuses msg.c 'STATUS CODES' 'status code'
+statuses http-reply.c HTTP 'HTTP status code'
 
 # ---- MESSAGE_IDs: in the page of the daemon that logs it; what io/ logs, both do ----
 sed -n 's/^ *X(\([A-Z_]*\), "\([0-9a-f]\{32\}\)").*/\1 \2/p' "$srcdir/src/io/log.h" >"$tmp/events"

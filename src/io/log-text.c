@@ -259,13 +259,19 @@ int log_text_line(Buf *b, const LogEntry *e) {
         return a.w.r;
 }
 
-static bool find_cookie(Slice line, size_t *ret_end) {
-        const Slice word = SLICE_LITERAL("cookie");
+/* A cookie of ours, or whatever a browser or curl was made to send: also Set-Cookie and Proxy-Authorization. */
+static bool find_secret(Slice line, size_t *ret_end) {
+        static const char *const words[] = { "cookie", "authorization" };
 
-        for (size_t i = 0; i + word.size <= line.size; i++)
-                if (slice_equal_nocase((Slice){ line.data + i, word.size }, word)) {
-                        *ret_end = i + word.size;
-                        return true;
+        for (size_t i = 0; i < line.size; i++)
+                for (size_t k = 0; k < ELEMENTSOF(words); k++) {
+                        const Slice word = slice_of(words[k]);
+
+                        if (word.size <= line.size - i &&
+                            slice_equal_nocase((Slice){ line.data + i, word.size }, word)) {
+                                *ret_end = i + word.size;
+                                return true;
+                        }
                 }
         return false;
 }
@@ -288,7 +294,7 @@ int log_text_head(Buf *b, Slice bytes) {
 
                 r = first ? 0 : buf_append_string(b, " | ");
                 first = false;
-                hidden = find_cookie(line, &end);
+                hidden = find_secret(line, &end);
                 if (r == 0)
                         r = buf_append(b, line.data, hidden ? end : line.size);
                 if (r == 0 && hidden)

@@ -37,8 +37,9 @@ int log_text_journal(Buf *b, const LogEntry *e) _must_check_;
  */
 int log_text_line(Buf *b, const LogEntry *e) _must_check_;
 /*
- * Lines of a head with " | " between them. From the word "cookie" on, in any case and anywhere in a line, the line's
- * rest and the lines that continue it become "***": what is malformed must not get a cookie into a log either.
+ * Lines of a head with " | " between them. From the word "cookie" or "authorization" on, in any case and anywhere
+ * in a line, the line's rest and the lines that continue it become "***": what is malformed must not get a secret into
+ * a log either.
  */
 int log_text_head(Buf *b, Slice bytes) _must_check_;
 

@@ -62,8 +62,18 @@ void own_index_unref(void *p) {
         OwnIndex *o = p;
         if (!o || atomic_fetch_sub_explicit(&o->n_refs, 1, memory_order_acq_rel) != 1)
                 return;
+        for (unsigned i = 0; i < ELEMENTSOF(o->pages); i++)
+                own_page_free(atomic_load_explicit(&o->pages[i], memory_order_relaxed));
         buf_done(&o->body);
         free(o);
+}
+
+OwnPage *own_page_free(OwnPage *p) {
+        if (!p)
+                return NULL;
+        buf_done(&p->body);
+        free(p);
+        return NULL;
 }
 
 static OwnIndex *own_index_new(void) {
@@ -210,6 +220,8 @@ static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, con
                 log_info("rfc-index.txt is read: it lists %zu RFCs.", rfc_meta_count(meta));
         else
                 log_info("rfc-index.txt is gone or of no use any more.");
+        if (atomic_load(&d->scanned))
+                queue_encode(d);        /* the pages tell of it */
 }
 
 static void on_skipped(const char *name, const char *why, int error, void *userdata) {

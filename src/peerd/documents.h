@@ -8,11 +8,21 @@
  */
 
 #include "core/base.h"
+#include "core/page.h"
 #include "core/rfc-index.h"
 #include "io/library.h"
 #include "io/mailbox.h"
 
 #include <stdatomic.h>
+
+/* A page for people (core/page) of what an OwnIndex lists. */
+typedef struct OwnPage {
+        Buf body;
+        Digest digest;
+} OwnPage;
+
+OwnPage *own_page_free(OwnPage *p);
+DEFINE_CLEANUP(OwnPage *, own_page_free)
 
 /* The body of a 200 to If-Generation:, for one generation. */
 typedef struct OwnIndex {
@@ -20,6 +30,7 @@ typedef struct OwnIndex {
         Generation generation;
         Digest digest;                  /* Index-Digest: */
         Buf body;
+        OwnPage *_Atomic pages[_PAGE_KIND_MAX]; /* made for whoever asks first: see pages_get() */
 } OwnIndex;
 
 OwnIndex *own_index_ref(OwnIndex *o);

@@ -3,7 +3,7 @@
 
 /*
  * What the files of a download thread share: serve.c (thread and connections), serve-query.c (RFCQuery),
- * serve-document.c (GetRFC).
+ * serve-document.c (GetRFC), serve-http.c (both and more, for others than peers).
  */
 
 #include "peerd/serve.h"
@@ -17,7 +17,7 @@
 
 #define SERVER_NAME "p2pdi/" PACKAGE_VERSION
 
-/* One connection of another peer. */
+/* One connection of another peer, or of whoever speaks HTTP. */
 typedef struct ServeClient {
         Message message;                /* brings it from the main loop and, when it is over, back */
         ServeThread *thread;
@@ -73,3 +73,9 @@ int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret
 void serve_begin_document(ServeClient *c, const Request *request, const OwnDocument *document, uint64_t size);
 void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent);
 void serve_document(ServeClient *c, const Request *request);
+
+/* ---- serve-http.c ---- */
+
+void serve_http(ServeClient *c, const MsgHead *head);
+/* What is no head, but named a version of HTTP. */
+void serve_http_bad_request(ServeClient *c, unsigned status, Slice bytes);

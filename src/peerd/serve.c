@@ -57,11 +57,19 @@ void serve_count_refused(ServeClient *c, uint64_t transaction, unsigned status, 
         atomic_fetch_add(&c->thread->conf.counters->n_refused, 1);
 }
 
+static bool is_http(MsgVersion version) {
+        return version == MSG_HTTP_1_0 || version == MSG_HTTP_1_1 || version == MSG_HTTP_OTHER;
+}
+
 static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userdata) {
         ServeClient *c = userdata;
         _cleanup_request_ Request request = {};
 
         log_head(conn_remote(conn), bytes);
+        if (is_http(head->version)) {
+                serve_http(c, head);
+                return;
+        }
         int k = proto_parse_request(head, PROTO_PEER, &request);
         if (k == 0 && request.verb == VERB_RFC_INDEX)
                 serve_query(c, &request);
@@ -84,6 +92,10 @@ static void on_bad_request(Conn *conn, unsigned status, Slice bytes, void *userd
         Request unread = { .close = true };
 
         log_head(conn_remote(conn), bytes);
+        if (is_http(msg_spoken_version(bytes))) {
+                serve_http_bad_request(c, status, bytes);
+                return;
+        }
         serve_count_refused(c, 0, status, msg_phrase(status), "");
         serve_refuse(c, VERB_GET_RFC, &unread, status);
 }

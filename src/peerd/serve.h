@@ -3,7 +3,7 @@
 
 /*
  * ServeThread: one download thread of the RFC server: its loop, its connections, and the answers to RFCQuery and
- * GetRFC.
+ * GetRFC, and to HTTP.
  */
 
 #include "core/address.h"
@@ -26,6 +26,7 @@ typedef struct ServeConf {
         Mailbox *main;
         Documents *documents;
         ServeCounters *counters;
+        const char *host;               /* name of this host, for pages */
         /* In the main loop: a connection is over; n_refused of its requests were refused. */
         void (*on_released)(const Endpoint *remote, unsigned n_refused, void *userdata);
         void *userdata;

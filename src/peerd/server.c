@@ -114,6 +114,7 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
                 .main = conf->main,
                 .documents = conf->documents,
                 .counters = &s->counters,
+                .host = daemon_hostname(),
                 .on_released = on_released,
                 .userdata = s,
         };

@@ -293,6 +293,8 @@ static void test_no_cookie_ever(void **state) {
                 { "POST KeepAlive P2P-DI/1.0\r\nCookie :" COOKIE "\r\n", "POST KeepAlive P2P-DI/1.0 | Cookie: ***" },
                 { "X\r\nCookie:\r\n " COOKIE "\r\n\t" COOKIE "\r\nHost: a\r\n", "X | Cookie: *** | Host: a" },
                 { "X\r\nX-Cookie: " COOKIE "\r\n", "X | X-Cookie: ***" },
+                { "GET / HTTP/1.1\r\nProxy-authorization: Basic " COOKIE "\r\nAuthorization: x\r\n",
+                  "GET / HTTP/1.1 | Proxy-authorization: *** | Authorization: ***" },
                 { "X\r\nHost: a\rCookie: " COOKIE "\r\n", "X | Host: a\\x0dCookie: ***" },
                 { "POST Register?cookie=" COOKIE " P2P-DI/1.0\r\n", "POST Register?cookie: ***" },
                 { "P2P-DI/1.0 200 OK\r\nCookie: " COOKIE, "P2P-DI/1.0 200 OK | Cookie: ***" },
