@@ -147,13 +147,13 @@ static int call_receive(Ctl *ctl, const char *method, CtlReply on_reply, void *u
         return code;
 }
 
-static int call(Ctl *ctl, const char *method, json_t *parameters, bool more, CtlReply on_reply, void *userdata) {
+static int call(Ctl *ctl, const char *method, json_t *parameters, int flags, CtlReply on_reply, void *userdata) {
         int r = 0;
 
         if (!ctl->client)
                 r = varlink_client_connect(ctl->path, ctl->timeout, &ctl->client);
         if (r == 0)
-                r = varlink_client_send(ctl->client, method, parameters, more);
+                r = varlink_client_send(ctl->client, method, parameters, flags);
         else
                 json_decref(parameters);
         if (r != 0)
@@ -162,11 +162,11 @@ static int call(Ctl *ctl, const char *method, json_t *parameters, bool more, Ctl
 }
 
 int ctl_call(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) {
-        return call(ctl, method, parameters, false, on_reply, userdata);
+        return call(ctl, method, parameters, 0, on_reply, userdata);
 }
 
 int ctl_call_more(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) {
-        return call(ctl, method, parameters, true, on_reply, userdata);
+        return call(ctl, method, parameters, VARLINK_CLIENT_MORE, on_reply, userdata);
 }
 
 struct List {

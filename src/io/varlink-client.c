@@ -118,14 +118,14 @@ static int client_write(VarlinkClient *c, const char *data, size_t size) {
         return 0;
 }
 
-int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, bool more) {
+int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, int flags) {
         _cleanup_free_ char *text = NULL;
         json_t *message;
 
         message = json_pack("{s:s, s:o*}", "method", method, "parameters", parameters);
         if (!message)
                 return -ENOMEM;
-        if (more && json_object_set_new(message, "more", json_true()) < 0) {
+        if (flags && json_object_set_new(message, flags & VARLINK_CLIENT_MORE ? "more" : "oneway", json_true()) < 0) {
                 json_decref(message);
                 return -ENOMEM;
         }

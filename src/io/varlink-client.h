@@ -26,11 +26,16 @@ int varlink_client_connect(const char *path, usec_t timeout, VarlinkClient **ret
 VarlinkClient *varlink_client_free(VarlinkClient *c);
 DEFINE_CLEANUP(VarlinkClient *, varlink_client_free)
 
+typedef enum VarlinkClientFlags {               /* one at most */
+        VARLINK_CLIENT_MORE = 1 << 0,
+        VARLINK_CLIENT_ONEWAY = 1 << 1,         /* there will be no reply, not even an error */
+} VarlinkClientFlags;
+
 /*
  * Sends a call. Takes parameters (NULL: none), also on failure. Read all replies of a call before the next one is
  * sent: both sides would wait for each other to read.
  */
-int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, bool more) _must_check_;
+int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, int flags) _must_check_;
 /*
  * The next reply: *ret_parameters an object, owned by the caller; *ret_error NULL or the name of an error (valid
  * until the next call); *ret_continues: more replies of this call come. ret_fd: may be NULL; else the descriptor that

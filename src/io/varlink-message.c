@@ -111,8 +111,12 @@ static bool value_is_of(const json_t *value, int type) {
                 return json_is_boolean(value);
         case VARLINK_INT:
                 return json_is_integer(value);
+        case VARLINK_FLOAT:
+                return json_is_number(value);
         case VARLINK_STRING:
                 return json_is_string(value);
+        case VARLINK_OBJECT:
+                return json_is_object(value);
         case VARLINK_INT_ARRAY:
                 return array_is_of(value, JSON_INTEGER);
         case VARLINK_STRING_ARRAY:

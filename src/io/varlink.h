@@ -5,8 +5,9 @@
  * Varlink, server side: framing, dispatch, introspection, over jansson. Hand-written, because libsystemd has none
  * before 257. The rules that are easy to miss are kept here for every method: NUL framing over split reads, oneway,
  * at most one of oneway/more/upgrade, close on malformed JSON, ExpectedMore, InvalidParameter for unknown or
- * ill-typed parameters, pipelining, no reply after a hang-up, message <= 1 MiB, <= 16 connections per uid, bounded
- * output for slow readers. Belongs to one event loop.
+ * ill-typed parameters, MethodNotImplemented for upgrade, pipelining, no reply after a hang-up, message <= 1 MiB,
+ * <= 16 connections per uid, bounded output for slow readers; whoever sends file descriptors is cut, and they are
+ * closed: no method takes any. Belongs to one event loop.
  */
 
 #include "core/base.h"
@@ -28,9 +29,13 @@ typedef struct VarlinkServer VarlinkServer;
  */
 typedef struct VarlinkCall VarlinkCall;
 
-/* Types of parameters; OPTIONAL ('?') is or-ed in. */
+/*
+ * Types of parameters; OPTIONAL ('?') is or-ed in. FLOAT takes whole numbers, too: JSON tells 1 from 1.0 for nobody.
+ * OBJECT is all that is one in JSON: object, a struct, a map, a set; the method looks at what is in it.
+ */
 typedef enum VarlinkType {
-        VARLINK_BOOL, VARLINK_INT, VARLINK_STRING, VARLINK_INT_ARRAY, VARLINK_STRING_ARRAY,
+        VARLINK_BOOL, VARLINK_INT, VARLINK_FLOAT, VARLINK_STRING, VARLINK_OBJECT, VARLINK_INT_ARRAY,
+        VARLINK_STRING_ARRAY,
         VARLINK_OPTIONAL = 0x100,
 } VarlinkType;
 

@@ -10,6 +10,8 @@ static const VarlinkParameter table[] = {
         { "flag", VARLINK_BOOL | VARLINK_OPTIONAL },
         { "numbers", VARLINK_INT_ARRAY | VARLINK_OPTIONAL },
         { "words", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL },
+        { "ratio", VARLINK_FLOAT | VARLINK_OPTIONAL },
+        { "thing", VARLINK_OBJECT | VARLINK_OPTIONAL },
         {},
 };
 

@@ -127,6 +127,8 @@ static const VarlinkParameter echo_parameters[] = {
         { "flag", VARLINK_BOOL | VARLINK_OPTIONAL },
         { "numbers", VARLINK_INT_ARRAY | VARLINK_OPTIONAL },
         { "words", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL },
+        { "ratio", VARLINK_FLOAT | VARLINK_OPTIONAL },
+        { "thing", VARLINK_OBJECT | VARLINK_OPTIONAL },
         {},
 };
 
@@ -290,6 +292,14 @@ static const struct Conversation {
           ERR("InvalidParameter") "{\"parameter\":\"numbers\"}}|" },
         { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"words\":[null]}}|",
           ERR("InvalidParameter") "{\"parameter\":\"words\"}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"ratio\":0.5,\"thing\":{\"a\":[null]}}}|",
+          "{\"parameters\":{\"got\":{\"number\":7,\"ratio\":0.5,\"thing\":{\"a\":[null]}}}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"ratio\":1}}|",
+          "{\"parameters\":{\"got\":{\"number\":7,\"ratio\":1}}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"ratio\":\"1\"}}|",
+          ERR("InvalidParameter") "{\"parameter\":\"ratio\"}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"thing\":[]}}|",
+          ERR("InvalidParameter") "{\"parameter\":\"thing\"}}|" },
         { "{\"method\":\"org.test.Plain\",\"parameters\":{\"a\":1}}|",
           ERR("InvalidParameter") "{\"parameter\":\"a\"}}|" },
         /* names */
@@ -938,10 +948,13 @@ static void test_client_calls_and_reads_streams(void **state) {
         json_t *p = NULL;
         bool continues;
 
-        assert_int_equal(varlink_client_send(c, "org.test.X", json_pack("{s:i}", "a", 1), true), 0);
-        assert_int_equal(varlink_client_send(c, "org.test.Y", NULL, false), 0);
+        assert_int_equal(varlink_client_send(c, "org.test.X", json_pack("{s:i}", "a", 1), VARLINK_CLIENT_MORE), 0);
+        assert_int_equal(varlink_client_send(c, "org.test.Y", NULL, 0), 0);
         assert_string_equal(got(fd), "{\"method\":\"org.test.X\",\"parameters\":{\"a\":1},\"more\":true}|{"
                                      "\"method\":\"org.test.Y\"}|");
+
+        assert_int_equal(varlink_client_send(c, "org.test.Z", NULL, VARLINK_CLIENT_ONEWAY), 0);
+        assert_string_equal(got(fd), "{\"method\":\"org.test.Z\",\"oneway\":true}|");
 
         put(fd, "{\"parameters\":{\"b\":2},\"continues\":true}|{\"error\":\"org.test.No\"}|");
         assert_int_equal(varlink_client_receive(c, &p, &error, &continues, NULL), 0);
