@@ -148,8 +148,8 @@ def is_idle(daemon):
 
 def connect(daemon):
     s = socket.socket(socket.AF_UNIX)
+    s.connect(daemon.control)           # blocking: with a timeout a full backlog is an error
     s.settimeout(PATIENCE)
-    s.connect(daemon.control)
     return s
 
 
