@@ -99,7 +99,7 @@ statuses http-reply.c HTTP 'HTTP status code'
 sed -n 's/^ *X(\([A-Z_]*\), "\([0-9a-f]\{32\}\)").*/\1 \2/p' "$srcdir/src/io/log.h" >"$tmp/events"
 for daemon in rsd peerd; do
         # Words that are no event of the table are none that could be logged: the compiler looks after that.
-        cat "$srcdir/src/$daemon"/*.[ch] "$srcdir/src/io/daemon.c" | grep -o 'LOG_EVENT_[A-Z_]*' | sed 's/^LOG_EVENT_//' | sort -u >"$tmp/logged"
+        cat "$srcdir/src/$daemon"/*.[ch] "$srcdir/src/io/daemon.c" "$srcdir/src/io/control.c" | grep -o 'LOG_EVENT_[A-Z_]*' | sed 's/^LOG_EVENT_//' | sort -u >"$tmp/logged"
         awk 'NR == FNR { logged[$1] = 1; next } $1 in logged { print $2 }' "$tmp/logged" "$tmp/events" >"$tmp/code"
         grep -ow '[0-9a-f]\{32\}' "$man/p2pdi-$daemon.8" >"$tmp/page" || :
         same p2pdi-$daemon.8 MESSAGE_ID
@@ -107,7 +107,7 @@ for daemon in rsd peerd; do
 done
 cut -d ' ' -f 2 "$tmp/events" >"$tmp/code"
 mv "$tmp/all" "$tmp/page"
-same 'src/rsd, src/peerd and src/io/daemon.c, as their pages do,' MESSAGE_ID
+same 'src/rsd, src/peerd, src/io/daemon.c and src/io/control.c, as their pages do,' MESSAGE_ID
 grep -lw '[0-9a-f]\{32\}' "$man"/*.[1-9] | grep -v '/p2pdi-\(rsd\|peerd\)\.8$' >"$tmp/only" || :
 while read -r page; do fail "${page##*/} has a MESSAGE_ID: those are told in p2pdi-rsd.8 and p2pdi-peerd.8."; done <"$tmp/only"
 

@@ -34,6 +34,25 @@ int control_listen(VarlinkServer *s, const char *runtime_dir, const char *name) 
         return 0;
 }
 
+static bool method_changes(const VarlinkServerConf *conf, const char *method) {
+        for (size_t i = 0; conf->interfaces[i]; i++)
+                for (const VarlinkMethod *m = conf->interfaces[i]->methods; m->name; m++)
+                        if (strcmp(m->name, method) == 0)
+                                return m->flags & VARLINK_CHANGES;
+        return false;
+}
+
+void control_log_call(const VarlinkServerConf *conf, const char *method, uid_t uid, const char *error) {
+        LogFields f = { .operation = method, .result = error ? "refused" : "ok", .has_uid = true, .uid = uid };
+
+        if (!method)
+                return;
+        if (error && strcmp(error, "org.varlink.service.PermissionDenied") == 0)
+                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_CONTROL_DENIED, &f, "User %u was denied %s.", uid, method);
+        else if (!error && method_changes(conf, method))
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_CONTROL_CHANGED, &f, "User %u called %s.", uid, method);
+}
+
 void control_set_string(json_t *object, const char *name, Slice value) {
         (void) json_object_set_new(object, name, json_stringn_nocheck(value.data, value.size));
 }
@@ -56,6 +75,20 @@ void control_set_digest(json_t *object, const Digest *d) {
         char text[DIGEST_TEXT_SIZE];
         digest_to_text(d, text);
         control_set_string(object, "sha256", slice_of(text));
+}
+
+json_t *control_listeners(const Listener *l, bool inherited) {
+        Endpoint endpoints[LISTENING_MAX];
+        size_t n = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints));
+        json_t *list = json_array();
+
+        for (size_t i = 0; list && i < n; i++) {
+                json_t *e = json_object();
+                control_set_endpoint(e, "address", &endpoints[i]);
+                control_set_bool(e, "inherited", inherited);
+                (void) json_array_append_new(list, e);
+        }
+        return list;
 }
 
 json_t *control_listening(const Listener *l) {

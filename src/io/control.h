@@ -19,6 +19,15 @@
  */
 int control_listen(VarlinkServer *s, const char *runtime_dir, const char *name) _must_check_;
 
+/* io.systemd.service: Ping, SetLogLevel, GetLogLevel. For VarlinkServerConf.interfaces. */
+extern const VarlinkInterface control_service_interface;
+
+/*
+ * Logs the end of a call, if it was denied, or went well and changed something (VARLINK_CHANGES). For
+ * VarlinkServerConf.finished; conf: where the method is looked for.
+ */
+void control_log_call(const VarlinkServerConf *conf, const char *method, uid_t uid, const char *error);
+
 /*
  * Members of an object. Without memory they are left out, which whoever asked sees. Strings must be valid UTF-8, as all
  * that is kept is.
@@ -33,6 +42,8 @@ void control_set_digest(json_t *object, const Digest *d);
 
 /* The addresses in use, as an array of strings. NULL: no memory. */
 json_t *control_listening(const Listener *l);
+/* The same as the reply of GetListeners: an array of Listener. */
+json_t *control_listeners(const Listener *l, bool inherited);
 
 /* What a reply of GetMetrics may hold: far below VARLINK_MESSAGE_MAX, far above what there is. */
 #define CONTROL_METRICS_MAX (256u << 10)

@@ -124,11 +124,13 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
 /* Without more there is one number, and its failure is an error of its own. */
 static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *download) {
         static const char *const errors[] = {
-                [LOOKUP_NOT_HELD] = "NotHeld",         [LOOKUP_NO_PEERS] = "NoPeers", [LOOKUP_INTEGRITY] = "Integrity",
-                [LOOKUP_UNREACHABLE] = "Unreachable", [LOOKUP_FAILED] = "Failed",
+                [LOOKUP_NOT_HELD] = "org.p2pdi.Peer.NotHeld",
+                [LOOKUP_NO_PEERS] = "org.p2pdi.Peer.NoPeers",
+                [LOOKUP_INTEGRITY] = "org.p2pdi.Peer.Integrity",
+                [LOOKUP_UNREACHABLE] = "org.p2pdi.Peer.Unreachable",
+                [LOOKUP_FAILED] = "org.p2pdi.Peer.Failed",
         };
         VarlinkCall *call = r->call;
-        char name[64];
 
         varlink_call_set_gone(call, NULL, NULL);
         control_request_free(r);
@@ -143,8 +145,10 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
         const char *result = json_string_value(json_object_get(download, "result"));
         bool never_issued = result && strcmp(result, "never-issued") == 0;
         json_decref(download);
-        snprintf(name, sizeof(name), "org.p2pdi.Peer.%s", never_issued ? "NeverIssued" : no_space ? "NoSpace" : errors[e->result]);
-        (void) varlink_call_error(call, name, parameters);
+        (void) varlink_call_error(call, never_issued ? "org.p2pdi.Peer.NeverIssued" :
+                                        no_space     ? "org.p2pdi.Peer.NoSpace" :
+                                                       errors[e->result],
+                                  parameters);
 }
 
 void control_on_download(const DownloadEvent *e, void *userdata) {

@@ -30,14 +30,8 @@ static bool authorize(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups
 }
 
 static void finished(const char *method, uid_t uid, const char *error, void *userdata) {
-        LogFields f = { .operation = method, .result = error ? "refused" : "ok", .has_uid = true, .uid = uid };
         control_count(userdata, method, error);
-        if (!method)
-                return;
-        if (error && strcmp(error, "org.varlink.service.PermissionDenied") == 0)
-                log_entry(LOG_LEVEL_WARNING, LOG_EVENT_CONTROL_DENIED, &f, "User %u was denied %s.", uid, method);
-        else if (!error && (strcmp(method, "org.p2pdi.Peer.Join") == 0 || strcmp(method, "org.p2pdi.Peer.Leave") == 0))
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_CONTROL_CHANGED, &f, "User %u called %s.", uid, method);
+        control_log_call(&((Control *) userdata)->conf, method, uid, error);
 }
 
 /* ---- jobs, and requests that are answered by events ---- */
@@ -143,6 +137,13 @@ static int leave_run(VarlinkCall *call, json_t *parameters, void *userdata) {
         return membership_run(call, registration_leave, userdata);
 }
 
+static int get_listeners_run(VarlinkCall *call, json_t *parameters, void *userdata) {
+        Server *s = ((Control *) userdata)->peerd->server;
+        (void) parameters;
+        return varlink_call_reply(call, json_pack("{s:o}", "listeners",
+                                                  control_listeners(server_listener(s), server_inherited(s))));
+}
+
 /* ---- tables ---- */
 
 static const VarlinkParameter get_parameters[] = {
@@ -170,6 +171,7 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Monitor", VARLINK_NEEDS_MORE, NULL, control_monitor },
         { "org.p2pdi.Peer.GetStatus", 0, NULL, control_get_status },
         { "org.p2pdi.Peer.GetMetrics", 0, NULL, control_get_metrics },
+        { "org.p2pdi.Peer.GetListeners", 0, NULL, get_listeners_run },
         { "org.p2pdi.Peer.Refresh", VARLINK_NEEDS_MORE, refresh_parameters, control_refresh },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
         { "org.p2pdi.Peer.Leave", VARLINK_CHANGES, NULL, leave_run },
@@ -192,7 +194,7 @@ int control_new(Peerd *p, Control **ret) {
                 .product = "P2P-DI Peer",
                 .version = PACKAGE_VERSION,
                 .url = "man:p2pdi-peerd(8)",
-                .interfaces = { &interface },
+                .interfaces = { &interface, &control_service_interface },
                 .authorize = authorize,
                 .finished = finished,
                 .userdata = c,

@@ -109,12 +109,23 @@ static int get_metrics_run(VarlinkCall *call, json_t *parameters, void *userdata
         return varlink_call_reply(call, control_metrics(&b));
 }
 
+static int get_listeners_run(VarlinkCall *call, json_t *parameters, void *userdata) {
+        const Rsd *r = userdata;
+        (void) parameters;
+        return varlink_call_reply(call, json_pack("{s:o}", "listeners", control_listeners(r->listener, r->inherited)));
+}
+
+static void finished(const char *method, uid_t uid, const char *error, void *userdata) {
+        control_log_call(&((Rsd *) userdata)->varlink_conf, method, uid, error);
+}
+
 static const VarlinkParameter list_parameters[] = { { "all", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
 
 static const VarlinkMethod methods[] = {
         { "org.p2pdi.Registration.List", VARLINK_NEEDS_MORE, list_parameters, list_run },
         { "org.p2pdi.Registration.GetStatus", 0, NULL, get_status_run },
         { "org.p2pdi.Registration.GetMetrics", 0, NULL, get_metrics_run },
+        { "org.p2pdi.Registration.GetListeners", 0, NULL, get_listeners_run },
         {}
 };
 
@@ -126,7 +137,8 @@ int control_start(Rsd *r) {
                 .product = "P2P-DI Registration Server",
                 .version = PACKAGE_VERSION,
                 .url = "man:p2pdi-rsd(8)",
-                .interfaces = { &interface },
+                .interfaces = { &interface, &control_service_interface },
+                .finished = finished,
                 .userdata = r,
         };
         int k = varlink_server_new(r->event, &r->varlink_conf, &r->varlink);
