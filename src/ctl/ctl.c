@@ -17,17 +17,13 @@
 #define RUN_DIRECTORY "/run/p2pdi"
 #define TIMEOUT_DEFAULT (90 * USEC_PER_SEC)
 
-/* Which socket, and whether the verb is for whom it belongs to. */
-static int ctl_init(Ctl *ctl, const Verb *verb) {
+int ctl_choose_daemon(Ctl *ctl, bool rs) {
         int k;
 
-        ctl->rs = ctl->rs || !(verb->flags & VERB_PEER);
-        if (ctl->timeout == 0)
-                ctl->timeout = verb->flags & VERB_ENDLESS ? USEC_INFINITY : TIMEOUT_DEFAULT;
+        ctl->rs = rs;
         ctl->daemon = ctl->rs ? "p2pdi-rsd" : "p2pdi-peerd";
-
-        if (ctl->rs && !(verb->flags & VERB_RS))
-                return ctl_fail(CTL_USAGE, "A registration server knows no '%s': leave out --rs.", verb->name);
+        free(ctl->path);
+        ctl->path = NULL;
         if (ctl->instance && (ctl->rs || ctl->control))
                 return ctl_fail(CTL_USAGE, "--instance= is for peers, and not together with --control=.");
         if (ctl->control)
@@ -43,6 +39,15 @@ static int ctl_init(Ctl *ctl, const Verb *verb) {
                 return -ENOMEM;
         }
         return 0;
+}
+
+/* Which socket, and whether the verb is for whom it belongs to. */
+static int ctl_init(Ctl *ctl, const Verb *verb) {
+        if (ctl->timeout == 0)
+                ctl->timeout = verb->flags & VERB_ENDLESS ? USEC_INFINITY : TIMEOUT_DEFAULT;
+        if (ctl->rs && !(verb->flags & VERB_RS))
+                return ctl_fail(CTL_USAGE, "A registration server knows no '%s': leave out --rs.", verb->name);
+        return ctl_choose_daemon(ctl, ctl->rs || !(verb->flags & VERB_PEER));
 }
 
 static void style_init(Ctl *ctl) {

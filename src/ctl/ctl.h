@@ -32,6 +32,12 @@ typedef struct Ctl {
         ShowStyle style;                /* of standard output, and of these options */
 } Ctl;
 
+/*
+ * For which daemon a verb is that has found out so itself: sets rs, daemon and path. 0, CTL_USAGE (told: an instance, or
+ * --control= beside it), < 0.
+ */
+int ctl_choose_daemon(Ctl *ctl, bool rs) _must_check_;
+
 /* One sentence to stderr, escaped as a whole. Gives code back. */
 int ctl_fail(int code, const char *format, ...) _printf_(2, 3);
 /* The same for what is no failure; nothing with --quiet. */

@@ -4,7 +4,7 @@
 #include "ctl/options.h"
 
 /* Where the texts begin. */
-#define VERB_WIDTH 21
+#define VERB_WIDTH 22
 #define OPTION_WIDTH 24
 
 /* "…" is three bytes and one column. */

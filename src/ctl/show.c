@@ -86,6 +86,7 @@ const char *show_colour(const ShowStyle *style, ShowColour colour) {
                 [SHOW_YELLOW] = "\x1b[0;1;33m",
                 [SHOW_RED] = "\x1b[0;1;31m",
                 [SHOW_GREY] = "\x1b[0;38;5;245m",
+                [SHOW_BLUE] = "\x1b[0;1;34m",
         };
 
         return style->colour ? sequences[colour] : "";

@@ -39,6 +39,7 @@ typedef enum ShowColour {
         SHOW_YELLOW,                    /* worth a look */
         SHOW_RED,                       /* not well */
         SHOW_GREY,                      /* of no concern */
+        SHOW_BLUE,                      /* where something is from */
 } ShowColour;
 
 /* What begins that colour; "" where there are none. */

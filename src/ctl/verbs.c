@@ -30,6 +30,12 @@ const Verb verbs[] = {
           verb_monitor },
         { "metrics", "", "Print metrics of the peer, or with --rs of the server", 0, 0, VERB_PEER | VERB_RS, 0,
           COMPLETES_NOTHING, verb_metrics },
+        { "log-level", "[LEVEL]", "Show or set how much the daemon logs", 0, 1, VERB_PEER | VERB_RS, 0,
+          COMPLETES_LEVEL, verb_log_level },
+        { "cat-config", "[rs|peer]", "Show the configuration files", 0, 1, VERB_PEER | VERB_RS, OPTION_CONFIG,
+          COMPLETES_DAEMON, verb_cat_config },
+        { "check-config", "[rs|peer]", "Check the configuration files", 0, 1, VERB_PEER | VERB_RS, OPTION_CONFIG,
+          COMPLETES_DAEMON, verb_check_config },
         { "registrations", "", "List the peers of the registration server", 0, 0, VERB_RS, OPTION_ALL,
           COMPLETES_NOTHING, verb_registrations },
 };

@@ -47,6 +47,10 @@ extern const size_t n_verbs;
  */
 int verb_find(int argc, char **argv, const Verb **ret, int *ret_skip) _must_check_;
 
+/* verb-check-config.c */
+int verb_check_config(Ctl *ctl, int argc, char **argv);
+/* verb-config.c */
+int verb_cat_config(Ctl *ctl, int argc, char **argv);
 /* verb-get.c */
 int verb_get(Ctl *ctl, int argc, char **argv);
 int verb_cat(Ctl *ctl, int argc, char **argv);
@@ -61,6 +65,8 @@ int verb_refresh(Ctl *ctl, int argc, char **argv);
 int verb_join(Ctl *ctl, int argc, char **argv);
 int verb_leave(Ctl *ctl, int argc, char **argv);
 int verb_registrations(Ctl *ctl, int argc, char **argv);
+/* verb-log-level.c */
+int verb_log_level(Ctl *ctl, int argc, char **argv);
 /* verb-monitor.c */
 int verb_monitor(Ctl *ctl, int argc, char **argv);
 /* verb-why.c */

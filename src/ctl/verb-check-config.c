@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* check-config: what the daemon would say of its configuration, and whether it listens where that says. */
+
+#include "ctl/verb-config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "ctl/verbs.h"
+
+#define LISTENERS_MAX 64
+
+typedef struct Check {
+        Ctl *ctl;
+        const ConfCommon *conf;
+        json_t *findings;               /* array of { isError, file, line, text } */
+} Check;
+
+static _printf_(4, 5) int add_finding(Check *c, const char *file, unsigned line, const char *format, ...) {
+        _cleanup_free_ char *text = NULL;
+        va_list ap;
+        json_t *f;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&text, format, ap);
+        va_end(ap);
+        if (n < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
+        f = json_pack("{s:b, s:s}", "isError", false, "text", text);
+        if (f && file)
+                (void) json_object_set_new(f, "file", json_string(file));
+        if (f && line > 0)
+                (void) json_object_set_new(f, "line", json_integer(line));
+        return json_array_append_new(c->findings, f) < 0 ? -ENOMEM : 0;
+}
+
+static int add_issues(Check *c, const ConfIssues *issues) {
+        for (size_t i = 0; i < issues->n_issues; i++) {
+                const ConfIssue *n = &issues->issues[i];
+                int r;
+
+                r = add_finding(c, n->file, n->line, "%s", n->text);
+                if (r < 0)
+                        return r;
+                if (n->is_error)
+                        (void) json_object_set_new(json_array_get(c->findings, i), "isError", json_true());
+        }
+        return 0;
+}
+
+/* ---- drift ---- */
+
+typedef struct Listening {
+        Endpoint endpoint;
+        bool inherited;
+} Listening;
+
+/* :: or 0.0.0.0 */
+static bool is_any_address(const Address *a) {
+        static const Address any6 = {}, any4 = { { [10] = 0xff, [11] = 0xff } };
+
+        return address_equal(a, &any6) || address_equal(a, &any4);
+}
+
+static bool listen_matches(const ConfListen *listen, const Endpoint *e) {
+        if (listen->is_auto)
+                return true;
+        if (listen->any_address)
+                return listen->endpoint.port == e->port && is_any_address(&e->address);
+        return endpoint_equal(&listen->endpoint, e);
+}
+
+static void listen_to_text(const ConfListen *listen, char ret[ENDPOINT_TEXT_SIZE]) {
+        if (listen->any_address)
+                (void) snprintf(ret, ENDPOINT_TEXT_SIZE, "%u", listen->endpoint.port);
+        else
+                endpoint_to_text(&listen->endpoint, ret);
+}
+
+/* Where it is said and not done. */
+static int find_missing(Check *c, const Listening *listening, size_t n, const char *unit) {
+        for (size_t i = 0; i < c->conf->n_listen; i++) {
+                const ConfListen *listen = &c->conf->listen[i];
+                char text[ENDPOINT_TEXT_SIZE];
+                bool found = false;
+                int r;
+
+                for (size_t k = 0; k < n && !found; k++)
+                        found = listen_matches(listen, &listening[k].endpoint);
+                if (found)
+                        continue;
+                listen_to_text(listen, text);
+                r = add_finding(c, NULL, 0,
+                                "Server.ListenStream= says %s, but %s does not listen there: it will with \"systemctl "
+                                "daemon-reload && systemctl restart %s\".", text, c->ctl->daemon, unit);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Where it is done and not said. */
+static int find_surplus(Check *c, const Listening *listening, size_t n) {
+        for (size_t k = 0; k < n; k++) {
+                char text[ENDPOINT_TEXT_SIZE];
+                bool found = false;
+                int r;
+
+                for (size_t i = 0; i < c->conf->n_listen && !found; i++)
+                        found = listen_matches(&c->conf->listen[i], &listening[k].endpoint);
+                if (found)
+                        continue;
+                endpoint_to_text(&listening[k].endpoint, text);
+                r = add_finding(c, NULL, 0, "%s listens on %s, which Server.ListenStream= does not say.",
+                                c->ctl->daemon, text);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int on_listeners(json_t *parameters, _unused_ int fd, void *userdata) {
+        const json_t *listeners = json_object_get(parameters, "listeners");
+        Listening listening[LISTENERS_MAX];
+        Check *c = userdata;
+        char unit[128];
+        size_t n = 0;
+        int r;
+
+        for (size_t i = 0; i < json_array_size(listeners) && n < ELEMENTSOF(listening); i++) {
+                const json_t *l = json_array_get(listeners, i);
+                const char *address = member_string(l, "address");
+
+                if (!address || endpoint_from_text(slice_of(address), &listening[n].endpoint) != 0)
+                        return ctl_fail(CTL_FAILURE, "%s does not tell where it listens.", c->ctl->daemon);
+                listening[n++].inherited = member_bool(l, "inherited");
+        }
+        (void) snprintf(unit, sizeof(unit), "%s%s%s.%s", c->ctl->daemon, c->ctl->instance ? "@" : "",
+                        c->ctl->instance ? c->ctl->instance : "", n > 0 && listening[0].inherited ? "socket" : "service");
+        r = find_missing(c, listening, n, unit);
+        return r == 0 ? find_surplus(c, listening, n) : r;
+}
+
+/*
+ * A daemon that does not run listens nowhere, and that is no fault of its configuration. A file given by --config= is not
+ * that of a daemon, unless it is said which.
+ */
+static int find_drift(Check *c) {
+        Ctl *ctl = c->ctl;
+        int r;
+
+        if (ctl->config && !ctl->control)
+                return 0;
+        r = varlink_client_connect(ctl->path, ctl->timeout, &ctl->client);
+        if (r == -EACCES || r == -EPERM)
+                ctl_note("Access to %s denied: where %s listens was not looked at.", ctl->path, ctl->daemon);
+        if (r != 0)
+                return 0;
+        return ctl_call(ctl, ctl->rs ? "org.p2pdi.Registration.GetListeners" : "org.p2pdi.Peer.GetListeners", NULL,
+                        on_listeners, c);
+}
+
+/* ---- the verb ---- */
+
+static int load(Check *c, ConfProgram program, ConfIssues *issues, RsConf **ret_rs, PeerConf **ret_peer) {
+        int r;
+
+        if (program == CONF_RS) {
+                r = conf_load_rs(c->ctl->config, ret_rs, issues);
+                c->conf = r == 0 ? &(*ret_rs)->common : NULL;
+        } else {
+                r = conf_load_peer(c->ctl->config, c->ctl->instance, ret_peer, issues);
+                c->conf = r == 0 ? &(*ret_peer)->common : NULL;
+        }
+        return r;
+}
+
+static int tell_findings(const Check *c) {
+        size_t i;
+        json_t *f;
+
+        if (c->ctl->json != SHOW_JSON_OFF)
+                return ctl_show_json(c->ctl, c->findings);
+        json_array_foreach(c->findings, i, f) {
+                const char *file = member_string(f, "file"), *text = member_string(f, "text");
+                char line[16] = "";
+
+                if (member_is_set(f, "line"))
+                        (void) snprintf(line, sizeof(line), "%u:", (unsigned) member_uint(f, "line"));
+                if (member_bool(f, "isError"))
+                        (void) ctl_fail(CTL_FAILURE, "%s:%s %s", file, line, text);
+                else if (file)
+                        ctl_note("%s:%s %s", file, line, text);
+                else
+                        ctl_note("%s", text);
+        }
+        return 0;
+}
+
+static void check_done(Check *c) {
+        json_decref(c->findings);
+}
+
+int verb_check_config(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(conf_issues_done) ConfIssues issues = {};
+        _cleanup_(check_done) Check c = { .ctl = ctl };
+        _cleanup_(peer_conf_free_p) PeerConf *peer = NULL;
+        _cleanup_(rs_conf_free_p) RsConf *rs = NULL;
+        ConfProgram program;
+        int code, r;
+
+        r = config_choose(ctl, argc, argv, &program);
+        if (r != 0)
+                return r;
+        c.findings = json_array();
+        code = c.findings ? load(&c, program, &issues, &rs, &peer) : -ENOMEM;
+        if (code < 0)
+                return code;
+        r = add_issues(&c, &issues);
+        if (r == 0 && code == 0)
+                code = find_drift(&c);
+        else if (code == CONF_INVALID)
+                code = CTL_FAILURE;
+        if (r == 0 && code >= 0)
+                r = tell_findings(&c);
+        return r < 0 ? r : code;
+}
