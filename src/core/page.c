@@ -94,7 +94,7 @@ static int begin_document(Buf *b, const PageHead *h, const char *style) {
         if (r == 0)
                 r = add_escaped(b, h->host);
         if (r == 0)
-                r = buf_printf(b, "</title>\n%s</head>\n<body>\n<h1>RFCs at ", style);
+                r = buf_printf(b, "</title>\n%s</head>\n<body>\n<main>\n<h1>RFCs at ", style);
         if (r == 0)
                 r = add_escaped(b, h->host);
         return r == 0 ? buf_append_string(b, "</h1>\n") : r;
@@ -196,5 +196,5 @@ int page_end(Buf *b, const PageHead *h, size_t n_left_out) {
         r = buf_append_string(b, h->kind == PAGE_LIST ? "</ul>\n" : h->n > 0 ? "</tbody>\n</table>\n" : "");
         if (r == 0 && n_left_out > 0)
                 r = buf_printf(b, "<p>%zu more are left out, as the page is as long as it may be.</p>\n", n_left_out);
-        return r == 0 ? buf_append_string(b, "</body>\n</html>\n") : r;
+        return r == 0 ? buf_append_string(b, "</main>\n</body>\n</html>\n") : r;
 }
