@@ -11,17 +11,14 @@
 #define DESCRIBED_TITLES_SIZE (64u << 10)       /* of all related ones; real are some 10 kB at most */
 
 typedef struct DescribeJob {
-        ControlJob job;
-        ClientVisit visit;
-        Control *control;
-        uint64_t request;
+        VisitJob visit;
         uint32_t number;
         bool known;                             /* by anybody */
         json_t *rfc;                            /* owned; NULL: no memory */
 } DescribeJob;
 
 static void describe_job_free(ControlJob *job) {
-        DescribeJob *j = MESSAGE_OF(job, DescribeJob, job);
+        DescribeJob *j = MESSAGE_OF(job, DescribeJob, visit.job);
         if (j->rfc)
                 json_decref(j->rfc);
         free(j);
@@ -185,43 +182,29 @@ static void reply_described(VarlinkCall *call, DescribeJob *j) {
                 (void) varlink_call_reply(call, json_pack("{s:O}", "rfc", j->rfc));
 }
 
-static void run_described(Message *m) {
-        DescribeJob *j = MESSAGE_OF(m, DescribeJob, visit.message);
-        ControlRequest *r = control_request_find(j->control, j->request);
-        if (r) {
-                VarlinkCall *call = r->call;
-                varlink_call_set_gone(call, NULL, NULL);
-                control_request_free(r);
-                reply_described(call, j);
-        }
-        control_job_end(&j->job);
+static bool describe_answer(VisitJob *visit, ControlRequest *r) {
+        reply_described(control_request_take(r), MESSAGE_OF(visit, DescribeJob, visit));
+        return false;
 }
 
-static void run_describe(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
-        DescribeJob *j = MESSAGE_OF(v, DescribeJob, visit);
+static bool describe_look(VisitJob *visit, Client *c, Holders *h, bool servers_away, const Now *now) {
         _cleanup_free_ RfcRecord *records = reallocarray(NULL, HOLDERS_SHOWN_MAX + 1, sizeof(*records));
 
         if (records)
-                describe(j, client_documents(c), h, servers_away, now, records);
-        v->message.run = run_described;
-        mailbox_post(j->control->peerd->mailbox, &v->message);
+                describe(MESSAGE_OF(visit, DescribeJob, visit), client_documents(c), h, servers_away, now, records);
+        return false;
 }
 
 int control_describe(VarlinkCall *call, json_t *parameters, void *userdata) {
-        json_int_t number = json_integer_value(json_object_get(parameters, "number"));
-        Control *c = userdata;
+        uint32_t number;
 
-        if (number < 1 || number > (json_int_t) RFC_NUMBER_MAX)
+        if (control_number(json_object_get(parameters, "number"), &number) < 0)
                 return varlink_call_invalid(call, "number");
         DescribeJob *j = calloc(1, sizeof(*j));
-        ControlRequest *r = j ? control_request_new(c, call) : NULL;
-        if (!r) {
-                free(j);
+        if (!j)
                 return -ENOMEM;
-        }
-        *j = (DescribeJob){ .visit = { .run = run_describe }, .control = c, .request = r->id,
-                            .number = (uint32_t) number };
-        control_job_begin(c, &j->job, describe_job_free);
-        client_visit(c->peerd->client, &j->visit);
-        return 0;
+        j->visit.look = describe_look;
+        j->visit.answer = describe_answer;
+        j->number = number;
+        return control_visit_start(userdata, call, &j->visit, describe_job_free);
 }

@@ -67,7 +67,7 @@ static bool fill_of_number(ListJob *j, Client *c, Holders *h, bool servers_away,
 int control_explain(VarlinkCall *call, json_t *parameters, void *userdata) {
         const json_t *number = json_object_get(parameters, "number");
         const char *transaction = json_string_value(json_object_get(parameters, "transaction"));
-        ListJob job = { .control = userdata, .member = "operation" };
+        ListJob job = { .member = "operation" };
 
         if (transaction) {
                 if (number)
@@ -80,5 +80,5 @@ int control_explain(VarlinkCall *call, json_t *parameters, void *userdata) {
                         return varlink_call_invalid(call, "number");
                 job.fill = fill_of_number;
         }
-        return control_list_start(call, &job);
+        return control_list_start(userdata, call, &job);
 }

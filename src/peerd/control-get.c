@@ -130,10 +130,8 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
                 [LOOKUP_UNREACHABLE] = "org.p2pdi.Peer.Unreachable",
                 [LOOKUP_FAILED] = "org.p2pdi.Peer.Failed",
         };
-        VarlinkCall *call = r->call;
+        VarlinkCall *call = control_request_take(r);
 
-        varlink_call_set_gone(call, NULL, NULL);
-        control_request_free(r);
         if (e->result == LOOKUP_FOUND) {
                 (void) varlink_call_reply(call, json_pack("{s:o}", "download", download));
                 return;
@@ -209,10 +207,8 @@ int control_get(VarlinkCall *call, json_t *parameters, void *userdata) {
                 return -ENOMEM;
         r->n_waiting = n;
         int k = client_get(c->peerd->client, r->id, transaction, list, n);
-        if (k < 0) {
-                varlink_call_set_gone(call, NULL, NULL);
-                control_request_free(r);
-        }
+        if (k < 0)
+                (void) control_request_take(r);
         return k;
 }
 
@@ -272,14 +268,9 @@ static void reply_opened(VarlinkCall *call, OpenJob *j) {
 static void run_opened(Message *m) {
         OpenJob *j = MESSAGE_OF(m, OpenJob, message);
         ControlRequest *r = control_request_find(j->control, j->request);
-        VarlinkCall *call = r ? r->call : NULL;
 
-        if (r) {
-                varlink_call_set_gone(call, NULL, NULL);
-                control_request_free(r);
-        }
-        if (call)
-                reply_opened(call, j);
+        if (r)
+                reply_opened(control_request_take(r), j);
         control_job_end(&j->job);
 }
 
@@ -325,10 +316,8 @@ void control_on_refresh(const RefreshEvent *e, void *userdata) {
         if (e->unknown) {
                 char text[ENDPOINT_TEXT_SIZE];
                 endpoint_to_text(&e->peer, text);
-                VarlinkCall *call = r->call;
-                varlink_call_set_gone(call, NULL, NULL);
-                control_request_free(r);
-                (void) varlink_call_error(call, "org.p2pdi.Peer.UnknownPeer", json_pack("{s:s}", "peer", text));
+                (void) varlink_call_error(control_request_take(r), "org.p2pdi.Peer.UnknownPeer",
+                                          json_pack("{s:s}", "peer", text));
                 return;
         }
         json_t *j = json_pack("{s:s}", "result", e->result);
@@ -357,9 +346,7 @@ int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata) {
         if (!r)
                 return -ENOMEM;
         int k = client_refresh(c->peerd->client, r->id, random_u64() | 1, list, n);
-        if (k < 0) {
-                varlink_call_set_gone(call, NULL, NULL);
-                control_request_free(r);
-        }
+        if (k < 0)
+                (void) control_request_take(r);
         return k;
 }

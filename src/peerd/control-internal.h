@@ -5,8 +5,8 @@
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
  * control-list.c (lists and status), control-search.c, control-describe.c, control-explain.c, control-monitor.c,
  * control-metrics.c; control-document.c is what documents look like in all of them. What only another thread knows is
- * asked there and comes back as messages, tagged with the id of a ControlRequest; when whoever asked has hung up, no
- * request of that id is there any more, and the message is dropped.
+ * asked there (control-job.c) and comes back as messages, tagged with the id of a ControlRequest; when whoever asked has
+ * hung up, no request of that id is there any more, and the message is dropped.
  */
 
 #include "core/search.h"
@@ -63,6 +63,27 @@ struct Control {
 void control_job_begin(Control *c, ControlJob *j, void (*free)(ControlJob *j));
 void control_job_end(ControlJob *j);
 
+/*
+ * What is looked up in the client's thread and answered from the main loop: the first member of what a method
+ * allocates.
+ */
+typedef struct VisitJob VisitJob;
+struct VisitJob {
+        ControlJob job;
+        ClientVisit visit;
+        Control *control;
+        uint64_t request;
+        /* In the client's thread. true: call again; what else waits there gets its turn before. */
+        bool (*look)(VisitJob *j, Client *c, Holders *h, bool servers_away, const Now *now);
+        /* In the main loop, unless whoever asked has hung up. true: the job is not over. */
+        bool (*answer)(VisitJob *j, ControlRequest *r);
+};
+
+/* Takes j, whose look and answer are set; free: frees what it is in, also on failure. */
+int control_visit_start(Control *c, VarlinkCall *call, VisitJob *j, void (*free)(ControlJob *j)) _must_check_;
+/* For an answer that has given true: look and answer once more. */
+void control_visit_again(VisitJob *j);
+
 /* Entries that are brought from the client's thread and sent at one go: some 200 µs of the main loop. */
 #define LIST_BATCH 32
 
@@ -70,13 +91,10 @@ void control_job_end(ControlJob *j);
  * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job
  * goes back for the next, so that neither thread is away for long and a slow reader holds up nobody.
  *
- * A method fills in a template: control, member, fill, and what is listed; control_list_start() makes the job of it.
+ * A method fills in a template: member, fill, and what is listed; control_list_start() makes the job of it.
  */
 typedef struct ListJob {
-        ControlJob job;
-        ClientVisit visit;
-        Control *control;
-        uint64_t request;
+        VisitJob visit;
         const char *member;                     /* what a reply's entry is called */
         /* Adds up to LIST_BATCH entries to `batch`; true: there are more. In the client's thread. */
         bool (*fill)(struct ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now);
@@ -93,8 +111,8 @@ typedef struct ListJob {
         uint64_t transaction, after;
 } ListJob;
 
-/* What template owns is the job's, unless this gives -ENOMEM. */
-int control_list_start(VarlinkCall *call, const ListJob *template) _must_check_;
+/* Takes what template owns. */
+int control_list_start(Control *c, VarlinkCall *call, ListJob *template) _must_check_;
 
 /* As many holders of one RFC are shown. */
 #define HOLDERS_SHOWN_MAX 1000
@@ -124,6 +142,8 @@ void control_request_gone(VarlinkCall *call, void *data);
 int control_request_add(ControlRequest *r, json_t *parameters);
 /* Calls go_on, now or when the reader has taken what was sent; with r NULL when whoever asked hung up meanwhile. */
 void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, void *data), void *data);
+/* r is gone, and the call is to be answered now. */
+VarlinkCall *control_request_take(ControlRequest *r);
 /* The stream is over: the reply held back is its last; without any an empty one. r is gone. */
 void control_request_end(ControlRequest *r);
 

@@ -6,72 +6,6 @@
 #include "core/text.h"
 #include "io/log.h"
 
-static void list_job_free(ControlJob *job) {
-        ListJob *j = MESSAGE_OF(job, ListJob, job);
-        if (j->batch)
-                json_decref(j->batch);
-        rfc_set_done(&j->set);
-        free(j->search);
-        free(j);
-}
-
-/* The reader has taken what was sent, or is gone (r NULL). */
-static void go_on(ControlRequest *r, void *data) {
-        ListJob *j = data;
-        if (r)
-                client_visit(j->control->peerd->client, &j->visit);
-        else
-                control_job_end(&j->job);
-}
-
-static void run_batch(Message *m) {
-        ListJob *j = MESSAGE_OF(m, ListJob, visit.message);
-        json_t *entry;
-        size_t i;
-
-        json_array_foreach(j->batch, i, entry) {
-                ControlRequest *r = control_request_find(j->control, j->request);
-                if (!r || control_request_add(r, json_pack("{s:O}", j->member, entry)) < 0) {
-                        control_job_end(&j->job);       /* whoever asked is gone */
-                        return;
-                }
-        }
-        json_decref(j->batch);
-        j->batch = NULL;
-        ControlRequest *r = control_request_find(j->control, j->request);
-        if (r && j->more) {
-                control_request_go_on(r, go_on, j);
-                return;
-        }
-        if (r)
-                control_request_end(r);
-        control_job_end(&j->job);
-}
-
-static void run_fill(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
-        ListJob *j = MESSAGE_OF(v, ListJob, visit);
-        j->batch = json_array();
-        j->more = j->batch && j->fill(j, c, h, servers_away, now);
-        v->message.run = run_batch;     /* client_visit() sets it anew */
-        mailbox_post(j->control->peerd->mailbox, &v->message);
-}
-
-int control_list_start(VarlinkCall *call, const ListJob *template) {
-        Control *c = template->control;
-        ListJob *j = calloc(1, sizeof(*j));
-        ControlRequest *r = j ? control_request_new(c, call) : NULL;
-        if (!r) {
-                free(j);
-                return -ENOMEM;
-        }
-        *j = *template;
-        control_job_begin(c, &j->job, list_job_free);
-        j->request = r->id;
-        j->visit.run = run_fill;
-        client_visit(c->peerd->client, &j->visit);
-        return 0;
-}
-
 /* ---- List ---- */
 
 static uint32_t next_known(const ListJob *j, const RfcIndex *x, uint32_t after, const Now *now) {
@@ -123,7 +57,6 @@ static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away,
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {
         const json_t *ranges = json_object_get(parameters, "ranges");
         ListJob job = {
-                .control = userdata,
                 .member = "document",
                 .fill = fill_documents,
                 .all = json_is_true(json_object_get(parameters, "all")),
@@ -136,10 +69,7 @@ int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {
                         return varlink_call_invalid(call, "ranges");
                 }
         }
-        int k = control_list_start(call, &job);
-        if (k < 0)
-                rfc_set_done(&job.set);
-        return k;
+        return control_list_start(userdata, call, &job);
 }
 
 /* ---- ListHolders ---- */
@@ -163,10 +93,10 @@ static bool fill_holders(ListJob *j, Client *c, Holders *h, bool servers_away, c
 }
 
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata) {
-        ListJob job = { .control = userdata, .member = "holder", .fill = fill_holders };
+        ListJob job = { .member = "holder", .fill = fill_holders };
         if (control_number(json_object_get(parameters, "number"), &job.number) < 0)
                 return varlink_call_invalid(call, "number");
-        return control_list_start(call, &job);
+        return control_list_start(userdata, call, &job);
 }
 
 /* ---- ListPeers ---- */
@@ -210,18 +140,15 @@ static bool fill_peers(ListJob *j, Client *c, Holders *h, bool servers_away, con
 }
 
 int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata) {
-        const ListJob job = { .control = userdata, .member = "peer", .fill = fill_peers };
+        ListJob job = { .member = "peer", .fill = fill_peers };
         (void) parameters;
-        return control_list_start(call, &job);
+        return control_list_start(userdata, call, &job);
 }
 
 /* ---- GetStatus ---- */
 
 typedef struct StatusJob {
-        ControlJob job;
-        ClientVisit visit;
-        Control *control;
-        uint64_t request;
+        VisitJob visit;
         size_t n_known, n_active;
 } StatusJob;
 
@@ -278,7 +205,7 @@ static uint64_t count_downloads(const ClientCounters *c, bool found) {
 }
 
 static json_t *status_json(const StatusJob *j) {
-        Peerd *p = j->control->peerd;
+        Peerd *p = j->visit.control->peerd;
         const ClientCounters *downloads = client_counters(p->client);
         ServerCounters uploads;
         json_t *s = json_object();
@@ -306,44 +233,32 @@ static json_t *status_json(const StatusJob *j) {
         return s;
 }
 
-static void run_status(Message *m) {
-        StatusJob *j = MESSAGE_OF(m, StatusJob, visit.message);
-        ControlRequest *r = control_request_find(j->control, j->request);
-        if (r) {
-                VarlinkCall *call = r->call;
-                varlink_call_set_gone(call, NULL, NULL);
-                control_request_free(r);
-                (void) varlink_call_reply(call, status_json(j));
-        }
-        control_job_end(&j->job);
+static bool status_answer(VisitJob *visit, ControlRequest *r) {
+        const StatusJob *j = MESSAGE_OF(visit, StatusJob, visit);
+        (void) varlink_call_reply(control_request_take(r), status_json(j));
+        return false;
 }
 
-static void status_job_free(ControlJob *job) {
-        free(MESSAGE_OF(job, StatusJob, job));
-}
-
-static void run_count(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
-        StatusJob *j = MESSAGE_OF(v, StatusJob, visit);
+static bool status_look(VisitJob *visit, Client *c, Holders *h, bool servers_away, const Now *now) {
+        StatusJob *j = MESSAGE_OF(visit, StatusJob, visit);
         (void) c;
         (void) servers_away;
         (void) now;
         j->n_known = holders_count(h);
         j->n_active = holders_count_listed(h);
-        v->message.run = run_status;
-        mailbox_post(j->control->peerd->mailbox, &v->message);
+        return false;
+}
+
+static void status_free(ControlJob *job) {
+        free(MESSAGE_OF(job, StatusJob, visit.job));
 }
 
 int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata) {
-        Control *c = userdata;
         StatusJob *j = calloc(1, sizeof(*j));
-        ControlRequest *r = j ? control_request_new(c, call) : NULL;
         (void) parameters;
-        if (!r) {
-                free(j);
+        if (!j)
                 return -ENOMEM;
-        }
-        *j = (StatusJob){ .visit = { .run = run_count }, .control = c, .request = r->id };
-        control_job_begin(c, &j->job, status_job_free);
-        client_visit(c->peerd->client, &j->visit);
-        return 0;
+        j->visit.look = status_look;
+        j->visit.answer = status_answer;
+        return control_visit_start(userdata, call, &j->visit, status_free);
 }

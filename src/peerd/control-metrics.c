@@ -85,10 +85,7 @@ const char *control_peer_state_name(PeerdPeerState s) {
 /* ---- GetMetrics: what the client's thread finds by slices, and what lies at hand ---- */
 
 typedef struct MetricsJob {
-        ControlJob job;
-        ClientVisit visit;
-        Control *control;
-        uint64_t request;
+        VisitJob visit;
         /* index */
         bool surveyed;
         uint32_t number;
@@ -160,7 +157,7 @@ static void set_uploads(Server *s, PeerdMetric m, uint64_t *ret) {
 }
 
 static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
-        const Peerd *p = j->control->peerd;
+        const Peerd *p = j->visit.control->peerd;
         const ClientCounters *n = client_counters(p->client);
         uint64_t unused;
 
@@ -222,7 +219,7 @@ static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
 }
 
 static int write_metric(const MetricsJob *j, PeerdMetric m, Buf *b) {
-        const Control *c = j->control;
+        const Control *c = j->visit.control;
         uint64_t values[SERIES_MAX];
 
         if (m == PEERD_METRIC_CONTROL_REQUESTS) {
@@ -254,16 +251,9 @@ static void reply(const MetricsJob *j, VarlinkCall *call) {
         (void) varlink_call_reply(call, k == 0 ? control_metrics(&b) : NULL);
 }
 
-static void run_metrics(Message *m) {
-        MetricsJob *j = MESSAGE_OF(m, MetricsJob, visit.message);
-        ControlRequest *r = control_request_find(j->control, j->request);
-        if (r) {
-                VarlinkCall *call = r->call;
-                varlink_call_set_gone(call, NULL, NULL);
-                control_request_free(r);
-                reply(j, call);
-        }
-        control_job_end(&j->job);
+static bool metrics_answer(VisitJob *visit, ControlRequest *r) {
+        reply(MESSAGE_OF(visit, MetricsJob, visit), control_request_take(r));
+        return false;
 }
 
 static bool survey_slice(MetricsJob *j, Documents *d, const Now *now) {
@@ -283,39 +273,26 @@ static bool peers_slice(MetricsJob *j, const Holders *h, const Now *now) {
         return n == PEERS_SLICE;
 }
 
-/* In the client's thread, which gets its other work done between two slices. */
-static void run_slice(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
-        MetricsJob *j = MESSAGE_OF(v, MetricsJob, visit);
-        bool more = true;
+static bool metrics_look(VisitJob *visit, Client *c, Holders *h, bool servers_away, const Now *now) {
+        MetricsJob *j = MESSAGE_OF(visit, MetricsJob, visit);
         (void) servers_away;
 
-        if (!j->surveyed)
-                j->surveyed = !survey_slice(j, client_documents(c), now);
-        else
-                more = peers_slice(j, h, now);
-        if (more) {
-                client_visit(c, v);
-                return;
-        }
-        v->message.run = run_metrics;   /* client_visit() sets it anew */
-        mailbox_post(j->control->peerd->mailbox, &v->message);
+        if (j->surveyed)
+                return peers_slice(j, h, now);
+        j->surveyed = !survey_slice(j, client_documents(c), now);
+        return true;
 }
 
 static void metrics_job_free(ControlJob *job) {
-        free(MESSAGE_OF(job, MetricsJob, job));
+        free(MESSAGE_OF(job, MetricsJob, visit.job));
 }
 
 int control_get_metrics(VarlinkCall *call, json_t *parameters, void *userdata) {
-        Control *c = userdata;
         MetricsJob *j = calloc(1, sizeof(*j));
-        ControlRequest *r = j ? control_request_new(c, call) : NULL;
         (void) parameters;
-        if (!r) {
-                free(j);
+        if (!j)
                 return -ENOMEM;
-        }
-        *j = (MetricsJob){ .visit = { .run = run_slice }, .control = c, .request = r->id };
-        control_job_begin(c, &j->job, metrics_job_free);
-        client_visit(c->peerd->client, &j->visit);
-        return 0;
+        j->visit.look = metrics_look;
+        j->visit.answer = metrics_answer;
+        return control_visit_start(userdata, call, &j->visit, metrics_job_free);
 }

@@ -181,16 +181,16 @@ void control_monitor_left(Control *c) {
 /* ---- Monitor: what is under way comes from the client's thread, and then it is ready ---- */
 
 typedef struct MonitorJob {
-        ControlJob job;
-        ClientVisit visit;
-        Control *control;
-        uint64_t request;
+        VisitJob visit;
         json_t *downloads;
+        bool begun;                     /* the request counts as a reader now */
 } MonitorJob;
 
 static void job_free(ControlJob *job) {
-        MonitorJob *j = MESSAGE_OF(job, MonitorJob, job);
+        MonitorJob *j = MESSAGE_OF(job, MonitorJob, visit.job);
 
+        if (!j->begun)
+                control_monitor_left(j->visit.control);
         json_decref(j->downloads);
         free(j);
 }
@@ -199,25 +199,21 @@ static void job_free(ControlJob *job) {
  * From here on it hears of events. What the client's thread has logged after it described its downloads comes after
  * them, by the same mailbox: nothing lies between state and changes.
  */
-static void run_begin(Message *message) {
-        MonitorJob *j = MESSAGE_OF(message, MonitorJob, visit.message);
-        ControlRequest *r = control_request_find(j->control, j->request);
-        bool good = r != NULL;
+static bool begin(VisitJob *visit, ControlRequest *r) {
+        MonitorJob *j = MESSAGE_OF(visit, MonitorJob, visit);
+        bool good = true;
         json_t *download;
         size_t i;
 
         json_array_foreach(j->downloads, i, download)
                 good = good && varlink_call_notify(r->call, json_pack("{s:O}", "download", download)) == 0;
         good = good && varlink_call_notify(r->call, json_pack("{s:b}", "ready", true)) == 0;
-        if (good)
-                r->monitoring = true;
-        else if (--j->control->monitor->n_readers == 0)
-                log_observe(false);
-        control_job_end(&j->job);
+        r->monitoring = j->begun = good;
+        return false;
 }
 
-static void run_describe(ClientVisit *v, Client *c, Holders *h, bool servers_away, const Now *now) {
-        MonitorJob *j = MESSAGE_OF(v, MonitorJob, visit);
+static bool describe(VisitJob *visit, Client *c, Holders *h, bool servers_away, const Now *now) {
+        MonitorJob *j = MESSAGE_OF(visit, MonitorJob, visit);
         DownloadEvent *downloads = calloc(OPERATIONS_ACTIVE_MAX, sizeof(*downloads));
         size_t n = downloads ? client_downloads(c, downloads, OPERATIONS_ACTIVE_MAX) : 0;
         (void) h;
@@ -226,28 +222,23 @@ static void run_describe(ClientVisit *v, Client *c, Holders *h, bool servers_awa
 
         j->downloads = json_array();
         for (size_t i = 0; i < n; i++)
-                (void) json_array_append_new(j->downloads, control_download(j->control, &downloads[i]));
+                (void) json_array_append_new(j->downloads, control_download(visit->control, &downloads[i]));
         free(downloads);
-        v->message.run = run_begin;
-        mailbox_post(j->control->peerd->mailbox, &v->message);
+        return false;
 }
 
 int control_monitor(VarlinkCall *call, json_t *parameters, void *userdata) {
         Control *c = userdata;
         MonitorJob *j = calloc(1, sizeof(*j));
-        ControlRequest *r = j ? control_request_new(c, call) : NULL;
         (void) parameters;
 
-        if (!r) {
-                free(j);
+        if (!j)
                 return -ENOMEM;
-        }
-        *j = (MonitorJob){ .visit = { .run = run_describe }, .control = c, .request = r->id };
-        control_job_begin(c, &j->job, job_free);
+        j->visit.look = describe;
+        j->visit.answer = begin;
         c->monitor->n_readers++;
         log_observe(true);
-        client_visit(c->peerd->client, &j->visit);
-        return 0;
+        return control_visit_start(c, call, &j->visit, job_free);
 }
 
 /* ---- life ---- */

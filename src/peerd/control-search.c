@@ -100,7 +100,6 @@ static bool take_words(Search *s, const json_t *words) {
 
 int control_search(VarlinkCall *call, json_t *parameters, void *userdata) {
         ListJob job = {
-                .control = userdata,
                 .member = "document",
                 .fill = fill_search,
                 .search = calloc(1, sizeof(*job.search)),
@@ -113,8 +112,5 @@ int control_search(VarlinkCall *call, json_t *parameters, void *userdata) {
                 free(job.search);
                 return varlink_call_invalid(call, "words");
         }
-        int k = control_list_start(call, &job);
-        if (k < 0)
-                free(job.search);
-        return k;
+        return control_list_start(userdata, call, &job);
 }

@@ -34,17 +34,7 @@ static void finished(const char *method, uid_t uid, const char *error, void *use
         control_log_call(&((Control *) userdata)->conf, method, uid, error);
 }
 
-/* ---- jobs, and requests that are answered by events ---- */
-
-void control_job_begin(Control *c, ControlJob *j, void (*free)(ControlJob *j)) {
-        j->free = free;
-        LIST_INSERT_HEAD(&c->jobs, j, link);
-}
-
-void control_job_end(ControlJob *j) {
-        LIST_REMOVE(j, link);
-        j->free(j);
-}
+/* ---- requests that are answered by events ---- */
 
 ControlRequest *control_request_new(Control *c, VarlinkCall *call) {
         ControlRequest *r = calloc(1, sizeof(*r));
@@ -110,12 +100,16 @@ void control_request_go_on(ControlRequest *r, void (*go_on)(ControlRequest *r, v
         varlink_call_set_resume(r->call, on_resume, r);
 }
 
-void control_request_end(ControlRequest *r) {
-        json_t *last = r->held ? TAKE_PTR(r->held) : json_object();
+VarlinkCall *control_request_take(ControlRequest *r) {
         VarlinkCall *call = r->call;
         varlink_call_set_gone(call, NULL, NULL);
         control_request_free(r);
-        (void) varlink_call_reply(call, last);
+        return call;
+}
+
+void control_request_end(ControlRequest *r) {
+        json_t *last = r->held ? TAKE_PTR(r->held) : json_object();
+        (void) varlink_call_reply(control_request_take(r), last);
 }
 
 /* ---- methods that are answered at once ---- */
