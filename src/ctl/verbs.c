@@ -9,7 +9,10 @@
 /* In the order of --help. */
 const Verb verbs[] = {
         { "get", "RFC…", "Have RFCs in the store, print their paths", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_get },
-        { "cat", "RFC…", "Have RFCs in the store, print their bytes", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_cat },
+        { "read", "RFC", "Have an RFC in the store, open it in the pager", 1, 2, VERB_PEER, OPTION_RAW, COMPLETES_RFC,
+          verb_read },
+        { "cat", "RFC…", "Have RFCs in the store, print their bytes", 1, -1, VERB_PEER, OPTION_RAW, COMPLETES_RFC,
+          verb_cat },
         { "list", "[RANGE…]", "List the store, or with --all all that is known", 0, -1, VERB_PEER, OPTION_ALL,
           COMPLETES_RFC, verb_list },
         { "search", "WORD…", "List what has all the words in its title", 1, -1, VERB_PEER,

@@ -53,7 +53,9 @@ int verb_check_config(Ctl *ctl, int argc, char **argv);
 int verb_cat_config(Ctl *ctl, int argc, char **argv);
 /* verb-get.c */
 int verb_get(Ctl *ctl, int argc, char **argv);
+/* verb-read.c */
 int verb_cat(Ctl *ctl, int argc, char **argv);
+int verb_read(Ctl *ctl, int argc, char **argv);
 /* verb-list.c */
 int verb_list(Ctl *ctl, int argc, char **argv);
 int verb_where(Ctl *ctl, int argc, char **argv);
