@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "core/text.h"
+#include "ctl/bar.h"
 #include "ctl/pager.h"
 
 #define SENTENCE_MAX 4096
@@ -21,6 +22,7 @@ static _printf_(1, 0) void tell(const char *format, va_list ap) {
         (void) vsnprintf(text, sizeof(text), format, ap);
         if (text_escape(&b, slice_of(text), SENTENCE_MAX) != 0)
                 return;
+        bar_hide();
         fprintf(stderr, "%.*s\n", (int) b.size, b.data);
 }
 

@@ -147,15 +147,23 @@ static int call_receive(Ctl *ctl, const char *method, CtlReply on_reply, void *u
         return code;
 }
 
-static int call(Ctl *ctl, const char *method, json_t *parameters, int flags, CtlReply on_reply, void *userdata) {
+int ctl_connect(Ctl *ctl) {
         int r = 0;
 
         if (!ctl->client)
                 r = varlink_client_connect(ctl->path, ctl->timeout, &ctl->client);
-        if (r == 0)
-                r = varlink_client_send(ctl->client, method, parameters, flags);
-        else
+        return r != 0 ? fail_with_answer(ctl, r) : 0;
+}
+
+static int call(Ctl *ctl, const char *method, json_t *parameters, int flags, CtlReply on_reply, void *userdata) {
+        int r;
+
+        r = ctl_connect(ctl);
+        if (r != 0) {
                 json_decref(parameters);
+                return r;
+        }
+        r = varlink_client_send(ctl->client, method, parameters, flags);
         if (r != 0)
                 return fail_with_answer(ctl, r);
         return call_receive(ctl, method, on_reply, userdata);

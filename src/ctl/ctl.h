@@ -60,6 +60,8 @@ int ctl_show_json(const Ctl *ctl, const json_t *value) _must_check_;
  */
 typedef int (*CtlReply)(json_t *parameters, int fd, void *userdata);
 
+/* Connects, as every call does if nobody did. 0, an exit code (told), < 0. */
+int ctl_connect(Ctl *ctl) _must_check_;
 /*
  * One call with all its replies, connecting first if need be. Takes parameters (NULL: none). An error is told and
  * becomes its exit code.

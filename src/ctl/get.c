@@ -10,8 +10,11 @@
 
 /* Numbers in one Get: far below what a message may hold, and a daemon that refuses refuses early. */
 #define GET_BATCH 4096
+/* A caller that hangs up does not stop a download. */
+#define FAREWELL "Interrupted; p2pdi-peerd goes on fetching.\n"
 
 void get_done(Get *g) {
+        bar_end(&g->bar);
         for (size_t i = 0; g->downloads && i < g->numbers.n; i++)
                 json_decref(g->downloads[i]);
         free(g->downloads);
@@ -88,6 +91,10 @@ static int get_tell(Get *g, size_t place, json_t *d) {
         return 0;
 }
 
+static void on_tick(void *userdata) {
+        bar_tick(userdata);
+}
+
 /* All that can be told now; with `rest` those too that wait for one that is not done. */
 static int get_tell_ready(Get *g, bool rest) {
         int code = 0;
@@ -100,6 +107,7 @@ static int get_tell_ready(Get *g, bool rest) {
                         break;
                 if (!d)
                         continue;
+                bar_hide();
                 r = get_tell(g, g->n_told, d);
                 json_decref(d);
                 if (r < 0)
@@ -109,6 +117,16 @@ static int get_tell_ready(Get *g, bool rest) {
         return code;
 }
 
+static void show_progress(Get *g, size_t place, const char *state, const json_t *d) {
+        const char *source = member_string(d, "source");
+        bool done = strcmp(state, "done") == 0, local = source && strcmp(source, "local") == 0;
+        bool fetching = strcmp(state, "fetching") == 0;
+        uint64_t size = local ? 0 : member_uint(d, "size");
+
+        bar_update(&g->bar, place, done ? PROGRESS_DONE : fetching ? PROGRESS_FETCHING : PROGRESS_SEARCHING, size,
+                   done ? size : member_uint(d, "received"), member_string(d, "holder"));
+}
+
 static int get_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
         json_t *d = json_object_get(parameters, "download");
         const char *state = member_string(d, "state");
@@ -116,9 +134,11 @@ static int get_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
         Get *g = userdata;
         size_t place;
 
-        if (!state || strcmp(state, "done") != 0)
+        if (!state || number > RFC_NUMBER_MAX || !numbers_find(&g->numbers, (uint32_t) number, &place) ||
+            place < g->n_told)
                 return 0;
-        if (number > RFC_NUMBER_MAX || !numbers_find(&g->numbers, (uint32_t) number, &place) || place < g->n_told)
+        show_progress(g, place, state, d);
+        if (strcmp(state, "done") != 0)
                 return 0;
         json_decref(g->downloads[place]);
         g->downloads[place] = json_incref(d);
@@ -142,7 +162,7 @@ static int get_send(Ctl *ctl, Get *g, size_t first, const char *transaction) {
         return ctl_call_more(ctl, "org.p2pdi.Peer.Get", parameters, get_on_reply, g);
 }
 
-int get_run(Ctl *ctl, Get *g) {
+static int get_batches(Ctl *ctl, Get *g) {
         char transaction[17];
         size_t first = 0;
         int code = 0, r;
@@ -167,4 +187,21 @@ int get_run(Ctl *ctl, Get *g) {
         }
         r = get_tell_ready(g, true);
         return r < 0 ? r : MAX_OF(code, r);
+}
+
+int get_run(Ctl *ctl, Get *g) {
+        bool wanted = !ctl->quiet && ctl->json == SHOW_JSON_OFF;
+        int r;
+
+        r = ctl_connect(ctl);
+        if (r != 0)
+                return r;
+        r = bar_begin(&g->bar, wanted, ctl->quiet ? NULL : FAREWELL, g->numbers.asked, g->numbers.n);
+        if (r < 0)
+                return r;
+        varlink_client_set_tick(ctl->client, BAR_INTERVAL, on_tick, &g->bar);
+        r = get_batches(ctl, g);
+        varlink_client_set_tick(ctl->client, 0, NULL, NULL);
+        bar_end(&g->bar);
+        return r;
 }

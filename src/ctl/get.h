@@ -5,6 +5,7 @@
  * Having documents in the store and telling how that went: what get, cat and read begin with.
  */
 
+#include "ctl/bar.h"
 #include "ctl/ctl.h"
 #include "ctl/numbers.h"
 
@@ -17,6 +18,7 @@ typedef struct Get {
         json_t *answer;                 /* owned; all that are told, with --json= */
         bool quiet;                     /* tell failures only */
         bool told_servers;
+        Bar bar;
 } Get;
 
 /* The arguments. 0, CTL_USAGE (told), -ENOMEM. */

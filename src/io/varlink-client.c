@@ -24,6 +24,9 @@ struct VarlinkClient {
         size_t input_at;                /* where the next message starts */
         size_t scanned;                 /* no NUL before this */
         char *error;                    /* owned; what the last reply's *ret_error points to */
+        usec_t interval;                /* between two calls of tick() */
+        void (*tick)(void *userdata);   /* NULL: none */
+        void *userdata;
 };
 
 static usec_t client_left(const VarlinkClient *c) {
@@ -39,16 +42,20 @@ static usec_t client_left(const VarlinkClient *c) {
 static int client_wait(VarlinkClient *c, short events) {
         for (;;) {
                 struct pollfd p = { .fd = c->fd, .events = events };
-                usec_t left = client_left(c);
-                struct timespec ts = { .tv_sec = (time_t) (left / USEC_PER_SEC),
-                                       .tv_nsec = (long) (left % USEC_PER_SEC * 1000) };
+                usec_t left = client_left(c), wait = c->tick ? MIN_OF(left, c->interval) : left;
+                struct timespec ts = { .tv_sec = (time_t) (wait / USEC_PER_SEC),
+                                       .tv_nsec = (long) (wait % USEC_PER_SEC * 1000) };
                 int r;
 
-                r = ppoll(&p, 1, left == USEC_INFINITY ? NULL : &ts, NULL);
+                r = ppoll(&p, 1, wait == USEC_INFINITY ? NULL : &ts, NULL);
                 if (r > 0)
                         return 0;
-                if (r == 0)
+                if (r == 0 && wait == left)
                         return VARLINK_CLIENT_TIMEOUT;
+                if (r == 0) {
+                        c->tick(c->userdata);
+                        continue;
+                }
                 if (errno != EINTR)
                         return -errno;
         }
@@ -83,6 +90,12 @@ int varlink_client_connect(const char *path, usec_t timeout, VarlinkClient **ret
                 return errno == EAGAIN ? VARLINK_CLIENT_TIMEOUT : -errno;
         *ret = TAKE_PTR(c);
         return 0;
+}
+
+void varlink_client_set_tick(VarlinkClient *c, usec_t interval, void (*tick)(void *userdata), void *userdata) {
+        c->interval = interval;
+        c->tick = tick;
+        c->userdata = userdata;
 }
 
 VarlinkClient *varlink_client_free(VarlinkClient *c) {

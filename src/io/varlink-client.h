@@ -23,6 +23,11 @@ enum {
  * from now; USEC_INFINITY: none.
  */
 int varlink_client_connect(const char *path, usec_t timeout, VarlinkClient **ret) _must_check_;
+/*
+ * While a reply is waited for, tick() is called each time that nothing came for `interval`: for what is shown
+ * meanwhile. It does nothing with c.
+ */
+void varlink_client_set_tick(VarlinkClient *c, usec_t interval, void (*tick)(void *userdata), void *userdata);
 VarlinkClient *varlink_client_free(VarlinkClient *c);
 DEFINE_CLEANUP(VarlinkClient *, varlink_client_free)
 

@@ -555,7 +555,7 @@ class Terminal:
     def _read(self, end):
         """Some more output. false: no more comes."""
         left = end - time.monotonic()
-        assert left > 0, f"nothing more comes after {self.text!r}"
+        assert left > 0, f"nothing more comes after {self.text[-2000:]!r}"
         if not select.select([self.master], [], [], left)[0]:
             return True
         try:
@@ -570,7 +570,18 @@ class Terminal:
     def wait_text(self, text, times=1):
         end = time.monotonic() + PATIENCE
         while self.text.count(text) < times:
-            assert self._read(end), f"ended without {text!r}: {self.text!r}"
+            assert self._read(end), f"ended without {text!r}: {self.text[-2000:]!r}"
+
+    def wait_match(self, pattern, from_here=0):
+        """from_here: how much of the text was there already."""
+        end = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.data[from_here:].decode("utf-8", "replace")):
+            assert self._read(end), f"ended without {pattern!r}: {self.text[-2000:]!r}"
+
+    def drain(self):
+        """All that it wrote up to now."""
+        while select.select([self.master], [], [], 0)[0] and self._read(time.monotonic() + PATIENCE):
+            pass
 
     def end(self):
         """Waits until it ends; everything it wrote is in text. Its exit code, negative: the signal."""
