@@ -13,7 +13,7 @@
 #define SENTENCE_MAX 4096
 
 /* Notes come from where no Ctl is at hand. */
-static bool arg_quiet;
+static bool arg_quiet, arg_silent;
 
 static _printf_(1, 0) void tell(const char *format, va_list ap) {
         _cleanup_buf_ Buf b = BUF_INIT(SENTENCE_MAX);
@@ -29,6 +29,8 @@ static _printf_(1, 0) void tell(const char *format, va_list ap) {
 int ctl_fail(int code, const char *format, ...) {
         va_list ap;
 
+        if (arg_silent)
+                return code;
         va_start(ap, format);
         tell(format, ap);
         va_end(ap);
@@ -47,6 +49,10 @@ void ctl_note(const char *format, ...) {
 
 void ctl_set_quiet(bool quiet) {
         arg_quiet = quiet;
+}
+
+void ctl_set_silent(void) {
+        arg_quiet = arg_silent = true;
 }
 
 int ctl_open_pager(const Ctl *ctl) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/complete.h"
 #include "ctl/help.h"
 #include "ctl/options.h"
 #include "ctl/pager.h"
@@ -68,6 +69,8 @@ static int run(int argc, char **argv) {
         unsigned given = 0;
         int skip = 0, r;
 
+        if (argc >= 3 && strcmp(argv[1], "--complete") == 0 && strcmp(argv[2], "--") == 0)
+                return complete_words(&ctl, argc - 3, argv + 3);
         r = options_parse(&ctl, argc, argv, &given);
         if (r != 0)
                 return r;

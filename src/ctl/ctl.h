@@ -43,6 +43,8 @@ int ctl_fail(int code, const char *format, ...) _printf_(2, 3);
 /* The same for what is no failure; nothing with --quiet. */
 void ctl_note(const char *format, ...) _printf_(1, 2);
 void ctl_set_quiet(bool quiet);
+/* From now on not even failures are told. */
+void ctl_set_silent(void);
 
 /* What comes now on stdout may be longer than the screen. 0, or < 0. */
 int ctl_open_pager(const Ctl *ctl) _must_check_;

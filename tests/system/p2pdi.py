@@ -514,8 +514,10 @@ def ctl(*arguments, control=None, rs=False, timeout=60, **options):
 class Terminal:
     """p2pdi-ctl on a terminal of its own. environment: what differs from ours, None: unset."""
 
-    def __init__(self, *arguments, control=None, columns=80, lines=50, environment=None, stdout=None, stderr=None):
-        command = [program("p2pdi-ctl")] + ([f"--control={control}"] if control else []) + list(arguments)
+    def __init__(self, *arguments, control=None, columns=80, lines=50, environment=None, stdout=None, stderr=None,
+                 command=None):
+        command = command or [program("p2pdi-ctl")]
+        command = command + ([f"--control={control}"] if control else []) + list(arguments)
         env = {name: value for name, value in os.environ.items()
                if not re.match(r"(SYSTEMD_|LESS|PAGER|NO_COLOR|COLUMNS|LINES|SUDO_UID|TERM)", name)}
         env.update({"TERM": "xterm", "SYSTEMD_PAGER": ""})
