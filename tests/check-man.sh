@@ -67,9 +67,42 @@ done
 
 # ---- verbs ----
 if [ -e "$tmp/help.p2pdi-ctl" ]; then
-        awk '/^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside && /^  [a-z]/ { print $1 }' "$tmp/help.p2pdi-ctl" >"$tmp/code"
-        section p2pdi-ctl.1 VERBS | awk '/^\.It Cm / { print $3 }' >"$tmp/page"
+        # "  list [RANGE…]   List the store": without the text, which completion has alone.
+        "$builddir/p2pdi-ctl" --complete -- '' >"$tmp/texts"
+        awk -F '\t' 'NR == FNR { text[$1] = $2; next } /^Verbs:/ { inside = 1; next } /^$/ { inside = 0 } inside && /^  [a-z]/ {
+                        verb = $0; sub(/^  /, "", verb); sub(/ .*/, "", verb)
+                        left = substr($0, 3, length($0) - 2 - length(text[verb])); sub(/ *$/, "", left); print left
+                }' "$tmp/texts" "$tmp/help.p2pdi-ctl" >"$tmp/code"
+        # ".It Cm list Oo Fl -all Oc Op Ar range ...": without the options.
+        section p2pdi-ctl.1 VERBS | awk '/^\.It Cm / {
+                line = $3; open = joined = skipped = 0
+                for (i = 4; i <= NF; i++) {
+                        if ($i == "Oc") { if (!skipped) line = line "]"; skipped = open = 0; continue }
+                        if (skipped) continue
+                        if ($i == "Op" || $i == "Oo") {
+                                if ($(i + 1) == "Fl") { skipped = 1; continue }
+                                line = line " ["; open = joined = 1
+                                continue
+                        }
+                        if ($i == "Ar" || $i == "Cm") { kind = $i; continue }
+                        word = $i == "..." ? "…" : kind == "Ar" ? toupper($i) : $i
+                        line = line (joined || word == "…" || word == "|" ? "" : " ") word
+                        joined = word == "|"
+                }
+                print line (open ? "]" : "")
+        }' >"$tmp/page"
         same p2pdi-ctl.1 verb
+
+        # The options that a verb takes beside those that all take, as completion knows them.
+        : >"$tmp/code"
+        cut -d ' ' -f 1 "$tmp/page" >"$tmp/verbs"
+        while read -r verb; do
+                "$builddir/p2pdi-ctl" --complete -- "$verb" -- | sed "s/[=	].*//; s/^/$verb /"
+        done <"$tmp/verbs" >"$tmp/taken"
+        awk -v n="$(wc -l <"$tmp/verbs")" '{ count[$2]++; line[NR] = $0 } END { for (i = 1; i <= NR; i++) { split(line[i], w, " "); if (count[w[2]] < n) print line[i] } }' \
+                "$tmp/taken" >"$tmp/code"
+        section p2pdi-ctl.1 VERBS | awk '/^\.It Cm / { for (i = 4; i <= NF; i++) if ($i == "Fl") print $3, "-" $(i + 1) }' >"$tmp/page"
+        same p2pdi-ctl.1 'option of a verb,'
 fi
 
 # ---- environment of the tool ----
