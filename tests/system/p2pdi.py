@@ -590,6 +590,7 @@ class Terminal:
         end = time.monotonic() + PATIENCE
         while self._read(end):
             pass
+        assert not SANITIZER.search(self.text), self.text
         return self.process.wait(timeout=PATIENCE)
 
 

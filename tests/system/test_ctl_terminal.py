@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from p2pdi import Terminal, ctl, document
+from test_ctl import FakeControl
 
 ESCAPE = "\x1b"
 LONG = "A Title That Is Longer Than What Is Left Of The Line On Any Terminal That Is Eighty Columns Wide"
@@ -217,15 +218,21 @@ def test_pager_that_is_not_there(a):
     assert code == 0 and "ADDRESS" in without_colours(text)
 
 
-def test_pager_that_is_left_early_ends_quietly(net, world):
+def test_pager_that_is_left_early_ends_quietly(world):
     """The exit status stays the verb's."""
-    *_, b = net
     quitter = os.path.join(world.dir, "quitter")
     with open(quitter, "w", encoding="utf-8") as f:
-        f.write("#!/bin/sh\nexec <&-\nexit 1\n")
+        f.write("#!/bin/sh\nhead -n 1\n")
     os.chmod(quitter, 0o755)
-    code, text = on_terminal(b, "list", environment={"SYSTEMD_PAGER": quitter})
-    assert (code, text) == (0, "")
+    # More than a pipe holds.
+    documents = [{"number": n, "title": "x" * 1000, "size": 1, "sha256": "", "local": True, "holders": 0} for n in range(1, 1000)]
+    answer = b"".join(json.dumps({"parameters": {"document": d}, "continues": d["number"] < 999}).encode() + b"\0"
+                      for d in documents)
+    fake = world.keep(FakeControl(world, answer))
+    for words in (["list"], ["list", "--json=pretty"]):
+        with Terminal(*words, control=fake.path, environment={"SYSTEMD_PAGER": quitter, "SYSTEMD_PAGERSECURE": "0"}) as t:
+            assert t.end() == 0
+        assert t.text.count("\n") == 1 and len(t.text) < 200
 
 
 def test_interrupt_is_for_the_pager(a, world):
