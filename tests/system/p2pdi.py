@@ -1124,8 +1124,10 @@ class Varlink:
 
     def __init__(self, path, timeout=PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(timeout)
+        # While the backlog is full connect() waits as long as a send would; with settimeout() it would just fail.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", timeout, 0))
         self.socket.connect(path)
+        self.socket.settimeout(timeout)
         self.buffer = b""
 
     def __enter__(self):
