@@ -17,7 +17,7 @@ tree=$tmp/tree
 
 # Copies of what the guards read; a distributed tree may be read-only.
 mkdir "$tree"
-cp -R "$srcdir/src" "$srcdir/man" "$tree"
+cp -R "$srcdir/src" "$srcdir/man" "$srcdir/Makefile.am" "$tree"
 chmod -R u+w "$tree"
 git -C "$tree" rev-parse >/dev/null 2>&1 && { echo "$tmp is inside of a git checkout: set TMPDIR." >&2; exit 77; }
 
@@ -134,6 +134,9 @@ in_tree() {
 }
 passes check-tree.sh
 in_tree src/core/new.c 'int n;' 'no "SPDX'
+in_tree src/core/new.c '/* SPDX-License-Identifier: BSD-2-Clause */' 'not named in Makefile'
+mkdir -p "$tree/tests/unit"
+in_tree tests/unit/test-new.c '/* SPDX-License-Identifier: BSD-2-Clause */' 'not named in Makefile'
 in_tree man/new.7 'Request for Comm''ents: 1' 'text of an RFC'
 in_tree src/io/log.c 'static const char version[] = "P2P-DI/1.0";' 'know the wire'
 in_tree src/io/log.c 'static const char end[] = "a\r\n";' 'know the wire'

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# What no file of the tree may lack or hold: its licence; the text of an RFC; the wire's own words outside of the two modules that know them;
-# paths of whoever wrote it.
+# What no file of the tree may lack or hold: its licence; a place in the Makefile; the text of an RFC; the wire's own words outside of the two
+# modules that know them; paths of whoever wrote it.
 #
 #   P2PDI_SRCDIR: the source tree, a checkout or what a tarball gives.
 set -eu
@@ -52,6 +52,13 @@ function check() { if (name != "" && !has) print name }
 FNR == 1 { check(); name = FILENAME; has = 0 }
 FNR <= 5 && /SPDX-License-Identifier: BSD-2-Clause/ { has = 1 }
 END { check() }' | complain "no \"SPDX-License-Identifier: BSD-2-Clause\" in the first five lines." || failed=1
+
+# ---- built, run or packed: what Makefile.am does not name is a test that never runs, or missing from the tarball ----
+# A test program is named without its .c.
+tr -s ' \t=\\' '\n' <Makefile.am | sort -u >"$tmp/named"
+grep -E '^(src|man|etc|tests)/' "$tmp/files" | grep -v '^tests/fuzz/corpus/' | while read -r file; do
+        grep -qxF -e "$file" -e "${file%.c}" "$tmp/named" || printf '%s\n' "$file"
+done | complain "is not named in Makefile.am." || failed=1
 
 # ---- no RFC: its heading at the start of a line. Seeds of the fuzzers are small and made up. ----
 heading='^Request for Comm''ents:'
