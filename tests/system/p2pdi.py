@@ -43,6 +43,15 @@ def program(name):
     return path
 
 
+def until(condition, what, timeout=PATIENCE):
+    """Asks again until there is an answer, and gives it: for what nothing tells of. Others want to work meanwhile."""
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what} did not come"
+        select.select([], [], [], 0.005)
+    return found
+
+
 # ---- addresses ----
 
 def endpoint(address, port):
@@ -115,6 +124,7 @@ class Daemon:
         self.pidfd = None
         self.status = None              # once it has ended: exit status, or minus the signal
         self.reader = None
+        self.pipe = None                # that its stderr comes through, while somebody reads it
         self.stopper = None
         self.changed = threading.Condition()
         self.lines = []
@@ -168,6 +178,7 @@ class Daemon:
             self.status = None
             self.notices.clear()
         self.stopper = socket.socketpair()
+        self.pipe = pipe
         self.reader = threading.Thread(target=self.attend, args=(pipe, notify), daemon=True)
         self.reader.start()
         if wait:
@@ -212,17 +223,16 @@ class Daemon:
                             self.notices.extend(text.split("\n"))
                             self.changed.notify_all()
                     elif fd == errors.fileno():
-                        data = errors.read(1 << 20)
+                        with self.changed:      # see caught_up()
+                            data = errors.read(1 << 20)
+                            *lines, rest = (rest + data).split(b"\n")
+                            self.lines.extend(line.decode("utf-8", "replace") for line in lines)
+                            self.changed.notify_all()
                         if not data:
                             poll.unregister(fd)
                             ended = True
-                            continue
                         log.write(data)
                         log.flush()
-                        *lines, rest = (rest + data).split(b"\n")
-                        with self.changed:
-                            self.lines.extend(line.decode("utf-8", "replace") for line in lines)
-                            self.changed.notify_all()
                     else:
                         ended = True
             # The last words may lie there still.
@@ -230,6 +240,8 @@ class Daemon:
                 notify.setblocking(False)
                 while True:
                     self.notices.extend(notify.recv(65536).decode("utf-8", "replace").split("\n"))
+            with self.changed:
+                self.pipe = None
         with self.changed:
             if rest:
                 self.lines.append(rest.decode("utf-8", "replace"))
@@ -264,9 +276,17 @@ class Daemon:
     def statuses(self):
         return [n[7:] for n in self.notices if n.startswith("STATUS=")]
 
+    @contextlib.contextmanager
+    def caught_up(self):
+        """All that it has written by now is in lines: what came before an answer is not taken for what comes after."""
+        with self.changed:
+            while self.pipe is not None and fcntl.ioctl(self.pipe, termios.FIONREAD, b"\0" * 4) != b"\0" * 4:
+                self.changed.wait(0.5)
+            yield
+
     def mark(self):
         """A place in the log, for wait_log()."""
-        with self.changed:
+        with self.caught_up():
             return len(self.lines)
 
     def wait_log(self, pattern, after=0, n=1, timeout=PATIENCE):
@@ -277,11 +297,11 @@ class Daemon:
         return self.wait(f"a log line like {pattern!r}", look, timeout)
 
     def log(self, after=0):
-        with self.changed:
+        with self.caught_up():
             return "\n".join(self.lines[after:])
 
     def count_log(self, pattern, after=0):
-        with self.changed:
+        with self.caught_up():
             return sum(1 for line in self.lines[after:] if re.search(pattern, line))
 
     # -- ending --
@@ -370,12 +390,9 @@ class Rsd(Daemon):
 
     def wait_active(self, n):
         """So many peers are active. (STATUS= says it, too, but only once a second.)"""
-        end = time.monotonic() + PATIENCE
         with self.varlink() as v:
-            while v.call("org.p2pdi.Registration.GetStatus")["parameters"]["active"] != n:
-                assert time.monotonic() < end, f"{self.name}: there are not {n} active peers"
-                with self.changed:
-                    self.changed.wait(0.01)     # whatever changes that is logged
+            until(lambda: v.call("org.p2pdi.Registration.GetStatus")["parameters"]["active"] == n,
+                  f"{self.name}: the number of {n} active peers")
 
     def json(self, *arguments):
         r = self.ctl("--json=short", *arguments, rs=True)

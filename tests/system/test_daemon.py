@@ -16,8 +16,7 @@ import time
 
 import pytest
 
-from p2pdi import (PATIENCE, SANITIZER, Closed, Held, Varlink, Wire, document, endpoint, program, request,
-                   threads)
+from p2pdi import PATIENCE, SANITIZER, Closed, Held, Varlink, Wire, document, endpoint, program, request, threads, until
 
 DAEMONS = ["rsd", "peerd"]
 INTERFACES = {"rsd": "org.p2pdi.Registration", "peerd": "org.p2pdi.Peer"}
@@ -301,9 +300,7 @@ def test_reload_of_what_a_peer_states_of_its_documents(world):
     peer.write_config({"Index.TTLSec": "100s"})
     check_reload(peer)
     # They travel to another thread: soon.
-    end = time.monotonic() + PATIENCE
-    while [r.ttl for r in peer.index()[1]] != [100]:
-        assert time.monotonic() < end
+    until(lambda: [r.ttl for r in peer.index()[1]] == [100], "the new lifetime")
 
 
 def test_reload_of_the_largest_document(world):

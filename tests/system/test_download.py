@@ -8,12 +8,11 @@ import re
 import shutil
 import sqlite3
 import threading
-import time
 
 import pytest
 
 import p2pdi
-from p2pdi import Record, Varlink, document, end_ctl, flip, sha256, start_ctl
+from p2pdi import Record, Varlink, document, end_ctl, flip, sha256, start_ctl, until
 
 SIXTY_SIZES = [118, 119, 1000, 4095, 4096, 4097, 65535, 65536, 65537, 1600000] + [2000 + 3571 * i for i in range(50)]
 
@@ -349,9 +348,7 @@ def test_index_under_way_when_its_source_is_caught(world, answer):
     assert reply["parameters"]["result"] not in ("ok", "unchanged")
     assert a.ctl("where", "8").code == 3
     holder.caught.set()
-    end = time.monotonic() + 20
-    while a.ctl("get", "8").code != 0:
-        assert time.monotonic() < end
+    until(lambda: a.ctl("get", "8").code == 0, "the end of the quarantine")
     assert a.json("where", "8")[0]["firstHand"]
 
 
@@ -367,9 +364,7 @@ def test_quarantine_ends(world):
     a = world.peer("a", {}, rs, ini={"Peers.QuarantineSec": "300ms"})
     a.get(7, code=7)
     honest_now.set()
-    end = time.monotonic() + 20
-    while a.ctl("get", "7").code != 0:
-        assert time.monotonic() < end
+    until(lambda: a.ctl("get", "7").code == 0, "the end of the quarantine")
     assert a.content(7) == document(7)
 
 
@@ -418,9 +413,7 @@ def test_document_that_changed_on_the_holders_disk(world):
     assert a.json("where", "7")[0]["sha256"] == sha256(document(7, seed=0))
     after = b.mark()
     b.put(7, document(7, seed=1))
-    end = time.monotonic() + 20
-    while b.index()[1][0].sha256 != sha256(document(7, seed=1)):
-        assert time.monotonic() < end
+    until(lambda: b.index()[1][0].sha256 == sha256(document(7, seed=1)), "the new text")
     r = a.get(7)
     assert a.content(7) == document(7, seed=1)
     assert a.count_log("quarantined") == 0 and b.text in r.err

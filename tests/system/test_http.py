@@ -8,14 +8,12 @@ import html.parser
 import json
 import os
 import re
-import select
 import shutil
 import subprocess
-import time
 
 import pytest
 
-from p2pdi import DATE, PATIENCE, Closed, Wire, document, request, sha256
+from p2pdi import DATE, PATIENCE, Closed, Wire, document, request, sha256, until
 
 DOCUMENTS = {
     1: b"",
@@ -56,17 +54,6 @@ def peer(shared):
     p.start()
     p.wait_scanned(len(DOCUMENTS))
     return p
-
-
-def until(condition, what, timeout=20):
-    """Asks again until the answer is what it should become: nothing tells a reader that a page has changed."""
-    end = time.monotonic() + timeout
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < end, f"{what} did not come"
-        select.select([], [], [], 0.005)
 
 
 # ---- the wire, by hand ----

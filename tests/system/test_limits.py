@@ -12,7 +12,7 @@ import time
 import pytest
 
 import p2pdi
-from p2pdi import Closed, Wire, document, request, sha256
+from p2pdi import Closed, Wire, document, request, sha256, until
 
 PROGRAMS = ["p2pdi-rsd", "p2pdi-peerd"]
 
@@ -53,12 +53,6 @@ def use_while_idle(daemon, seconds=0.3):
     while time.monotonic() < end:
         os.sched_yield()
     return cpu(daemon) - before
-
-
-def until(condition, what, timeout=20):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not come"
 
 
 def test_no_descriptor_is_lost(world, either):
@@ -186,9 +180,7 @@ def test_who_reads_slowly_hears_how_each_ended(world):
     a = world.peer("a", ini={"Log.Level": "warning", "Peers.Static": b.text}, start=False).start()
     with a.varlink() as slow, a.varlink() as v:
         slow.send("org.p2pdi.Peer.Get", {"numbers": list(range(1001, 1001 + n))}, more=True)
-        end = time.monotonic() + 20
-        while v.call("org.p2pdi.Peer.GetStatus")["parameters"]["downloadsFailed"] < n:
-            assert time.monotonic() < end
+        until(lambda: v.call("org.p2pdi.Peer.GetStatus")["parameters"]["downloadsFailed"] == n, "the end of all")
         ended = []
         while len(ended) < n:
             reply = slow.reply()

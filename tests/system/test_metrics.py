@@ -15,7 +15,7 @@ import time
 import pytest
 
 import p2pdi
-from p2pdi import PATIENCE, Held, Place, ctl, document, flip, request, threads
+from p2pdi import PATIENCE, Held, Place, ctl, document, flip, request, threads, until
 
 PREFIX = {"p2pdi-rsd": "p2pdi_rs_", "p2pdi-peerd": "p2pdi_peer_"}
 # What moves by itself, or by being looked at.
@@ -40,12 +40,6 @@ def values(daemon):
     return found
 
 
-def until(condition, what):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not come"
-
-
 class Moved:
     """How the metrics of a daemon have moved since this was made."""
 
@@ -61,9 +55,9 @@ class Moved:
 
     def expect(self, expected):
         """Counted by another thread, it may come a moment after the answer."""
-        end = time.monotonic() + PATIENCE
-        while (found := self.look()) != expected:
-            assert time.monotonic() < end, f"moved: {found}, expected: {expected}"
+        with contextlib.suppress(AssertionError):
+            until(lambda: self.look() == expected, "it")
+        assert self.look() == expected
 
 
 def label(name, **labels):

@@ -5,12 +5,11 @@ import contextlib
 import email.utils
 import json
 import os
-import select
 import time
 
 import pytest
 
-from p2pdi import Closed, Wire, document, flip, index_digest, parse_index, request, sha256
+from p2pdi import Closed, Wire, document, flip, index_digest, parse_index, request, sha256, until
 
 # Documents as they are: with whatever bytes, of whatever size.
 ODD = {
@@ -26,17 +25,6 @@ ODD = {
 }
 PLAIN = {7230: document(7230, 209000), 7231: document(7231, 118), 9110: document(9110, 1600000),
          9112: document(9112, 65536)}
-
-
-def until(condition, what, timeout=20):
-    """Asks again until the answer is what it should become: nothing tells a reader that an index has changed."""
-    end = time.monotonic() + timeout
-    while True:
-        found = condition()
-        if found:
-            return found
-        assert time.monotonic() < end, f"{what} did not come"
-        select.select([], [], [], 0.005)        # and not all the time: others want to work too
 
 
 def index_of(peer):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from p2pdi import Registrant, Wire, endpoint, parse_list, request
+from p2pdi import Registrant, Wire, endpoint, parse_list, request, until
 
 COOKIE_MAX = (1 << 53) - 1
 
@@ -28,12 +28,14 @@ def ids(peers):
 
 def ask_until(condition, registrant):
     """Asks again and again for what only time brings. Gives the list for which condition(list) holds."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        _, peers = registrant.peers()
-        if condition(peers):
-            return peers
-    raise AssertionError(f"the list stays {peers}")
+    peers = []
+
+    def ask():
+        peers[:] = registrant.peers()[1]
+        return condition(peers)
+
+    until(ask, "the list")
+    return peers
 
 
 def registrations(rs, *arguments):

@@ -3,12 +3,11 @@
 
 import contextlib
 import threading
-import time
 
 import pytest
 
 import p2pdi
-from p2pdi import Record, Varlink, document, index_digest, sha256
+from p2pdi import Record, Varlink, document, index_digest, sha256, until
 
 
 def listed(peer, number):
@@ -425,9 +424,7 @@ def test_refresh_of_more_peers_than_are_asked_at_once(world):
 
     with a.varlink() as all_, a.varlink() as one:
         refresh(all_)
-        end = time.monotonic() + 20
-        while len(unasked()) > len(holders) - 16:
-            assert time.monotonic() < end
+        until(lambda: len(unasked()) <= len(holders) - 16, "the first questions")
         later = unasked()[0]
         later.on_index = None
         refresh(one, later.text)
@@ -517,9 +514,7 @@ def test_record_dies_with_its_ttl(world):
     b.join(rs)
     a = world.peer("a", {}, rs)
     assert a.ctl("refresh").code == 0
-    end = time.monotonic() + 20
-    while a.ctl("where", "7").code != 3:
-        assert time.monotonic() < end
+    until(lambda: a.ctl("where", "7").code == 3, "the end of the record")
 
 
 def test_own_ttl_caps_what_others_state(world):
@@ -530,10 +525,7 @@ def test_own_ttl_caps_what_others_state(world):
     assert a.ctl("refresh").code == 0
     assert a.json("where", "7")[0]["expiresInSec"] <= 100
     a.put(8, document(8))
-    end = time.monotonic() + 20
-    while not a.index(RFC="8")[1]:
-        assert time.monotonic() < end
-    assert a.index(RFC="8")[1][0].ttl == 100
+    assert until(lambda: a.index(RFC="8")[1], "the new document")[0].ttl == 100
 
 
 def test_hearsay_never_changes_what_a_holder_said_itself(world):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 import p2pdi
-from p2pdi import PATIENCE, Closed, Varlink, document, sha256
+from p2pdi import PATIENCE, Closed, Varlink, document, sha256, until
 
 CERTIFICATION = "org.varlink.certification"
 STEPS = ["Start", *[f"Test{n:02}" for n in range(1, 12)], "End"]
@@ -123,13 +123,7 @@ def n_descriptors(daemon):
 
 def wait_descriptors(daemon, n):
     """It has as many as before. Each look is a round trip through its loop: nothing that was to be done is left."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        assert is_well(daemon)
-        now = n_descriptors(daemon)
-        if now <= n:
-            return
-        assert time.monotonic() < end, f"{now} descriptors, before {n}"
+    until(lambda: is_well(daemon) and n_descriptors(daemon) <= n, f"{n} descriptors, as before,")
 
 
 def cpu_seconds(daemon):
@@ -214,12 +208,12 @@ def test_sixteen_connections_of_one_user(daemon):
         for v in some:
             assert "parameters" in v.call(STATUS[daemon.program])
         some[0].close()
-        end = time.monotonic() + PATIENCE
-        while True:     # until it has noticed
-            with contextlib.suppress(Closed, ConnectionError), daemon.varlink() as v:
-                assert "parameters" in v.call(STATUS[daemon.program])
-                break
-            assert time.monotonic() < end
+
+        def takes_another():
+            with contextlib.suppress(Closed, ConnectionError):
+                return is_well(daemon)
+
+        until(takes_another, "room for one more")       # it has to notice
     wait_descriptors(daemon, before)
 
 
