@@ -9,6 +9,7 @@
 #include "core/rfc-number.h"
 #include "core/text.h"
 #include "ctl/options.h"
+#include "io/log.h"
 
 #define DESCRIPTION_MAX 256
 /* Digits of the longest RFC number. */
@@ -128,14 +129,18 @@ static void complete_words_of(const char *typed, const char *before, const char 
                 offer(typed, before, words[0], words[1]);
 }
 
+static void complete_level(const char *typed, const char *before) {
+        static const char *const descriptions[] = {
+                "The system is unusable", "Somebody has to act at once", "A part is broken", "Something failed",
+                "Something may fail",     "Worth a look",                "What happens",     "What happens, in detail",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(descriptions); i++)
+                offer(typed, before, log_level_name((LogLevel) i), descriptions[i]);
+}
+
 /* before: what stands before the value in the same word, "--json=" or nothing. */
 static void complete_value(Ctl *ctl, Completes what, const char *typed, const char *before) {
-        static const char *const levels[] = {
-                "emerg", "The system is unusable", "alert", "Somebody has to act at once",
-                "crit", "A part is broken", "err", "Something failed",
-                "warning", "Something may fail", "notice", "Worth a look",
-                "info", "What happens", "debug", "What happens, in detail", NULL,
-        };
         static const char *const daemons[] = {
                 "rs", "The registration server", "peer", "The peer", NULL,
         };
@@ -153,7 +158,7 @@ static void complete_value(Ctl *ctl, Completes what, const char *typed, const ch
                 ask(ctl, "org.p2pdi.Peer.ListPeers", NULL, on_peer, &(Offer){ typed, before });
                 break;
         case COMPLETES_LEVEL:
-                complete_words_of(typed, before, levels);
+                complete_level(typed, before);
                 break;
         case COMPLETES_DAEMON:
                 complete_words_of(typed, before, daemons);
@@ -213,18 +218,6 @@ static void complete_option(Ctl *ctl, const Line *line, const char *typed) {
 
 /* ---- the line ---- */
 
-static const Verb *verb_of(const char *word) {
-        for (size_t i = 0; i < n_verbs; i++)
-                if (strcmp(verbs[i].name, word) == 0)
-                        return &verbs[i];
-        return NULL;
-}
-
-/* The numbers of get need no verb. */
-static bool begins_number(const char *word) {
-        return (word[0] >= '0' && word[0] <= '9') || strncasecmp(word, "rfc", 3) == 0;
-}
-
 static void read_option(Ctl *ctl, Line *line, const char *word) {
         const Option *o = option_of(word);
         const char *value = strchr(word, '=');
@@ -247,11 +240,11 @@ static void read_word(Ctl *ctl, Line *line, const char *word) {
                 line->no_options = true;
         else if (!line->no_options && word[0] == '-' && word[1] != '\0')
                 read_option(ctl, line, word);
-        else if (!line->verb && (line->verb = verb_of(word)))
+        else if (!line->verb && (line->verb = verb_by_name(word)))
                 return;
         else {
-                if (!line->verb && begins_number(word))
-                        line->verb = verb_of("get");
+                if (!line->verb && verb_is_number(word))
+                        line->verb = verb_by_name("get");
                 line->last = word;
                 line->n_arguments++;
         }
@@ -278,7 +271,7 @@ static void complete_argument(Ctl *ctl, const Line *line, const char *typed) {
                 return;
         for (size_t i = 0; i < n_verbs; i++)
                 offer(typed, "", verbs[i].name, verbs[i].help);
-        if (begins_number(typed))
+        if (verb_is_number(typed))
                 complete_number(ctl, typed);
 }
 

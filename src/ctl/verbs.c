@@ -44,15 +44,14 @@ const Verb verbs[] = {
 };
 const size_t n_verbs = ELEMENTSOF(verbs);
 
-static const Verb *by_name(const char *name) {
+const Verb *verb_by_name(const char *name) {
         for (size_t i = 0; i < n_verbs; i++)
                 if (strcmp(verbs[i].name, name) == 0)
                         return &verbs[i];
         return NULL;
 }
 
-/* What begins like an RFC is meant as one; get says it better than anybody if it is none. */
-static bool is_number(const char *word) {
+bool verb_is_number(const char *word) {
         return (word[0] >= '0' && word[0] <= '9') || strncasecmp(word, "rfc", 3) == 0;
 }
 
@@ -72,11 +71,11 @@ int verb_find(int argc, char **argv, const Verb **ret, int *ret_skip) {
         int skip = 0;
 
         if (argc == 0)
-                v = by_name("status");
-        else if ((v = by_name(argv[0])))
+                v = verb_by_name("status");
+        else if ((v = verb_by_name(argv[0])))
                 skip = 1;
-        else if (is_number(argv[0]))
-                v = by_name("get");
+        else if (verb_is_number(argv[0]))
+                v = verb_by_name("get");
         else
                 return fail_unknown(argv[0]);
         if (argc - skip < v->min_arguments)

@@ -41,6 +41,10 @@ enum {
 extern const Verb verbs[];
 extern const size_t n_verbs;
 
+/* NULL: there is none of that name. */
+const Verb *verb_by_name(const char *name);
+/* What begins like an RFC number is meant as one, and needs no verb: get says it better than anybody if it is none. */
+bool verb_is_number(const char *word);
 /*
  * The verb that the words of a command line name; *ret_skip of them (0 or 1) are its name. Without words it is status;
  * an RFC number is get's. 0, or CTL_USAGE, told: no such verb (with the nearest one), or a wrong number of arguments.
