@@ -61,7 +61,7 @@ def settle(command):
     if command.startswith("p2pdi-rsd"):
         return "until test -S rs/run/org.p2pdi.Registration; do :; done"
     name = re.search(r"--state-dir=(\w+)", command)[1]
-    return f"until p2pdi-ctl --control={name}/run/org.p2pdi.Peer 2>/dev/null | grep -q 'registered at'; do :; done"
+    return f"until p2pdi-ctl --control={name}/run/org.p2pdi.Peer 2>/dev/null | grep -q ', registered at'; do :; done"
 
 
 def execute(home, steps):
