@@ -167,7 +167,7 @@ static int get_batches(Ctl *ctl, Get *g) {
         size_t first = 0;
         int code = 0, r;
 
-        (void) snprintf(transaction, sizeof(transaction), "%016" PRIx64, random_u64());
+        (void) snprintf(transaction, sizeof(transaction), "%016" PRIx64, random_u64() | 1);  /* never 0 */
         for (; first < g->numbers.n; first += GET_BATCH) {
                 size_t end = MIN_OF(first + GET_BATCH, g->numbers.n);
 

@@ -47,7 +47,7 @@ typedef struct VarlinkParameter {
 typedef enum VarlinkMethodFlags {
         VARLINK_MAY_MORE = 1 << 0,              /* streams when asked with more */
         VARLINK_NEEDS_MORE = 1 << 1,            /* without more: ExpectedMore */
-        VARLINK_CHANGES = 1 << 2,               /* a changing verb: only whoever on_authorize lets */
+        VARLINK_CHANGES = 1 << 2,               /* a changing verb: only whoever authorize() lets */
 } VarlinkMethodFlags;
 
 typedef struct VarlinkMethod {

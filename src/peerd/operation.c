@@ -193,7 +193,6 @@ void operation_advance(Operation *o) {
         Client *c = o->client;
         LookupStep step;
         char title[PROTO_TITLE_MAX];
-        RfcRecord record;
         Now now;
 
         for (;;) {
@@ -205,7 +204,7 @@ void operation_advance(Operation *o) {
                         memcpy(title, step.record.title.data, n);
                         step.record.title = (Slice){ title, n };
                 }
-                size_t n_holders = rfc_index_find(x, o->number, &now, &record, 1);
+                size_t n_holders = rfc_index_find(x, o->number, &now, NULL, 0);
                 documents_unlock(c->conf.documents);
                 if (k < 0) {
                         finish(o, &(LookupStep){ .result = LOOKUP_FAILED, .error = k }, false);
