@@ -72,8 +72,9 @@ static _Noreturn void pager_run(char **wanted) {
         if (wanted[0] && (told || !secure))
                 execvp(wanted[0], wanted);
         execlp("less", "less", (char *) NULL);
+        /* Short output shall not wait for a key either: as the F of less. */
         if (!secure)
-                execlp("more", "more", (char *) NULL);
+                execlp("more", "more", "-e", (char *) NULL);
         execlp("cat", "cat", (char *) NULL);
         _exit(EXIT_FAILURE);
 }

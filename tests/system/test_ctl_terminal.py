@@ -218,6 +218,19 @@ def test_pager_that_is_not_there(a):
     assert code == 0 and "ADDRESS" in without_colours(text)
 
 
+def test_more_does_not_wait_at_the_end(a, world):
+    """A small machine has no less."""
+    more = shutil.which("more")
+    if not more:
+        pytest.skip("there is no more(1) here")
+    bin_dir = os.path.join(world.dir, "small")
+    os.mkdir(bin_dir)
+    os.symlink(more, os.path.join(bin_dir, "more"))
+    code, text = on_terminal(a, "peers", environment={"SYSTEMD_PAGER": None, "SYSTEMD_PAGERSECURE": "0", "MORE": None,
+                                                      "PATH": bin_dir})
+    assert code == 0 and "ADDRESS" in without_colours(text)
+
+
 def test_pager_that_is_left_early_ends_quietly(world):
     """The exit status stays the verb's."""
     quitter = os.path.join(world.dir, "quitter")
