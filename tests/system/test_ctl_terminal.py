@@ -252,10 +252,10 @@ def test_interrupt_is_for_the_pager(a, world):
     stays = os.path.join(world.dir, "stays")
     with open(stays, "w", encoding="utf-8") as f:
         f.write(f"""#!{sys.executable}
-import signal, sys
-signal.signal(signal.SIGINT, lambda *_: print("INTERRUPTED", flush=True))
+import os, signal, sys
+signal.signal(signal.SIGINT, lambda *_: os.write(1, b"INTERRUPTED\\n"))      # print() can not interrupt itself
 sys.stdin.read()
-print("READY", flush=True)
+os.write(1, b"READY\\n")
 with open("/dev/tty") as tty:
     print("READ", tty.readline())
 """)
