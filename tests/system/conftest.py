@@ -46,6 +46,13 @@ def pytest_runtest_logfinish():
     faulthandler.cancel_dump_traceback_later()
 
 
+def pytest_sessionfinish(session, exitstatus):
+    """A file of which nothing ran was skipped, and make check shall say so: 77."""
+    told = session.config.pluginmanager.get_plugin("terminalreporter").stats
+    if exitstatus == 0 and told.get("skipped") and not told.get("passed"):
+        session.exitstatus = 77
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """A test that failed shows what its daemons said."""
