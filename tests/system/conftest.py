@@ -12,6 +12,11 @@ sys.dont_write_bytecode = True
 pytest.register_assert_rewrite("p2pdi")
 import p2pdi  # noqa: E402
 
+# What was started with nohup or by a script's "&" ignores these; programs inherit that, and tests send them signals.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 # A test that hangs for all its own deadlines must not hang make check: show where it stands, and end.
 TEST_SECONDS_MAX = 300
 # Lines of each log that are shown of a test that failed.
