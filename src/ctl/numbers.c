@@ -2,6 +2,7 @@
 #include "ctl/numbers.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -10,7 +11,7 @@
 /* "RFC" and blank before the longest range that anybody writes. */
 #define RANGE_TEXT_MAX 128
 
-int numbers_next_range(int argc, char **argv, int *i, RfcRange *ret) {
+static int next_range(int argc, char **argv, int *i, const char *forms, RfcRange *ret) {
         char text[RANGE_TEXT_MAX];
         const char *word = argv[*i];
 
@@ -21,8 +22,13 @@ int numbers_next_range(int argc, char **argv, int *i, RfcRange *ret) {
         }
         ++*i;
         if (rfc_range_from_text(slice_of(word), ret) != 0)
-                return ctl_fail(CTL_USAGE, "'%s' is no RFC number.", word);
+                return ctl_fail(CTL_USAGE, "'%s' is no RFC number: write 1 to %" PRIu32 ", as in %s.", word,
+                                RFC_NUMBER_MAX, forms);
         return 0;
+}
+
+int numbers_next_range(int argc, char **argv, int *i, RfcRange *ret) {
+        return next_range(argc, argv, i, "7230, rfc7230.txt, or a range 7230-7235", ret);
 }
 
 static int compare_value(const void *a, const void *b) {
@@ -99,7 +105,7 @@ int numbers_get_one(int argc, char **argv, uint32_t *ret) {
         RfcRange range;
         int i = 0, r;
 
-        r = numbers_next_range(argc, argv, &i, &range);
+        r = next_range(argc, argv, &i, "7230 or rfc7230.txt", &range);
         if (r != 0)
                 return r;
         if (i < argc || range.first != range.last)

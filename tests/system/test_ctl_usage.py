@@ -10,6 +10,8 @@ import pytest
 from p2pdi import ctl, document
 
 SEE_HELP = "; p2pdi-ctl --help lists them."
+NUMBER = ": write 1 to 2147483647, as in 7230 or rfc7230.txt."
+NUMBERS = ": write 1 to 2147483647, as in 7230, rfc7230.txt, or a range 7230-7235."
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +83,22 @@ def b(shared):
     (["leave", "x"], "Too many arguments: leave."),
     (["registrations", "x"], "Too many arguments: registrations."),
     # which
-    (["get", "x"], "'x' is no RFC number."),
-    (["get", "7", "--", "--all"], "'--all' is no RFC number."),
-    (["cat", "7-6"], "'7-6' is no RFC number."),
+    (["get", "x"], "'x' is no RFC number" + NUMBERS),
+    (["get", "7", "--", "--all"], "'--all' is no RFC number" + NUMBERS),
+    (["cat", "7-6"], "'7-6' is no RFC number" + NUMBERS),
     (["get", "1-100001"], "One call may name at most 100000 RFCs."),
-    (["list", "x"], "'x' is no RFC number."),
+    (["list", "x"], "'x' is no RFC number" + NUMBERS),
     (["where", "1-2"], "This verb takes one RFC number."),
     (["where", "1", "2"], "This verb takes one RFC number."),
     (["read", "1", "2"], "This verb takes one RFC number."),
     (["read", "1-2"], "This verb takes one RFC number."),
-    (["7230x"], "'7230x' is no RFC number."),
-    (["rfc"], "'rfc' is no RFC number."),
-    (["rfc7230.pdf"], "'rfc7230.pdf' is no RFC number."),
-    (["7230", "nonsense"], "'nonsense' is no RFC number."),
-    (["show", "x"], "'x' is no RFC number."),
+    (["7230x"], "'7230x' is no RFC number" + NUMBERS),
+    (["rfc"], "'rfc' is no RFC number" + NUMBERS),
+    (["rfc7230.pdf"], "'rfc7230.pdf' is no RFC number" + NUMBERS),
+    (["7230", "nonsense"], "'nonsense' is no RFC number" + NUMBERS),
+    (["show", "x"], "'x' is no RFC number" + NUMBER),
+    (["where", "0"], "'0' is no RFC number" + NUMBER),
+    (["read", "7-6"], "'7-6' is no RFC number" + NUMBER),
     (["show", "1-2"], "This verb takes one RFC number."),
     (["log-level", "x"], "'x' is no log level: emerg, alert, crit, err, warning, notice, info, debug, or 0 to 7."),
     (["cat-config", "x"], "'x' is neither rs nor peer."),
