@@ -14,7 +14,8 @@
 
 static int set_instance(Ctl *ctl, const char *value) {
         if (!conf_is_instance(value))
-                return ctl_fail(CTL_USAGE, "'%s' is no name of an instance.", value);
+                return ctl_fail(CTL_USAGE, "'%s' is no name of an instance: write up to %d letters, digits, or any of ':_.-', "
+                                "no dot first.", value, CONF_INSTANCE_MAX);
         ctl->instance = value;
         return 0;
 }
@@ -133,9 +134,9 @@ static int fail_option(int c, const char *word) {
         const Option *o = by_value(optopt);
 
         if (o && c == ':')
-                return ctl_fail(CTL_USAGE, "Option --%s= needs a value" OPTIONS_SEE_HELP, o->name);
+                return ctl_fail(CTL_USAGE, "Option --%s= needs a value: %s.", o->name, o->argument);
         if (o)
-                return ctl_fail(CTL_USAGE, "Option --%s takes no value" OPTIONS_SEE_HELP, o->name);
+                return ctl_fail(CTL_USAGE, "Option --%s takes no value.", o->name);
         if (optopt != 0)
                 return ctl_fail(CTL_USAGE, "Unknown option '-%c'" OPTIONS_SEE_HELP, optopt);
         return fail_unknown(word);

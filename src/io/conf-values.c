@@ -336,16 +336,13 @@ static int name_error(int error) {
         }
 }
 
-/* Bytes of the name of an instance: it becomes part of a unit's and a directory's. */
-#define INSTANCE_MAX 64
-
 /* Numbers but the last one, which means "none" to chown(). */
 #define ID_MAX (UINT32_MAX - 1)
 
 bool conf_is_instance(const char *name) {
         size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.-");
 
-        return n > 0 && n <= INSTANCE_MAX && !name[n] && name[0] != '.';
+        return n > 0 && n <= CONF_INSTANCE_MAX && !name[n] && name[0] != '.';
 }
 
 int conf_parse_user(Slice s, uint32_t *ret) {

@@ -38,6 +38,8 @@ int conf_parse_listen(Slice s, bool may_be_auto, ConfListen *ret) _must_check_;
 int conf_parse_server(Slice s, uint16_t default_port, ConfServer *ret) _must_check_;
 void conf_server_done(ConfServer *s);
 
+/* Bytes of the name of an instance: it becomes part of a unit's and a directory's. */
+#define CONF_INSTANCE_MAX 64
 /* A name that a peer's instance may have: letters, digits and ":_.-", not beginning with a dot; nothing that units escape. */
 bool conf_is_instance(const char *name);
 

@@ -208,7 +208,7 @@ def test_check_config_says_what_the_daemon_would(ini):
     (["check-config", "--config="], 2, "--config= takes the path of a file."),
     (["check-config", "--config=/", "--instance=x"], 2, "--instance= and --config= each say which files: not both."),
     (["check-config", "rs", "--instance=x"], 2, "--instance= is for peers, and not together with --control=."),
-    (["check-config", "--instance=a/b"], 2, "'a/b' is no name of an instance."),
+    (["check-config", "--instance=a/b"], 2, "'a/b' is no name of an instance: write up to 64 letters, digits, or any of ':_.-', no dot first."),
     (["status", "--config=/"], 2, "'status' takes no --config=."),
     (["check-config", "--instance=no-such-instance"], 1,
      "peer@no-such-instance.ini: The instance has no configuration: there is no file of this name."),

@@ -10,6 +10,7 @@ import pytest
 from p2pdi import ctl, document
 
 SEE_HELP = "; p2pdi-ctl --help lists them."
+INSTANCE = ": write up to 64 letters, digits, or any of ':_.-', no dot first."
 NUMBER = ": write 1 to 2147483647, as in 7230 or rfc7230.txt."
 NUMBERS = ": write 1 to 2147483647, as in 7230, rfc7230.txt, or a range 7230-7235."
 
@@ -30,14 +31,14 @@ def b(shared):
     (["--" + "x" * 5000], ("Unknown option '--" + "x" * 5000)[:4095]),      # however long, it is cut
     (["-x"], "Unknown option '-x'" + SEE_HELP),
     (["-\x1bx"], "Unknown option '-\\x1b'" + SEE_HELP),
-    (["--control"], "Option --control= needs a value" + SEE_HELP),
-    (["status", "--json"], "Option --json= needs a value" + SEE_HELP),
-    (["--rs=\x1b", "status"], "Option --rs takes no value" + SEE_HELP),
-    (["--help=x"], "Option --help takes no value" + SEE_HELP),
+    (["--control"], "Option --control= needs a value: PATH."),
+    (["status", "--json"], "Option --json= needs a value: pretty|short|off."),
+    (["--rs=\x1b", "status"], "Option --rs takes no value."),
+    (["--help=x"], "Option --help takes no value."),
     (["--control=", "status"], "--control= takes the path of a socket."),
     (["--control=" + "x" * 200, "status"], "x" * 200 + " is too long for the path of a socket."),
-    (["--instance=", "status"], "'' is no name of an instance."),
-    (["--instance=../x", "status"], "'../x' is no name of an instance."),
+    (["--instance=", "status"], "'' is no name of an instance" + INSTANCE),
+    (["--instance=../x", "status"], "'../x' is no name of an instance" + INSTANCE),
     (["--instance=x", "--rs", "status"], "--instance= is for peers, and not together with --control=."),
     (["--instance=x", "--control=/x", "status"], "--instance= is for peers, and not together with --control=."),
     (["--json=xml", "status"], "--json= takes pretty, short or off, not 'xml'."),
