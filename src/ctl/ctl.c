@@ -4,9 +4,11 @@
 #include "ctl/ctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ctl/complete.h"
 #include "ctl/help.h"
@@ -95,10 +97,23 @@ static int run(int argc, char **argv) {
         return r != 0 ? r : verb->run(&ctl, argc - skip, argv + skip);
 }
 
+/*
+ * A standard stream that was closed shall not become the connection to the daemon. What is written to one that
+ * can't be written fails.
+ */
+static int hold_standard_streams(void) {
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
+                        return -EBADF;
+        return 0;
+}
+
 int main(int argc, char **argv) {
         int r;
 
-        r = run(argc, argv);
+        r = hold_standard_streams();
+        if (r == 0)
+                r = run(argc, argv);
         if (r < 0)
                 r = ctl_fail(CTL_FAILURE, "%s.", strerror(-r));
         /* An answer that did not get out whole is none; but whoever leaves the pager has seen enough. */

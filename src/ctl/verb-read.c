@@ -19,6 +19,7 @@ typedef struct Copy {
         bool filtered;                  /* as screen.h has it; else byte for byte */
         Screen screen;
         Buf out;                        /* of a block, filtered */
+        bool unwritten;                 /* it is standard output that failed */
 } Copy;
 
 /* Before a pager takes the place of standard output. */
@@ -30,14 +31,16 @@ static void copy_done(Copy *copy) {
         buf_done(&copy->out);
 }
 
-static int write_out(const char *data, size_t size) {
+static int write_out(Copy *copy, const char *data, size_t size) {
         while (size > 0) {
                 ssize_t n = write(STDOUT_FILENO, data, size);
 
                 if (n < 0 && errno == EINTR)
                         continue;
-                if (n < 0)
+                if (n < 0) {
+                        copy->unwritten = true;
                         return -errno;
+                }
                 data += n;
                 size -= (size_t) n;
         }
@@ -49,11 +52,11 @@ static int copy_block(Copy *copy, const char *data, size_t size) {
         int r;
 
         if (!copy->filtered)
-                return write_out(data, size);
+                return write_out(copy, data, size);
         r = size > 0 ? screen_filter(&copy->screen, (Slice){ data, size }, &copy->out)
                      : screen_end(&copy->screen, &copy->out);
         if (r == 0)
-                r = write_out(copy->out.data, copy->out.size);
+                r = write_out(copy, copy->out.data, copy->out.size);
         buf_clear(&copy->out);
         return r;
 }
@@ -89,6 +92,15 @@ static int copy_on_reply(json_t *parameters, int fd, void *userdata) {
         return r < 0 ? r : copy_out(copy, fd);
 }
 
+/* What is behind the documents: whoever leaves the pager has read enough. */
+static int copy_result(const Copy *copy, int r) {
+        if (r >= 0 || !copy->unwritten)
+                return r;
+        if (r == -EPIPE && pager_is_open())
+                return 0;
+        return ctl_fail(CTL_FAILURE, "Cannot write to standard output: %s.", strerror(-r));
+}
+
 static int copy_document(Ctl *ctl, Copy *copy, uint32_t number) {
         json_t *parameters = json_pack("{s:I}", "number", (json_int_t) number);
 
@@ -114,7 +126,7 @@ int verb_cat(Ctl *ctl, int argc, char **argv) {
                         continue;
                 r = copy_document(ctl, &copy, g.numbers.asked[i]);
                 if (r < 0)
-                        return r;
+                        return copy_result(&copy, r);
                 code = MAX_OF(code, r);
                 /* Nothing more comes over this connection. */
                 if (r == CTL_TIMEOUT)
@@ -138,6 +150,5 @@ int verb_read(Ctl *ctl, int argc, char **argv) {
         copy.pager = ctl;
         if (r == 0)
                 r = copy_document(ctl, &copy, number);
-        /* Whoever leaves the pager has read enough. */
-        return r == -EPIPE && pager_is_open() ? 0 : r;
+        return copy_result(&copy, r);
 }

@@ -389,7 +389,24 @@ def test_output_that_can_not_be_written(a):
         for verb in (["get", "7230"], ["cat", "7230"], ["list"], ["--json=short", "status"]):
             p = subprocess.run([p2pdi.program("p2pdi-ctl"), f"--control={a.control}", *verb], stdin=subprocess.DEVNULL,
                                stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
-            assert p.returncode == 1 and p.stderr, verb
+            assert p.returncode == 1, verb
+            assert p.stderr.endswith(b"Cannot write to standard output: No space left on device.\n"), verb
+
+
+def test_a_closed_stream_does_not_become_the_connection(a):
+    """The first descriptor that is free is the socket's."""
+    command = [p2pdi.program("p2pdi-ctl"), f"--control={a.control}"]
+    for verb in (["get", "7230"], ["cat", "7230"], ["read", "7230"], ["list"], ["status"]):
+        p = subprocess.run(command + verb, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False,
+                           preexec_fn=lambda: os.close(1))
+        assert p.returncode == 1, verb
+        assert p.stderr.endswith(b"Cannot write to standard output: Bad file descriptor.\n"), verb
+        p = subprocess.run(command + verb, stdout=subprocess.PIPE, timeout=60, check=False,
+                           preexec_fn=lambda: (os.close(0), os.close(2)))
+        assert p.returncode == 0 and p.stdout, verb
+    # Told on standard error.
+    p = subprocess.run(command + ["refresh", "192.0.2.1:1"], timeout=60, check=False, preexec_fn=lambda: os.closerange(0, 3))
+    assert p.returncode == 1
 
 
 # ---- who may ----
