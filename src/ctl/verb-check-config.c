@@ -189,14 +189,16 @@ static int tell_findings(const Check *c) {
                 const char *file = member_string(f, "file"), *text = member_string(f, "text");
                 char line[16] = "";
 
-                if (member_is_set(f, "line"))
-                        (void) snprintf(line, sizeof(line), "%u:", (unsigned) member_uint(f, "line"));
-                if (member_bool(f, "isError"))
-                        (void) ctl_fail(CTL_FAILURE, "%s:%s %s", file, line, text);
-                else if (file)
-                        ctl_note("%s:%s %s", file, line, text);
+                if (!file)
+                        file = "";
+                else if (member_is_set(f, "line"))
+                        (void) snprintf(line, sizeof(line), ":%u: ", (unsigned) member_uint(f, "line"));
                 else
-                        ctl_note("%s", text);
+                        (void) strcpy(line, ": ");
+                if (member_bool(f, "isError"))
+                        (void) ctl_fail(CTL_FAILURE, "%s%s%s", file, line, text);
+                else
+                        ctl_note("%s%s%s", file, line, text);
         }
         return 0;
 }

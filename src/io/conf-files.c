@@ -24,19 +24,14 @@ void conf_issues_done(ConfIssues *i) {
 /* The last place says how many did not find one; the issue that had it is among them. */
 static int report_more(ConfReport *r, bool is_error) {
         ConfIssue *last = &r->issues->issues[CONF_ISSUES_MAX - 1];
-        char *text = NULL, *file;
+        char *text = NULL;
 
         r->n_more += r->n_more == 0 ? 2 : 1;
         if (asprintf(&text, "There are %zu more errors and warnings.", r->n_more) < 0)
                 return -ENOMEM;
-        file = strdup("");
-        if (!file) {
-                free(text);
-                return -ENOMEM;
-        }
         free(last->text);
         free(last->file);
-        *last = (ConfIssue){ .is_error = last->is_error || is_error, .file = file, .text = text };
+        *last = (ConfIssue){ .is_error = last->is_error || is_error, .text = text };
         return 0;
 }
 

@@ -98,7 +98,7 @@ typedef struct PeerConf {
 /* One thing that was found in a file. text is a whole sentence; values from the file are escaped in it. */
 typedef struct ConfIssue {
         bool is_error;                  /* else a warning */
-        char *file;
+        char *file;                     /* NULL: about none of them */
         unsigned line;                  /* 0: the file as a whole */
         char *text;
 } ConfIssue;

@@ -153,13 +153,16 @@ void daemon_log_issues(const ConfIssues *issues) {
         for (size_t i = 0; i < issues->n_issues; i++) {
                 const ConfIssue *n = &issues->issues[i];
                 LogFields f = { .config_file = n->file, .config_line = n->line };
+                const char *file = n->file ? n->file : "";
                 char line[16] = "";
-                if (n->line)
-                        snprintf(line, sizeof(line), "%u:", n->line);
+                if (n->file && n->line)
+                        snprintf(line, sizeof(line), ":%u: ", n->line);
+                else if (n->file)
+                        strcpy(line, ": ");
                 log_entry(n->is_error ? LOG_LEVEL_ERR : LOG_LEVEL_WARNING, n->is_error ? LOG_EVENT_CONF_INVALID : LOG_EVENT_NONE, &f,
-                          "%s:%s %s", n->file, line, n->text);
+                          "%s%s%s", file, line, n->text);
                 if (n->is_error && !said) {
-                        notify_status("%s:%s %s", n->file, line, n->text);
+                        notify_status("%s%s%s", file, line, n->text);
                         said = true;
                 }
         }

@@ -200,6 +200,17 @@ def test_check_config_says_what_the_daemon_would(ini):
     assert code == 1 and [(f["line"], f["isError"]) for f in found] == [(2, True), (3, True), (4, False), (7, True)]
 
 
+def test_more_than_anybody_reads(ini):
+    path = ini("[Server]\n" + "Colour=1\n" * 120)
+    r = ctl("check-config", f"--config={path}")
+    daemon = subprocess.run([program("p2pdi-peerd"), "--check-config", f"--config={path}"], capture_output=True, text=True,
+                            check=False, timeout=60)
+    more = "There are 21 more errors and warnings."
+    assert r.err.count("\n") == 100 and r.err.endswith("\n" + more + "\n")
+    assert f"p2pdi-peerd: {more.rstrip('.')}" in daemon.stderr
+    assert findings(f"--config={path}")[1][-1] == {"isError": False, "text": more}
+
+
 @pytest.mark.parametrize("arguments, code, text", [
     (["check-config", "peers"], 2, "'peers' is neither rs nor peer."),
     (["cat-config", "peers"], 2, "'peers' is neither rs nor peer."),

@@ -408,6 +408,7 @@ static void test_issues_end_at_a_hundred(void **state) {
         assert_int_equal(buf_append_string(&text, "MaxConnections=0\n"), 0);
         assert_int_equal(conf_load_bytes(CONF_RS, "x.ini", buf_slice(&text), &conf, &issues), CONF_INVALID);
         assert_int_equal(issues.n_issues, CONF_ISSUES_MAX);
+        assert_null(issues.issues[99].file);
         assert_string_equal(issues.issues[99].text, "There are 51 more errors and warnings.");
         assert_true(issues.issues[99].is_error);
         assert_false(issues.issues[98].is_error);
