@@ -74,6 +74,27 @@ static void describe_step(const json_t *step, char *ret, size_t size) {
                 (void) snprintf(ret, size, "%s: %s", what, result);
 }
 
+/* How it ended. What is not known here is told as it came. */
+static const char *describe_end(const char *result) {
+        static const struct {
+                const char *result, *says;
+        } ends[] = {
+                { "ok", "in store" },
+                { "not-held", "no peer that could be asked holds it" },
+                { "never-issued", "no peer holds it, and that number was never issued" },
+                { "no-peers", "no peer is active" },
+                { "integrity", "what came did not match its digest, and was thrown away" },
+                { "unreachable", "no holder delivered it" },
+                { "no-space", "no space left to store it" },
+                { "failed", "it could not be stored here" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(ends); i++)
+                if (strcmp(result, ends[i].result) == 0)
+                        return ends[i].says;
+        return result;
+}
+
 static void show_operation(const json_t *o) {
         const char *transaction = member_string(o, "transaction"), *result = member_string(o, "result");
         const json_t *steps = json_object_get(o, "steps");
@@ -91,7 +112,7 @@ static void show_operation(const json_t *o) {
                 print_line(member_uint(json_array_get(steps, i), "afterUSec"), words);
         }
         if (result)
-                print_line(duration, strcmp(result, "ok") == 0 ? "in store" : result);
+                print_line(duration, describe_end(result));
 }
 
 static int show_operations(const Ctl *ctl, const json_t *operations) {

@@ -48,6 +48,7 @@ typedef struct DownloadEvent {
         DownloadState state;
         LookupResult result;                    /* DONE */
         int error;                              /* DONE, LOOKUP_FAILED: negative errno */
+        bool never_issued;                      /* DONE, not found: and the editor's index knows no such RFC */
         bool local;                             /* DONE: it was in the library already */
         bool servers_away;
         uint64_t transaction;
@@ -59,6 +60,9 @@ typedef struct DownloadEvent {
         uint32_t peer_id;
         usec_t duration_usec;
 } DownloadEvent;
+
+/* Of one that is DONE, as the interface has it: "ok", or why not. */
+const char *download_result_name(const DownloadEvent *e);
 
 /* One answer of a refresh. */
 typedef struct RefreshEvent {

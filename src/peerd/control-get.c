@@ -16,28 +16,10 @@ static const char *state_name(DownloadState s) {
         return s == DOWNLOAD_DONE ? "done" : s == DOWNLOAD_FETCHING ? "fetching" : "searching";
 }
 
-/* Nobody has it, and nobody can. */
-static bool is_never_issued(Control *c, const DownloadEvent *e) {
-        Documents *d = c->peerd->documents;
-
-        if (e->state != DOWNLOAD_DONE || (e->result != LOOKUP_NOT_HELD && e->result != LOOKUP_NO_PEERS))
-                return false;
-        (void) documents_lock(d);
-        bool never = rfc_meta_standing(documents_meta(d), e->number) == RFC_NEVER_ISSUED;
-        documents_unlock(d);
-        return never;
-}
-
-static const char *result_name(const DownloadEvent *e, bool never_issued) {
-        if (never_issued)
-                return "never-issued";
-        return e->result == LOOKUP_FAILED && e->error == -ENOSPC ? "no-space" : lookup_result_name(e->result);
-}
-
-static void describe_failure(json_t *j, const DownloadEvent *e, bool never_issued) {
+static void describe_failure(json_t *j, const DownloadEvent *e) {
         char text[256];
 
-        if (never_issued) {
+        if (e->never_issued) {
                 snprintf(text, sizeof(text), "RFC %u was never issued.", e->number);
                 control_set_string(j, "message", slice_of(text));
                 return;
@@ -106,8 +88,7 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
         }
         if (e->state != DOWNLOAD_DONE)
                 return j;
-        bool never_issued = is_never_issued(c, e);
-        control_set_string(j, "result", slice_of(result_name(e, never_issued)));
+        control_set_string(j, "result", slice_of(download_result_name(e)));
         control_set_int(j, "durationUSec", e->duration_usec);
         if (e->servers_away)
                 control_set_bool(j, "serversAway", true);
@@ -117,7 +98,7 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
                         control_set_string(j, "path", slice_of(path));
                 set_obsoleted_by(j, c->peerd->documents, e->number);
         }
-        describe_failure(j, e, never_issued);
+        describe_failure(j, e);
         return j;
 }
 
@@ -140,11 +121,9 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
         bool no_space = e->result == LOOKUP_FAILED && e->error == -ENOSPC;
         if (e->result == LOOKUP_FAILED && !no_space)
                 (void) json_object_set(parameters, "message", json_object_get(download, "message"));
-        const char *result = json_string_value(json_object_get(download, "result"));
-        bool never_issued = result && strcmp(result, "never-issued") == 0;
         json_decref(download);
-        (void) varlink_call_error(call, never_issued ? "org.p2pdi.Peer.NeverIssued" :
-                                        no_space     ? "org.p2pdi.Peer.NoSpace" :
+        (void) varlink_call_error(call, e->never_issued ? "org.p2pdi.Peer.NeverIssued" :
+                                        no_space        ? "org.p2pdi.Peer.NoSpace" :
                                                        errors[e->result],
                                   parameters);
 }

@@ -26,6 +26,22 @@ static void queue_line(Client *c);
 
 /* ---- telling ---- */
 
+const char *download_result_name(const DownloadEvent *e) {
+        if (e->never_issued)
+                return "never-issued";
+        return e->result == LOOKUP_FAILED && e->error == -ENOSPC ? "no-space" : lookup_result_name(e->result);
+}
+
+/* Nobody has it, and nobody can. */
+static bool is_never_issued(Documents *d, uint32_t number, LookupResult result) {
+        if (result != LOOKUP_NOT_HELD && result != LOOKUP_NO_PEERS)
+                return false;
+        (void) documents_lock(d);
+        bool never = rfc_meta_standing(documents_meta(d), number) == RFC_NEVER_ISSUED;
+        documents_unlock(d);
+        return never;
+}
+
 static void tell(Operation *o) {
         Watcher *w;
         TAILQ_FOREACH(w, &o->watchers, link) {
@@ -133,6 +149,7 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
         o->told.state = DOWNLOAD_DONE;
         o->told.result = step->result;
         o->told.error = step->error;
+        o->told.never_issued = is_never_issued(c->conf.documents, o->number, step->result);
         o->told.servers_away = step->servers_away;
         o->told.local = local;
         o->told.duration_usec = usec_sub(now.boottime, o->began_at);
@@ -146,7 +163,7 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
         }
         client_count_download(c, local ? PEERD_SOURCE_LOCAL : PEERD_SOURCE_PEER, step->result);
         log_result(o, step, local);
-        history_end(c->history, o->history, lookup_result_name(step->result), &now);
+        history_end(c->history, o->history, download_result_name(&o->told), &now);
         tell(o);
         operation_free(o);
         queue_line(c);

@@ -119,6 +119,7 @@ class Daemon:
         self.ini = dict(ini)
         self.environment = {}
         self.arguments = None
+        self.wrapper = []               # a command that starts the daemon
         self.more_sockets = []          # (name, socket)
         self.pid = None
         self.pidfd = None
@@ -187,7 +188,7 @@ class Daemon:
 
     def spawn(self, arguments, environment, sockets, stderr):
         """The sockets come in from descriptor 3 on. LISTEN_PID is known to the process alone, so a shell sets it."""
-        command = [program(self.program)] + arguments
+        command = self.wrapper + [program(self.program)] + arguments
         actions, high = [], []
         if sockets:
             command = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"'] + command

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What is remembered of operations, and how `why` tells it."""
 
+import os
 import re
+import subprocess
 import threading
 
 import pytest
 
 from p2pdi import FakePeer, document, flip
+from test_find import put_index
+
+SMALL_DISK = ["/usr/bin/env", "unshare", "--mount", "--map-root-user", "sh", "-c",
+              'mount -t tmpfs -o size=400k none "$0" && exec "$@"']
 
 
 def steps(operation):
@@ -80,11 +86,44 @@ def test_failures_name_their_reason(world):
     assert quarantine["peer"] == liar.text and quarantine["count"] == 5_000_000
     text = a.ctl("why", "7").text
     assert f"({liar.text}) quarantined for 5s: the bytes are not what its digest says" in text
-    assert text.splitlines()[-1].endswith("  integrity")
+    assert text.splitlines()[-1].endswith("  what came did not match its digest, and was thrown away")
     # Nobody is asked any more: it is in quarantine.
     a.get(8, code=3)
     operation, = a.json("why", "8")
     assert operation["result"] == "not-held" and "fetch" not in dict(steps(operation))
+    assert a.ctl("why", "8").text.endswith("  no peer that could be asked holds it\n")
+
+
+def test_a_number_that_was_never_issued(world):
+    """As get has it, and as the interface says."""
+    a = world.peer("a", {}, world.server([world.holder({8: document(8)})]))
+    put_index(a, "0007 Not Issued.\n\n0008 A title. A. Author. May 2001. (Format: TXT) (Status: UNKNOWN)\n")
+    a.get(7, code=4)
+    operation, = a.json("why", "7")
+    assert operation["result"] == "never-issued"
+    assert a.ctl("why", "7").text.endswith("  no peer holds it, and that number was never issued\n")
+
+
+def test_a_store_that_is_full(world):
+    """A real one: the library lies on a disk of 400 KiB that is the daemon's alone."""
+    rs = world.server([world.holder({7: document(7, 1000), 8: document(8, 1_000_000)})])
+    a = world.peer("a", {}, rs, start=False)
+    os.makedirs(a.state_dir, exist_ok=True)
+    a.wrapper = SMALL_DISK + [a.state_dir]
+    r = subprocess.run(a.wrapper + ["true"], capture_output=True, text=True, check=False, timeout=60)
+    if r.returncode != 0:
+        pytest.skip(f"a disk of one's own can't be had here: {r.stderr.strip()}")
+    a.start()
+    a.wait_registered()
+    r = a.ctl("get", "8")
+    assert (r.code, r.out, r.err) == (9, b"", "RFC 8 does not fit: there is no space left.\n")
+    operation, = a.json("why", "8")
+    assert operation["result"] == "no-space"
+    assert a.ctl("why", "8").text.endswith("  no space left to store it\n")
+    # Nothing of it stays, and what fits is had.
+    r = a.ctl("cat", "7")
+    assert (r.code, r.out) == (0, document(7, 1000))
+    assert [d["number"] for d in a.json("list")] == [7]
 
 
 def test_a_holder_that_refuses_and_no_peer_at_all(world):
