@@ -18,15 +18,22 @@ static void time_of_day(usec_t realtime, char ret[SHOW_TEXT_SIZE]) {
                         (unsigned) (realtime % USEC_PER_SEC / USEC_PER_MSEC));
 }
 
+/* NULL, if the message says it already. */
+static const char *unless_said(const char *message, const char *text) {
+        return text && strstr(message, text) ? NULL : text;
+}
+
 /* " (get-rfc ok, 192.0.2.7:40112, 4.0K, 3ms) [6f0c2c0e8d1b4c63]" */
-static void print_details(const json_t *e) {
-        char size[SHOW_TEXT_SIZE], duration[SHOW_TEXT_SIZE];
+static void print_details(const json_t *e, const char *message) {
+        char size[SHOW_TEXT_SIZE], duration[SHOW_TEXT_SIZE], bytes[SHOW_TEXT_SIZE];
         const char *operation = member_string(e, "operation"), *transaction = member_string(e, "transaction");
+
+        (void) snprintf(bytes, sizeof(bytes), " %" PRIu64 " bytes", member_uint(e, "bytes"));
         const char *details[] = {
                 operation,
                 member_string(e, "result"),
-                member_string(e, "peer"),
-                member_is_set(e, "bytes") ? show_size(member_uint(e, "bytes"), size) : NULL,
+                unless_said(message, member_string(e, "peer")),
+                member_is_set(e, "bytes") && unless_said(message, bytes) ? show_size(member_uint(e, "bytes"), size) : NULL,
                 member_is_set(e, "durationUSec") ? show_duration(member_uint(e, "durationUSec"), duration) : NULL,
         };
         bool any = false;
@@ -47,14 +54,19 @@ static void print_event(const Ctl *ctl, const json_t *e) {
         const char *message = member_string(e, "message");
         uint64_t level = member_uint(e, "level");
         char at[SHOW_TEXT_SIZE];
+        size_t size;
 
+        if (!message)
+                message = "-";
         time_of_day(member_uint(e, "realtimeUSec"), at);
         printf("%s %s", at, show_colour(&ctl->style, level <= LOG_LEVEL_ERR     ? SHOW_RED :
                                                      level == LOG_LEVEL_WARNING ? SHOW_YELLOW :
                                                                                   SHOW_PLAIN));
-        show_text(stdout, "%s", message ? message : "-");
+        /* As a line of the log: the sentence goes on behind it. */
+        size = strlen(message);
+        show_text(stdout, "%.*s", (int) (size > 0 && message[size - 1] == '.' ? size - 1 : size), message);
         fputs(show_colour(&ctl->style, SHOW_PLAIN), stdout);
-        print_details(e);
+        print_details(e, message);
         putchar('\n');
 }
 

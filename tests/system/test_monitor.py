@@ -162,10 +162,25 @@ def test_the_verb_tells_a_line_for_each_event(world):
         assert process.stderr.readline() == "Waiting for events.\n"
         assert w.ask("GET RFC 7", {"Transaction": "00000000000c0ffe"}).status == 200
         line = process.stdout.readline()
-        assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d\d\d RFC 7 served\. \(get-rfc ok, 127\.0\.0\.1:\d+, 3\.9K, [0-9.]+(us|ms|s)\) "
+        assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d\d\d RFC 7 served \(get-rfc ok, 127\.0\.0\.1:\d+, 3\.9K, [0-9.]+(us|ms|s)\) "
                             r"\[00000000000c0ffe\]\n", line), line
         process.send_signal(signal.SIGINT)
         assert process.wait() == -signal.SIGINT
+
+
+def test_the_verb_says_nothing_twice(world):
+    """As the log does it: what the sentence has is not in the brackets."""
+    holder = world.holder({7: document(7, 5000)})
+    a = world.peer("a", {}, world.server([holder]))
+    process = start_monitor(a)
+    with process:
+        assert process.stderr.readline() == "Waiting for events.\n"
+        a.get(7)
+        line = next(line for line in process.stdout if "fetched" in line)
+        assert re.fullmatch(rf"\S+ RFC 7 fetched from {re.escape(holder.text)}, 5000 bytes \(get-rfc ok, [0-9.]+(us|ms|s)\) "
+                            r"\[[0-9a-f]{16}\]\n", line), line
+        process.kill()
+        process.wait()
 
 
 def test_the_verb_as_json(world):
