@@ -74,7 +74,7 @@ static int get_tell(Get *g, size_t place, json_t *d) {
                 return -ENOMEM;
         if (member_bool(d, "serversAway") && !g->told_servers) {
                 g->told_servers = true;
-                ctl_note("Note: no registration server answered, last-known peers were asked.");
+                ctl_note("Note: no registration server answered, so only last-known peers could be asked.");
         }
         if (!result || strcmp(result, "ok") != 0)
                 return ctl_fail_document(result, number, member_string(d, "message"), g->numbers.n > 1);

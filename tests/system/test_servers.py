@@ -199,7 +199,7 @@ def test_cookie_that_the_server_does_not_know_when_asked_for_a_list(world):
     # Who never knows it is asked twice, and then there is none that could be.
     server.on_request = lambda fake, line, headers: fake.head(401) if "PQuery" in line else None
     n = server.count("PQuery")
-    assert "last-known peers were asked" in a.get(8).err
+    assert "only last-known peers could be asked" in a.get(8).err
     assert server.count("PQuery") == n + 2
 
 
