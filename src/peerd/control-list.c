@@ -229,7 +229,9 @@ static json_t *status_json(const StatusJob *j) {
         control_set_int(s, "downloadsTotal", count_downloads(downloads, true));
         control_set_int(s, "downloadsFailed", count_downloads(downloads, false));
         control_set_int(s, "startedUSec", p->started_at);
-        (void) json_object_set_new(s, "warnings", json_array());
+        (void) json_object_set_new(s, "warnings",
+                                   control_warnings(server_listener(p->server), server_inherited(p->server),
+                                                    "p2pdi-peerd", p->options.instance, &p->conf->common));
         return s;
 }
 
