@@ -278,6 +278,8 @@ def test_status_warns_of_drift(world):
         daemon.write_config({"Server.ListenStream": other})
         daemon.reload()
         warnings = daemon.json("status")["warnings"]
+        if daemon is a:
+            assert "\np2pdi_peer_config_drift 2\n" in a.ctl("metrics").text
         assert warnings == check(daemon, rs=daemon is rs).err.splitlines() and len(warnings) == 2
         assert warnings[0].startswith(f"Server.ListenStream= says {other}, but ") and warnings[0].endswith(f'systemctl restart {unit}".')
         text = daemon.ctl("status", rs=daemon is rs).text
