@@ -2,6 +2,10 @@
 #include "io/control.h"
 
 #include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
 
 #include "core/text.h"
 #include "io/conf-drift.h"
@@ -19,7 +23,13 @@ int control_listen(VarlinkServer *s, const char *runtime_dir, const char *name) 
         if (n < 0)
                 return log_errno(LOG_LEVEL_ERR, n, "Could not take the control socket of the service manager");
         for (int i = 0; i < n; i++) {   /* all of them: whoever took them owns them */
-                k = varlink_server_add_fd(s, fds[i]);
+                k = sd_is_socket_unix(fds[i], SOCK_STREAM, 1, NULL, 0);
+                if (k > 0)
+                        k = varlink_server_add_fd(s, fds[i]);
+                else {
+                        k = k < 0 ? k : -EINVAL;
+                        close(fds[i]);
+                }
                 if (k < 0)
                         result = log_errno(LOG_LEVEL_ERR, k,
                                            "The socket that the service manager passed as \"varlink\" can't be used");

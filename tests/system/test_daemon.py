@@ -634,6 +634,19 @@ def test_socket_that_does_not_listen_is_an_error(world, daemon, name):
     assert f'The socket that the service manager passed as "{name}" can\'t be used' in fails(d)
 
 
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_control_socket_that_can_not_be_used_is_refused(world, daemon):
+    """Nobody could speak to it: of another family or type, or not listening."""
+    d = make(world, daemon)
+    for s in (socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
+              socket.create_server(("127.0.0.1", 0))):
+        with s:
+            d.more_sockets = [("varlink", s)]
+            after = d.mark()
+            fails(d)
+        assert d.count_log('The socket that the service manager passed as "varlink" can\'t be used', after) == 1
+
+
 # ---- state ----
 
 DATABASES = [("rsd", "registry.db"), ("peerd", "state.db"), ("peerd", "library.db")]
