@@ -22,6 +22,8 @@ static Slice slice_behind(Slice s, size_t n) {
 int rfc_number_from_text(Slice s, uint32_t *ret) {
         const Slice word = SLICE_LITERAL("rfc"), suffix = SLICE_LITERAL(".txt");
 
+        if (s.size > RFC_NUMBER_TEXT_MAX)
+                return RFC_NUMBER_BAD;
         s = slice_trim(s);
         if (s.size > word.size && slice_equal_nocase((Slice){ s.data, word.size }, word)) {
                 s = slice_behind(s, word.size);
@@ -38,6 +40,9 @@ int rfc_number_from_text(Slice s, uint32_t *ret) {
 int rfc_range_from_text(Slice s, RfcRange *ret) {
         RfcRange range;
 
+        /* Each '-' costs as much as stands before it: a megabyte of zeros and '-' would take a minute. */
+        if (s.size > 2 * RFC_NUMBER_TEXT_MAX + 1)
+                return RFC_NUMBER_BAD;
         if (rfc_number_from_text(s, &range.first) == 0) {
                 *ret = (RfcRange){ range.first, range.first };
                 return 0;

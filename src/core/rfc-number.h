@@ -11,6 +11,9 @@
 
 #define RFC_NUMBER_MAX UINT32_C(2147483647)
 
+/* Longest text that may be a number: with all that may stand around it, and some blanks and zeros. */
+#define RFC_NUMBER_TEXT_MAX 64
+
 typedef struct RfcRange {
         uint32_t first, last;           /* both included, first <= last */
 } RfcRange;
@@ -31,12 +34,12 @@ enum {
 
 /*
  * As people write it: "7230", "rfc7230", "RFC 7230", "RFC-7230", "rfc07230", "rfc7230.txt", any case, one blank,
- * '-' or '_' between word and number, leading zeros, blanks around it.
+ * '-' or '_' between word and number, leading zeros, blanks around it. Over RFC_NUMBER_TEXT_MAX bytes it is none.
  */
 int rfc_number_from_text(Slice s, uint32_t *ret) _must_check_;
 /*
- * The same for "7230-7235", "rfc7230-rfc7235", "RFC 7230-7235"; a single number is a range of one. first > last is
- * BAD.
+ * The same for "7230-7235", "rfc7230-rfc7235", "RFC 7230-7235", of twice that length and the '-'; a single number is a
+ * range of one. first > last is BAD.
  */
 int rfc_range_from_text(Slice s, RfcRange *ret) _must_check_;
 /* As the wire writes it: decimal digits, no leading zero, 1..RFC_NUMBER_MAX. */

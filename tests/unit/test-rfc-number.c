@@ -76,6 +76,32 @@ static void test_every_spelling_of_ranges(void **state) {
         }
 }
 
+/* Each '-' of a range may be the one in its middle: the text is bounded, or a long one would keep its reader for minutes. */
+static void test_long_texts_are_no_numbers(void **state) {
+        static char text[1 << 20];
+        RfcRange range = { 47, 11 };
+        uint32_t number = 4711;
+
+        (void) state;
+        memset(text, '0', sizeof(text));
+        text[RFC_NUMBER_TEXT_MAX - 1] = text[RFC_NUMBER_TEXT_MAX] = '7';
+        assert_int_equal(rfc_number_from_text((Slice){ text, RFC_NUMBER_TEXT_MAX + 1 }, &number), RFC_NUMBER_BAD);
+        assert_int_equal(number, 4711);
+        assert_int_equal(rfc_number_from_text((Slice){ text, RFC_NUMBER_TEXT_MAX }, &number), 0);
+        assert_int_equal(number, 7);
+
+        text[RFC_NUMBER_TEXT_MAX] = '-';
+        text[2 * RFC_NUMBER_TEXT_MAX] = '8';
+        assert_int_equal(rfc_range_from_text((Slice){ text, 2 * RFC_NUMBER_TEXT_MAX + 2 }, &range), RFC_NUMBER_BAD);
+        assert_int_equal(range.first, 47);
+        assert_int_equal(rfc_range_from_text((Slice){ text, 2 * RFC_NUMBER_TEXT_MAX + 1 }, &range), 0);
+        assert_true(range.first == 7 && range.last == 8);
+
+        memset(text, '0', sizeof(text) / 2);
+        memset(text + sizeof(text) / 2, '-', sizeof(text) / 2);
+        assert_int_equal(rfc_range_from_text((Slice){ text, sizeof(text) }, &range), RFC_NUMBER_BAD);
+}
+
 static void test_the_wire_has_one_spelling(void **state) {
         static const char *const bad[] = { "", "0", "07230", "rfc7230", " 1", "1 ", "+1", "2147483648", "1-2",
                                            "4294967297" };
@@ -203,6 +229,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_spelling_of_people),
                 cmocka_unit_test(test_every_spelling_of_ranges),
+                cmocka_unit_test(test_long_texts_are_no_numbers),
                 cmocka_unit_test(test_the_wire_has_one_spelling),
                 cmocka_unit_test(test_file_names_round_trip),
                 cmocka_unit_test(test_sets_are_normalized),
