@@ -3,11 +3,17 @@
 
 #include <errno.h>
 
-bool varlink_depth_is_bounded(Slice s) {
+/* How a message is built, by what stands outside of its strings. */
+typedef struct Shape {
+        size_t depth;
+        size_t n_values, n_members;             /* no less than it has; members are values, too */
+} Shape;
+
+static Shape shape_of(Slice s) {
+        Shape shape = {};
         size_t depth = 0;
         bool in_string = false;
 
-        /* jansson's own limit is 2048, compiled in, and its parser calls itself for each level. */
         for (size_t i = 0; i < s.size; i++) {
                 char c = s.data[i];
 
@@ -19,12 +25,29 @@ bool varlink_depth_is_bounded(Slice s) {
                 } else if (c == '"')
                         in_string = true;
                 else if (c == '[' || c == '{') {
-                        if (++depth > VARLINK_DEPTH_MAX)
-                                return false;
-                } else if ((c == ']' || c == '}') && depth > 0)
-                        depth--;
+                        shape.n_values++;
+                        depth++;
+                        shape.depth = MAX_OF(shape.depth, depth);
+                } else if (c == ']' || c == '}')
+                        depth -= depth > 0;
+                else if (c == ',')
+                        shape.n_values++;
+                else if (c == ':')
+                        shape.n_members++;
         }
-        return true;
+        return shape;
+}
+
+bool varlink_depth_is_bounded(Slice s) {
+        /* jansson's own limit is 2048, compiled in, and its parser calls itself for each level. */
+        return shape_of(s).depth <= VARLINK_DEPTH_MAX;
+}
+
+static bool is_bounded(Slice s) {
+        const Shape shape = shape_of(s);
+
+        return s.size > 0 && s.size <= VARLINK_MESSAGE_MAX && shape.depth <= VARLINK_DEPTH_MAX &&
+               shape.n_values <= VARLINK_VALUES_MAX && shape.n_members <= VARLINK_MEMBERS_MAX;
 }
 
 static bool message_take_flag(const json_t *value, bool *flag) {
@@ -69,7 +92,7 @@ int varlink_message_parse(Slice s, VarlinkMessage *ret) {
         json_t *json;
         bool good;
 
-        if (s.size == 0 || s.size > VARLINK_MESSAGE_MAX || !varlink_depth_is_bounded(s))
+        if (!is_bounded(s))
                 return VARLINK_MESSAGE_BAD;
         json = json_loadb(s.data, s.size, JSON_REJECT_DUPLICATES, &error);
         if (!json)

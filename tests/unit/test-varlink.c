@@ -508,6 +508,36 @@ static void test_depth_is_bounded(void **state) {
         assert_true(varlink_depth_is_bounded(SLICE_LITERAL("]]]]\"\\")));
 }
 
+/* {"method":"org.test.Plain","parameters":{"a":[1,1,…]}} or {…,"parameters":{"0":1,"1":1,…}} */
+static int parse_many(size_t n, bool members) {
+        _cleanup_buf_ Buf b = BUF_INIT(VARLINK_MESSAGE_MAX);
+        VarlinkMessage m;
+        int r;
+
+        assert_int_equal(buf_printf(&b, "{\"method\":\"org.test.Plain\",\"parameters\":{%s", members ? "" : "\"a\":["), 0);
+        for (size_t i = 0; i < n; i++) {
+                if (members)
+                        assert_int_equal(buf_printf(&b, "%s\"%zu\":1", i > 0 ? "," : "", i), 0);
+                else
+                        assert_int_equal(buf_append_string(&b, i > 0 ? ",1" : "1"), 0);
+        }
+        assert_int_equal(buf_append_string(&b, members ? "}}" : "]}}"), 0);
+        r = varlink_message_parse(buf_slice(&b), &m);
+        if (r == 0)
+                varlink_message_done(&m);
+        return r;
+}
+
+static void test_values_are_bounded(void **state) {
+        (void) state;
+        /* Two objects and an array, the parameters behind a comma, and one comma less than there are numbers. */
+        assert_int_equal(parse_many(VARLINK_VALUES_MAX - 3, false), 0);
+        assert_int_equal(parse_many(VARLINK_VALUES_MAX - 2, false), VARLINK_MESSAGE_BAD);
+        /* Those that hold the others are members, too. */
+        assert_int_equal(parse_many(VARLINK_MEMBERS_MAX - 2, true), 0);
+        assert_int_equal(parse_many(VARLINK_MEMBERS_MAX - 1, true), VARLINK_MESSAGE_BAD);
+}
+
 static void test_long_names_are_not_given_back(void **state) {
         Fixture *f = *state;
         char text[1200], name[1000];
@@ -1035,6 +1065,7 @@ int main(void) {
                 TEST(test_a_message_is_at_most_a_mebibyte),
                 TEST(test_a_reply_over_the_limit_ends_the_connection),
                 TEST(test_depth_is_bounded),
+                TEST(test_values_are_bounded),
                 TEST(test_long_names_are_not_given_back),
                 TEST(test_introspection),
                 TEST(test_authorized_callers_may_change),
