@@ -276,10 +276,11 @@ uint32_t rfc_index_next_number(const RfcIndex *x, uint32_t after, const Now *now
                 return 0;
         const IndexOwn *o = index_own_at_least(x, after + 1);
         uint32_t own = o ? o->number : 0;
+        size_t n_dead = 0;
         for (IndexNumber *n = index_number_at_least(x, after + 1); n; n = index_number_next(n)) {
                 if (own != 0 && n->number >= own)
                         break;
-                if (has_live(x, n, now))
+                if (has_live(x, n, now) || ++n_dead == RFC_INDEX_DEAD_MAX)
                         return n->number;
         }
         return own;

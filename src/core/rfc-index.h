@@ -200,7 +200,12 @@ size_t rfc_index_find(const RfcIndex *x, uint32_t number, const Now *now, RfcRec
 size_t rfc_index_find_holders(const RfcIndex *x, uint32_t number, const Now *now, Endpoint *ret, size_t n);
 /* Live record of that number and holder. */
 bool rfc_index_get(const RfcIndex *x, uint32_t number, const Endpoint *holder, const Now *now, RfcRecord *ret);
-/* The lowest number > after of which anybody, this peer included, has a live record; 0: none. To walk over all. */
+/*
+ * The lowest number > after of which anybody, this peer included, has a live record; 0: none. To walk over all. Where
+ * all of a million have just died, that would take 20 ms under the lock: behind RFC_INDEX_DEAD_MAX numbers that are
+ * only dead the last of these is given, of which nothing will be found.
+ */
+#define RFC_INDEX_DEAD_MAX 4096
 uint32_t rfc_index_next_number(const RfcIndex *x, uint32_t after, const Now *now);
 /* Records of others, likewise. */
 size_t rfc_index_count(const RfcIndex *x);

@@ -86,6 +86,8 @@ void control_visit_again(VisitJob *j);
 
 /* Entries that are brought from the client's thread and sent at one go: some 200 µs of the main loop. */
 #define LIST_BATCH 32
+/* The index's lock is given back after this: what an entry costs depends on how many are said to hold it. */
+#define LIST_SLICE_USEC (USEC_PER_MSEC / 2)
 
 /*
  * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job
@@ -96,7 +98,7 @@ void control_visit_again(VisitJob *j);
 typedef struct ListJob {
         VisitJob visit;
         const char *member;                     /* what a reply's entry is called */
-        /* Adds up to LIST_BATCH entries to `batch`; true: there are more. In the client's thread. */
+        /* Adds up to LIST_BATCH entries to `batch`, perhaps none; true: there may be more. In the client's thread. */
         bool (*fill)(struct ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now);
         json_t *batch;                          /* array */
         bool more;

@@ -5,6 +5,7 @@
 
 #include "core/text.h"
 #include "io/log.h"
+#include "io/loop.h"
 
 /* ---- List ---- */
 
@@ -32,26 +33,35 @@ static uint32_t next_number(const ListJob *j, const RfcIndex *x, uint32_t after,
         return 0;
 }
 
+/* Under the lock. true: there may be more. */
+static bool list_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, const Now *now) {
+        Now begin, at;
+
+        now_read(&begin);
+        do {
+                uint32_t number = next_number(j, x, j->number, now);
+                if (number == 0)
+                        return false;
+                j->number = number;
+                (void) json_array_append_new(j->batch, control_document(x, meta, number, now));
+                now_read(&at);
+        } while (json_array_size(j->batch) < LIST_BATCH && at.boottime - begin.boottime < LIST_SLICE_USEC);
+        return true;
+}
+
 static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now) {
         Documents *d = client_documents(c);
-        RfcIndex *x = documents_lock(d);
-        size_t n = 0;
+        json_t *document;
+        size_t i;
         (void) h;
         (void) servers_away;
 
-        for (; n < LIST_BATCH; n++) {
-                uint32_t number = next_number(j, x, j->number, now);
-                if (number == 0)
-                        break;
-                j->number = number;
-                (void) json_array_append_new(j->batch, control_document(x, documents_meta(d), number, now));
-        }
+        RfcIndex *x = documents_lock(d);
+        bool more = list_slice(j, x, documents_meta(d), now);
         documents_unlock(d);
-        json_t *document;
-        size_t i;
         json_array_foreach(j->batch, i, document)
                 control_document_add_path(document, documents_library(d));
-        return n == LIST_BATCH;
+        return more;
 }
 
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {

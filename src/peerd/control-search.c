@@ -5,9 +5,6 @@
 
 #include "io/loop.h"
 
-/* The lock is given back after this, and looked at after so many numbers: each costs what it has of holders. */
-#define SLICE_USEC (USEC_PER_MSEC / 2)
-#define SLICE_NUMBERS 16
 /* As many holders of a number are asked after whether they are active. */
 #define HOLDERS_COUNTED_MAX 4096
 
@@ -40,19 +37,15 @@ static bool search_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, con
         Now begin, at;
 
         now_read(&begin);
-        for (size_t n = 1; json_array_size(j->batch) < LIST_BATCH; n++) {
+        do {
                 uint32_t number = next_number(j, x, now);
                 if (number == 0)
                         return false;
                 j->number = number;
                 if (is_wanted(j, x, meta, now))
                         (void) json_array_append_new(j->batch, control_document(x, meta, number, now));
-                if (n % SLICE_NUMBERS != 0)
-                        continue;
                 now_read(&at);
-                if (at.boottime - begin.boottime >= SLICE_USEC)
-                        break;
-        }
+        } while (json_array_size(j->batch) < LIST_BATCH && at.boottime - begin.boottime < LIST_SLICE_USEC);
         return true;
 }
 

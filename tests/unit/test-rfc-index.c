@@ -502,6 +502,25 @@ static void test_walk_over_numbers_sees_own_and_live_ones(void **state) {
         assert_int_equal(rfc_index_next_number(x, 0, &now), 8);
 }
 
+/* Where very many have just died, the walk takes a breath, so that its caller can give back the lock. */
+static void test_walk_over_the_dead_goes_by_slices(void **state) {
+        static const RfcIndexLimits limits = { .ttl_usec = TTL * SEC, .max_records = 3 * RFC_INDEX_DEAD_MAX };
+        _cleanup_(rfc_index_free_p) RfcIndex *x = NULL;
+        RfcRecord rec;
+        Now now = at(TTL);
+
+        (void) state;
+        assert_int_equal(rfc_index_new(&limits, 1, KEY, &x), 0);
+        learn(x, "192.0.2.1:1000", 1, 2 * RFC_INDEX_DEAD_MAX + 1, 0);
+        learn(x, "192.0.2.2:1000", 2 * RFC_INDEX_DEAD_MAX + 2, 2 * RFC_INDEX_DEAD_MAX + 2, 100);
+        assert_int_equal(rfc_index_next_number(x, 0, &now), RFC_INDEX_DEAD_MAX);
+        assert_int_equal(rfc_index_find(x, RFC_INDEX_DEAD_MAX, &now, &rec, 1), 0);
+        assert_int_equal(rfc_index_next_number(x, RFC_INDEX_DEAD_MAX, &now), 2 * RFC_INDEX_DEAD_MAX);
+        assert_int_equal(rfc_index_next_number(x, 2 * RFC_INDEX_DEAD_MAX, &now), 2 * RFC_INDEX_DEAD_MAX + 2);
+        assert_int_equal(set_own(x, 7, 1, "T"), 0);
+        assert_int_equal(rfc_index_next_number(x, 0, &now), 7);
+}
+
 /* ---- expiry ---- */
 
 static void test_a_record_is_dead_at_its_microsecond_and_gone_within_a_second(void **state) {
@@ -831,6 +850,7 @@ int main(void) {
                 cmocka_unit_test(test_find_gives_the_best_of_many),
                 cmocka_unit_test(test_find_holders_gives_all_that_live),
                 cmocka_unit_test(test_walk_over_numbers_sees_own_and_live_ones),
+                cmocka_unit_test(test_walk_over_the_dead_goes_by_slices),
                 cmocka_unit_test(test_a_record_is_dead_at_its_microsecond_and_gone_within_a_second),
                 cmocka_unit_test(test_expiry_goes_by_slices),
                 cmocka_unit_test(test_a_confirmed_peer_lives_on_and_expires_later),
