@@ -13,8 +13,12 @@
 
 /* Events that wait for the main loop: a burst of some milliseconds of serving from all threads. */
 #define EVENTS_MAX 4096
-/* Handed on in one turn of the loop: some 32 KiB, half of what makes a reader too slow. In between it is written to. */
+/*
+ * Handed on in one turn of the loop: some 32 KiB, half of what makes a reader too slow. In between it is written to.
+ * And to all readers together: what is written for each of them costs 5 µs, and any number of users may have 16.
+ */
 #define EVENTS_PER_TURN 64
+#define TOLD_PER_TURN 128
 
 typedef struct Event {
         STAILQ_ENTRY(Event) link;
@@ -146,13 +150,15 @@ static void tell_reader(ControlRequest *r, json_t *event) {
 static void run_tell(Message *message) {
         Monitor *m = MESSAGE_OF(message, Monitor, message);
         struct EventQueue queue = STAILQ_HEAD_INITIALIZER(queue);
+        const unsigned n_readers = MAX_OF(m->n_readers, 1u);
+        const unsigned n_max = MAX_OF(MIN_OF((unsigned) EVENTS_PER_TURN, TOLD_PER_TURN / n_readers), 1u);
         ControlRequest *r, *next;
         bool more;
         uint64_t n_lost;
         Event *e;
 
         pthread_mutex_lock(&m->mutex);
-        for (unsigned n = 0; n < EVENTS_PER_TURN && (e = STAILQ_FIRST(&m->queue)); n++) {
+        for (unsigned n = 0; n < n_max && (e = STAILQ_FIRST(&m->queue)); n++) {
                 STAILQ_REMOVE_HEAD(&m->queue, link);
                 STAILQ_INSERT_TAIL(&queue, e, link);
                 m->n_events--;
