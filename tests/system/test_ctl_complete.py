@@ -205,3 +205,38 @@ def test_zsh(a, world, typed, becomes):
         t.type("p2pdi-ctl " + typed)
         t.wait_match(becomes.replace(" ", r"\s"))
         t.type("\x15exit\n")
+
+
+# ---- both ----
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_titles_are_no_commands(world, shell):
+    """A peer calls its documents what it likes: listed and taken in a real shell, that runs nothing."""
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    proof = os.path.join(world.dir, "proof")
+    titles = [f"$(touch {proof})", f"`touch {proof}`", f"x; touch {proof} &", f"\\$(touch {proof})",
+              f"' $(touch {proof}) '", f"\" $(touch {proof}) \"", f"${{(e):-$(touch {proof})}} :x: #*!! %{{ %F"]
+    rs = world.rs()
+    b = world.holder({n: document(n) for n in range(7001, 7001 + len(titles))})
+    b.statements = {n: b.record(n, title=titles[n - 7001]) for n in b.documents}
+    b.join(rs)
+    a = world.peer("a", {}, rs)
+    assert a.ctl("refresh").code == 0
+    with open(os.path.join(world.dir, "p2pdi-ctl"), "w", encoding="utf-8") as f:
+        f.write(f'#!/bin/sh\n[ "$1" = --complete ] || exit 0\nshift 2\n'
+                f'exec {p2pdi.program("p2pdi-ctl")} --complete -- --control={a.control} "$@"\n')
+    os.chmod(f.name, 0o755)
+    start = {"bash": f"PATH={world.dir}:$PATH; . {COMPLETION}/bash/p2pdi-ctl\n",
+             "zsh": f"path=({world.dir} $path) fpath=({COMPLETION}/zsh $fpath)\nautoload -Uz compinit\ncompinit -u -D\nbindkey -e\n"}
+    with open(os.path.join(world.dir, ".zshrc"), "w", encoding="utf-8") as f:
+        f.write("PS1='READY> '\n" + start[shell])
+    arguments = {"bash": ["--noprofile", "--rcfile", f.name, "-i"], "zsh": ["-d", "-i"]}
+    with Terminal(*arguments[shell], command=[shell], columns=400,
+                  environment={"TERM": "dumb", "ZDOTDIR": world.dir, "HISTFILE": None}) as t:
+        t.wait_match("READY> ")
+        t.type("p2pdi-ctl get 70\t\t\t")
+        t.wait_text("touch")
+        t.type("2\t\necho DO''NE\n")
+        t.wait_match("DONE")
+    assert not os.path.exists(proof)
