@@ -22,10 +22,6 @@ TEST_SECONDS_MAX = 300
 # Lines of each log that are shown of a test that failed.
 LOG_LINES_MAX = 200
 
-# A shell starts what runs in the background with SIGINT ignored, and so would every program be that a test starts.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 
 @pytest.fixture
 def world():
