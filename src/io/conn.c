@@ -21,6 +21,9 @@
 #define DRAIN_BYTES_MAX (64 * 1024)
 #define DRAIN_USEC USEC_PER_SEC
 
+/* What a request has left to arrive when no further one is wanted: it was sent before anybody could know. */
+#define STOP_USEC (500 * USEC_PER_MSEC)
+
 typedef enum ConnState {
         STATE_READING,          /* until a head is whole; silent while `in` is empty */
         STATE_ANSWERING,        /* the owner has the request: until conn_reply() */
@@ -189,7 +192,7 @@ static bool conn_read(Conn *c) {
         else if (r == INCOMING_CLOSED)
                 conn_finish(c, CONN_CLOSED_BY_PEER);
         else {
-                if (r == 0 && first)
+                if (r == 0 && first && !c->stopping)
                         deadline_set(&c->deadline, usec_add(conn_now(c), c->conf->request_timeout));
                 return true;
         }
@@ -349,7 +352,7 @@ static void conn_on_deadline(Conn *c, usec_t now) {
                         conn_refuse(c, 408);
                         conn_run(c);
                 } else
-                        conn_finish(c, now >= conn_ends_at(c) ? CONN_LIFETIME : CONN_IDLE);
+                        conn_finish(c, c->stopping ? CONN_STOPPED : now >= conn_ends_at(c) ? CONN_LIFETIME : CONN_IDLE);
                 return;
         case STATE_ANSWERING:
                 return;
@@ -493,9 +496,13 @@ void conn_send_refusal(int fd, Slice head) {
 }
 
 void conn_stop(Conn *c) {
-        if (c->dead)
+        if (c->dead || c->stopping)
                 return;
         c->stopping = true;
-        if (c->state == STATE_READING)
+        if (c->state != STATE_READING)
+                return;
+        if (c->request_at == 0 || c->in.bytes.size > 0)
+                deadline_set(&c->deadline, usec_add(conn_now(c), STOP_USEC));
+        else
                 conn_finish_later(c, CONN_STOPPED);
 }

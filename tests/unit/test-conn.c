@@ -681,12 +681,63 @@ static void test_stop_ends_an_idle_connection(void **state) {
         (void) state;
         fixture_init(&f);
         fixture_connect(&f, false);
+        test_send_text(f.peer.fd, REQUEST);
+        run_until(f.e, f.n_replied == 1);
         f.in_call = true;
         conn_stop(f.conn);
         conn_stop(f.conn);
         f.in_call = false;
+        assert_true(sd_event_run(f.e, 0) > 0);
+        assert_int_equal(f.n_ended, 1);
+        assert_int_equal(f.why, CONN_STOPPED);
+        fixture_done(&f);
+}
+
+static void test_stop_ends_a_silent_connection(void **state) {
+        usec_t began_at = test_boottime();
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        fixture_connect(&f, false);
+        conn_stop(f.conn);
         run_until(f.e, f.n_ended == 1);
         assert_int_equal(f.why, CONN_STOPPED);
+        assert_true(test_boottime() >= began_at + 400 * USEC_PER_MSEC);
+        fixture_done(&f);
+}
+
+/* Which was accepted a moment before its request came: whoever connected could not know. */
+static void test_stop_answers_the_first_request(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        fixture_connect(&f, false);
+        conn_stop(f.conn);
+        test_send_text(f.peer.fd, REQUEST REQUEST);
+        run_until(f.e, f.n_replied == 1);
+        assert_int_equal(shutdown(f.peer.fd, SHUT_WR), 0);
+        run_until(f.e, f.n_ended == 1);
+        assert_int_equal(f.why, CONN_STOPPED);
+        assert_int_equal(f.n_requests, 1);
+        fixture_done(&f);
+}
+
+static void test_stop_does_not_wait_for_the_rest_of_a_request(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        fixture_connect(&f, false);
+        test_send_text(f.peer.fd, "GET ");
+        for (unsigned i = 0; i < 5; i++)
+                assert_true(sd_event_run(f.e, 0) >= 0);
+        conn_stop(f.conn);
+        run_until(f.e, f.n_bad == 1);
+        assert_int_equal(shutdown(f.peer.fd, SHUT_WR), 0);
+        run_until(f.e, f.n_ended == 1);
+        assert_int_equal(f.why, CONN_TIMEOUT);
         fixture_done(&f);
 }
 
@@ -862,6 +913,9 @@ int main(void) {
                 cmocka_unit_test(test_close_shuts_down_after_the_reply),
                 cmocka_unit_test(test_peer_that_never_closes_is_not_waited_for),
                 cmocka_unit_test(test_stop_ends_an_idle_connection),
+                cmocka_unit_test(test_stop_ends_a_silent_connection),
+                cmocka_unit_test(test_stop_answers_the_first_request),
+                cmocka_unit_test(test_stop_does_not_wait_for_the_rest_of_a_request),
                 cmocka_unit_test(test_stop_waits_for_the_reply),
                 cmocka_unit_test(test_owner_without_an_answer_ends_the_connection),
                 cmocka_unit_test(test_handlers_may_free_the_connection),
