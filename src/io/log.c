@@ -129,6 +129,12 @@ static void _printf_(2, 0) message_format(Message *m, const char *format, va_lis
                 m->text[0] = '\0';
 }
 
+static _Thread_local Message last_error;
+
+const char *log_last_error(void) {
+        return last_error.text;
+}
+
 static void emit_message(LogLevel level, LogEvent event, const LogFields *fields, const char *message) {
         emit(&(LogEntry){
                 .identifier = target.identifier,
@@ -182,6 +188,8 @@ log_entry_va(LogLevel level, LogEvent event, const LogFields *fields, const char
         message_format(&m, format, ap);
         /* A long message makes room for the count. */
         n = MIN_OF(strlen(m.text), LOG_MESSAGE_MAX - 80);
+        if (level <= LOG_LEVEL_ERR)
+                last_error = m;
         if (n_suppressed > 0)
                 (void) snprintf(m.text + n, sizeof(m.text) - n, " (%llu more like this %s suppressed)",
                                 (unsigned long long) n_suppressed, n_suppressed == 1 ? "was" : "were");

@@ -99,6 +99,8 @@ void log_entry(LogLevel level, LogEvent event, const LogFields *fields, const ch
 #define log_debug(...) log_entry(LOG_LEVEL_DEBUG, LOG_EVENT_NONE, NULL, __VA_ARGS__)
 /* "sentence: strerror(-error)"; gives error. */
 int log_errno(LogLevel level, int error, const char *format, ...) _printf_(3, 4);
+/* The last error that this thread has logged, for STATUS= of a daemon that ends because of it; empty: none. */
+const char *log_last_error(void);
 
 /* One transaction, at info: subject to the rate, else counted. */
 void log_transaction(LogEvent event, const LogFields *fields, const char *format, ...) _printf_(3, 4);

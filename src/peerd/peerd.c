@@ -424,6 +424,7 @@ static int run(Peerd *p) {
         apply_log_settings(p->conf);
         k = start(p);
         if (k < 0) {
+                notify_status("%s", log_last_error());
                 notify_error(k);
                 return EXIT_FAILURE;
         }

@@ -170,7 +170,6 @@ static int listen_for_peers(Rsd *r) {
         if (inherited_count(NULL) == 0 || inherited_count("rs") > 0)
                 return daemon_listen(r->listener, &r->conf->common, "rs", &r->inherited);
         log_error("The service manager passed no socket named \"rs\": run " RESTART_SOCKET ".");
-        notify_status("No socket to listen on: run " RESTART_SOCKET ".");
         return -ENOTCONN;
 }
 
@@ -251,6 +250,7 @@ static int run(Rsd *r) {
         apply_conf(r);
         k = start(r);
         if (k < 0) {
+                notify_status("%s", log_last_error());
                 notify_error(k);
                 return EXIT_FAILURE;
         }
