@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 #include "ctl/verbs.h"
-#include "io/conf-drift.h"
 
 #define LISTENERS_MAX 64
 
@@ -55,27 +54,95 @@ static int add_issues(Check *c, const ConfIssues *issues) {
 
 /* ---- drift ---- */
 
-static int on_drift(const char *text, void *userdata) {
-        return add_finding(userdata, NULL, 0, "%s", text);
+typedef struct Listening {
+        Endpoint endpoint;
+        bool inherited;
+} Listening;
+
+/* :: or 0.0.0.0 */
+static bool is_any_address(const Address *a) {
+        static const Address any6 = {}, any4 = { { [10] = 0xff, [11] = 0xff } };
+
+        return address_equal(a, &any6) || address_equal(a, &any4);
+}
+
+static bool listen_matches(const ConfListen *listen, const Endpoint *e) {
+        if (listen->is_auto)
+                return true;
+        if (listen->any_address)
+                return listen->endpoint.port == e->port && is_any_address(&e->address);
+        return endpoint_equal(&listen->endpoint, e);
+}
+
+static void listen_to_text(const ConfListen *listen, char ret[ENDPOINT_TEXT_SIZE]) {
+        if (listen->any_address)
+                (void) snprintf(ret, ENDPOINT_TEXT_SIZE, "%u", listen->endpoint.port);
+        else
+                endpoint_to_text(&listen->endpoint, ret);
+}
+
+/* Where it is said and not done. */
+static int find_missing(Check *c, const Listening *listening, size_t n, const char *unit) {
+        for (size_t i = 0; i < c->conf->n_listen; i++) {
+                const ConfListen *listen = &c->conf->listen[i];
+                char text[ENDPOINT_TEXT_SIZE];
+                bool found = false;
+                int r;
+
+                for (size_t k = 0; k < n && !found; k++)
+                        found = listen_matches(listen, &listening[k].endpoint);
+                if (found)
+                        continue;
+                listen_to_text(listen, text);
+                r = add_finding(c, NULL, 0,
+                                "Server.ListenStream= says %s, but %s does not listen there: it will with \"systemctl "
+                                "daemon-reload && systemctl restart %s\".", text, c->ctl->daemon, unit);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Where it is done and not said. */
+static int find_surplus(Check *c, const Listening *listening, size_t n) {
+        for (size_t k = 0; k < n; k++) {
+                char text[ENDPOINT_TEXT_SIZE];
+                bool found = false;
+                int r;
+
+                for (size_t i = 0; i < c->conf->n_listen && !found; i++)
+                        found = listen_matches(&c->conf->listen[i], &listening[k].endpoint);
+                if (found)
+                        continue;
+                endpoint_to_text(&listening[k].endpoint, text);
+                r = add_finding(c, NULL, 0, "%s listens on %s, which Server.ListenStream= does not say.",
+                                c->ctl->daemon, text);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int on_listeners(json_t *parameters, _unused_ int fd, void *userdata) {
         const json_t *listeners = json_object_get(parameters, "listeners");
-        Endpoint endpoints[LISTENERS_MAX];
+        Listening listening[LISTENERS_MAX];
         Check *c = userdata;
-        ConfListening listening = {
-                .daemon = c->ctl->daemon, .instance = c->ctl->instance, .endpoints = endpoints,
-                .inherited = member_bool(json_array_get(listeners, 0), "inherited"),
-        };
+        char unit[128];
+        size_t n = 0;
+        int r;
 
-        for (size_t i = 0; i < json_array_size(listeners) && i < ELEMENTSOF(endpoints); i++) {
-                const char *address = member_string(json_array_get(listeners, i), "address");
+        for (size_t i = 0; i < json_array_size(listeners) && n < ELEMENTSOF(listening); i++) {
+                const json_t *l = json_array_get(listeners, i);
+                const char *address = member_string(l, "address");
 
-                if (!address || endpoint_from_text(slice_of(address), &endpoints[i]) != 0)
+                if (!address || endpoint_from_text(slice_of(address), &listening[n].endpoint) != 0)
                         return ctl_fail(CTL_FAILURE, "%s does not tell where it listens.", c->ctl->daemon);
-                listening.n_endpoints++;
+                listening[n++].inherited = member_bool(l, "inherited");
         }
-        return conf_find_drift(c->conf, &listening, on_drift, c);
+        (void) snprintf(unit, sizeof(unit), "%s%s%s.%s", c->ctl->daemon, c->ctl->instance ? "@" : "",
+                        c->ctl->instance ? c->ctl->instance : "", n > 0 && listening[0].inherited ? "socket" : "service");
+        r = find_missing(c, listening, n, unit);
+        return r == 0 ? find_surplus(c, listening, n) : r;
 }
 
 /*

@@ -8,7 +8,6 @@
 #include <systemd/sd-daemon.h>
 
 #include "core/text.h"
-#include "io/conf-drift.h"
 #include "io/daemon.h"
 #include "io/log.h"
 
@@ -113,27 +112,6 @@ json_t *control_listening(const Listener *l) {
                 char text[ENDPOINT_TEXT_SIZE];
                 endpoint_to_text(&endpoints[i], text);
                 (void) json_array_append_new(list, json_string(text));
-        }
-        return list;
-}
-
-static int on_drift(const char *text, void *userdata) {
-        return json_array_append_new(userdata, json_string(text)) < 0 ? -ENOMEM : 0;
-}
-
-json_t *control_warnings(const Listener *l, bool inherited, const char *daemon, const char *instance,
-                         const ConfCommon *conf) {
-        Endpoint endpoints[LISTENING_MAX];
-        const ConfListening listening = {
-                .daemon = daemon, .instance = instance, .endpoints = endpoints,
-                .n_endpoints = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints)),
-                .inherited = inherited,
-        };
-        json_t *list = json_array();
-
-        if (list && conf_find_drift(conf, &listening, on_drift, list) < 0) {
-                json_decref(list);
-                return NULL;
         }
         return list;
 }

@@ -8,7 +8,6 @@
 #include "core/address.h"
 #include "core/base.h"
 #include "core/buf.h"
-#include "io/conf.h"
 #include "io/listener.h"
 #include "io/varlink.h"
 
@@ -45,10 +44,6 @@ void control_set_digest(json_t *object, const Digest *d);
 json_t *control_listening(const Listener *l);
 /* The same as the reply of GetListeners: an array of Listener. */
 json_t *control_listeners(const Listener *l, bool inherited);
-
-/* What GetStatus warns of, as an array of sentences: drift. conf: the settings in use. NULL: no memory. */
-json_t *control_warnings(const Listener *l, bool inherited, const char *daemon, const char *instance,
-                         const ConfCommon *conf);
 
 /* What a reply of GetMetrics may hold: far below VARLINK_MESSAGE_MAX, far above what there is. */
 #define CONTROL_METRICS_MAX (256u << 10)

@@ -116,9 +116,6 @@ typedef struct ListJob {
 /* Takes what template owns. */
 int control_list_start(Control *c, VarlinkCall *call, ListJob *template) _must_check_;
 
-/* As control_warnings() of this daemon. */
-json_t *control_peer_warnings(const Peerd *p);
-
 /* As many holders of one RFC are shown. */
 #define HOLDERS_SHOWN_MAX 1000
 

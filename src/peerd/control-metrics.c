@@ -156,14 +156,6 @@ static void set_uploads(Server *s, PeerdMetric m, uint64_t *ret) {
         }
 }
 
-static size_t count_drift(const Peerd *p) {
-        json_t *warnings = control_peer_warnings(p);
-        size_t n = json_array_size(warnings);
-
-        json_decref(warnings);
-        return n;
-}
-
 static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
         const Peerd *p = j->visit.control->peerd;
         const ClientCounters *n = client_counters(p->client);
@@ -215,9 +207,6 @@ static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
                 break;
         case PEERD_METRIC_AT_RISK:
                 *ret = j->survey.n_at_risk;
-                break;
-        case PEERD_METRIC_CONFIG_DRIFT:
-                *ret = count_drift(p);
                 break;
         case PEERD_METRIC_LOG_DROPPED:
                 *ret = log_dropped();

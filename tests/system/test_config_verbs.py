@@ -267,25 +267,6 @@ def test_no_drift_and_drift_of_an_inherited_socket(world):
     assert r.err.count("systemctl restart p2pdi-rsd.socket") == 2
 
 
-def test_status_warns_of_drift(world):
-    """Of the settings in use, so after a reload."""
-    a, rs = world.peer("a"), world.rs()
-    rs.write_config({"Server.ListenStream": rs.text})
-    rs.reload()
-    for daemon, unit in ((a, "p2pdi-peerd.service"), (rs, "p2pdi-rsd.socket")):
-        assert daemon.json("status")["warnings"] == [] and "Warnings:" not in daemon.ctl("status", rs=daemon is rs).text
-        other = endpoint("127.0.0.1", 1 if daemon.port != 1 else 2)
-        daemon.write_config({"Server.ListenStream": other})
-        daemon.reload()
-        warnings = daemon.json("status")["warnings"]
-        if daemon is a:
-            assert "\np2pdi_peer_config_drift 2\n" in a.ctl("metrics").text
-        assert warnings == check(daemon, rs=daemon is rs).err.splitlines() and len(warnings) == 2
-        assert warnings[0].startswith(f"Server.ListenStream= says {other}, but ") and warnings[0].endswith(f'systemctl restart {unit}".')
-        text = daemon.ctl("status", rs=daemon is rs).text
-        assert text.endswith(f"     Warnings: {warnings[0]}\n               {warnings[1]}\n")
-
-
 def test_port_alone_is_any_address(world):
     place = world.place("0.0.0.0")
     a = world.peer("a", place=place)
