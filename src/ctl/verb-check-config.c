@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "ctl/verbs.h"
+#include "io/conf-sockets.h"
 
 #define LISTENERS_MAX 64
 
@@ -54,95 +55,28 @@ static int add_issues(Check *c, const ConfIssues *issues) {
 
 /* ---- drift ---- */
 
-typedef struct Listening {
-        Endpoint endpoint;
-        bool inherited;
-} Listening;
-
-/* :: or 0.0.0.0 */
-static bool is_any_address(const Address *a) {
-        static const Address any6 = {}, any4 = { { [10] = 0xff, [11] = 0xff } };
-
-        return address_equal(a, &any6) || address_equal(a, &any4);
-}
-
-static bool listen_matches(const ConfListen *listen, const Endpoint *e) {
-        if (listen->is_auto)
-                return true;
-        if (listen->any_address)
-                return listen->endpoint.port == e->port && is_any_address(&e->address);
-        return endpoint_equal(&listen->endpoint, e);
-}
-
-static void listen_to_text(const ConfListen *listen, char ret[ENDPOINT_TEXT_SIZE]) {
-        if (listen->any_address)
-                (void) snprintf(ret, ENDPOINT_TEXT_SIZE, "%u", listen->endpoint.port);
-        else
-                endpoint_to_text(&listen->endpoint, ret);
-}
-
-/* Where it is said and not done. */
-static int find_missing(Check *c, const Listening *listening, size_t n, const char *unit) {
-        for (size_t i = 0; i < c->conf->n_listen; i++) {
-                const ConfListen *listen = &c->conf->listen[i];
-                char text[ENDPOINT_TEXT_SIZE];
-                bool found = false;
-                int r;
-
-                for (size_t k = 0; k < n && !found; k++)
-                        found = listen_matches(listen, &listening[k].endpoint);
-                if (found)
-                        continue;
-                listen_to_text(listen, text);
-                r = add_finding(c, NULL, 0,
-                                "Server.ListenStream= says %s, but %s does not listen there: it will with \"systemctl "
-                                "daemon-reload && systemctl restart %s\".", text, c->ctl->daemon, unit);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* Where it is done and not said. */
-static int find_surplus(Check *c, const Listening *listening, size_t n) {
-        for (size_t k = 0; k < n; k++) {
-                char text[ENDPOINT_TEXT_SIZE];
-                bool found = false;
-                int r;
-
-                for (size_t i = 0; i < c->conf->n_listen && !found; i++)
-                        found = listen_matches(&c->conf->listen[i], &listening[k].endpoint);
-                if (found)
-                        continue;
-                endpoint_to_text(&listening[k].endpoint, text);
-                r = add_finding(c, NULL, 0, "%s listens on %s, which Server.ListenStream= does not say.",
-                                c->ctl->daemon, text);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 static int on_listeners(json_t *parameters, _unused_ int fd, void *userdata) {
         const json_t *listeners = json_object_get(parameters, "listeners");
-        Listening listening[LISTENERS_MAX];
+        _cleanup_(string_list_free_p) StringList sentences = NULL;
+        Endpoint at[LISTENERS_MAX];
         Check *c = userdata;
-        char unit[128];
+        ConfListener who = { .daemon = c->ctl->daemon, .instance = c->ctl->instance };
         size_t n = 0;
         int r;
 
-        for (size_t i = 0; i < json_array_size(listeners) && n < ELEMENTSOF(listening); i++) {
+        for (size_t i = 0; i < json_array_size(listeners) && n < ELEMENTSOF(at); i++) {
                 const json_t *l = json_array_get(listeners, i);
                 const char *address = member_string(l, "address");
 
-                if (!address || endpoint_from_text(slice_of(address), &listening[n].endpoint) != 0)
+                if (!address || endpoint_from_text(slice_of(address), &at[n]) != 0)
                         return ctl_fail(CTL_FAILURE, "%s does not tell where it listens.", c->ctl->daemon);
-                listening[n++].inherited = member_bool(l, "inherited");
+                who.inherited = member_bool(l, "inherited");
+                n++;
         }
-        (void) snprintf(unit, sizeof(unit), "%s%s%s.%s", c->ctl->daemon, c->ctl->instance ? "@" : "",
-                        c->ctl->instance ? c->ctl->instance : "", n > 0 && listening[0].inherited ? "socket" : "service");
-        r = find_missing(c, listening, n, unit);
-        return r == 0 ? find_surplus(c, listening, n) : r;
+        r = conf_listen_compare(c->conf, at, n, &who, &sentences);
+        for (StringList s = sentences; r == 0 && s && *s; s++)
+                r = add_finding(c, NULL, 0, "%s", *s);
+        return r;
 }
 
 /*

@@ -64,7 +64,7 @@ static int cat_file(const Ctl *ctl, const char *path, bool first, json_t *array)
         json_t *content;
         int r;
 
-        r = conf_read_file(path, &report, &bytes);
+        r = conf_read_file(path, !ctl->config, &report, &bytes);
         if (r < 0)
                 return r;
         if (report.failed)

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "core/text.h"
@@ -73,7 +74,7 @@ StringList string_list_free(StringList l) {
         return NULL;
 }
 
-static size_t string_list_size(StringList l) {
+size_t string_list_size(StringList l) {
         size_t n = 0;
 
         while (l && l[n])
@@ -81,8 +82,7 @@ static size_t string_list_size(StringList l) {
         return n;
 }
 
-/* Takes s, also when it fails. */
-static int string_list_append(StringList *l, char *s) {
+int string_list_append(StringList *l, char *s) {
         size_t n = string_list_size(*l);
         StringList larger;
 
@@ -279,9 +279,20 @@ static int read_whole(const char *path, Buf *bytes) {
         }
 }
 
-int conf_read_file(const char *path, ConfReport *report, Buf *bytes) {
+/* What can't be looked at is left to the reading, which says why. */
+static bool is_special_file(const char *path) {
+        struct stat st;
+
+        if (stat(path, &st) < 0 || S_ISREG(st.st_mode))
+                return false;
+        return !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3);
+}
+
+int conf_read_file(const char *path, bool regular, ConfReport *report, Buf *bytes) {
         int r;
 
+        if (regular && is_special_file(path))
+                return conf_report(report, true, path, 0, "This is no regular file.");
         r = read_whole(path, bytes);
         if (r == 0)
                 return 0;

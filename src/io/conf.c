@@ -18,13 +18,15 @@
 /* Of a name from the file in a message. */
 #define SHOWN_SIZE 128
 
-static const ConfRoots shipped_roots = { { "/usr/lib/p2pdi", "/run/p2pdi", PKGSYSCONFDIR } };
+const ConfRoots conf_shipped_roots = { { "/usr/lib/p2pdi", "/run/p2pdi", PKGSYSCONFDIR } };
 
 /* A load under way. */
 typedef struct Load {
         ConfProgram program;
         void *conf;                     /* RsConf or PeerConf */
+        bool sockets_only;
         ConfReport report;
+        const char *listen_file;        /* where Server.ListenStream= was last added to; borrowed */
         const char *file;               /* the one being read; borrowed */
         const char *keep_alive_file;    /* where Registration.KeepAliveSec= was last set; borrowed */
         unsigned keep_alive_line;
@@ -88,6 +90,16 @@ static int on_section(unsigned line, Slice section, void *userdata) {
         return conf_report(&l->report, false, l->file, line, "Unknown section [%s], ignored.", shown);
 }
 
+static bool is_listen(const ConfKey *key) {
+        return key->kind == CONF_KIND_LISTEN || key->kind == CONF_KIND_LISTEN_OR_AUTO;
+}
+
+/* Addresses, who may come, and where the sandbox must let the daemon write: all that units are made of. */
+static bool concerns_sockets(const ConfKey *key) {
+        return is_listen(key) || strcmp(key->section, "Access") == 0 ||
+               (strcmp(key->section, "Store") == 0 && strcmp(key->name, "Path") == 0);
+}
+
 static int on_assignment(unsigned line, const char *section, const char *name, const char *value, void *userdata) {
         Load *l = userdata;
         char reason[CONF_REASON_SIZE], shown[SHOWN_SIZE];
@@ -109,11 +121,15 @@ static int on_assignment(unsigned line, const char *section, const char *name, c
                                    section);
         }
 
+        if (l->sockets_only && !concerns_sockets(key))
+                return 0;
         r = conf_key_set(key, l->conf, slice_of(value), reason);
         if (r < 0)
                 return r;
         if (r == CONF_KEY_BAD)
                 return conf_report(&l->report, true, l->file, line, "%s.%s=: %s.", key->section, key->name, reason);
+        if (is_listen(key))
+                l->listen_file = value[0] ? l->file : NULL;
         if (l->program == CONF_RS && key->offset == offsetof(RsConf, keep_alive)) {
                 l->keep_alive_file = l->file;
                 l->keep_alive_line = line;
@@ -155,8 +171,10 @@ static int check_keep_alive(Load *l, RsConf *c) {
 }
 
 static int load_finish(Load *l, void **ret) {
+        ConfCommon *common = l->conf;   /* the first member of both */
         int r;
 
+        common->listen_is_preset = common->n_listen == 0;
         r = conf_keys_complete(l->program, l->conf);
         if (r == 0 && l->program == CONF_RS)
                 r = check_keep_alive(l, l->conf);
@@ -178,9 +196,31 @@ int conf_load_bytes(ConfProgram program, const char *name, Slice bytes, void **r
         return r < 0 ? r : load_finish(&l, ret);
 }
 
+void conf_origin_done(ConfOrigin *o) {
+        free(o->first);
+        free(o->listen);
+        *o = (ConfOrigin){ 0 };
+}
+
+static int tell_origin(const Load *l, StringList files, ConfOrigin *origin) {
+        ConfOrigin o = {
+                .first = files && files[0] ? strdup(files[0]) : NULL,
+                .listen = l->listen_file ? strdup(l->listen_file) : NULL,
+        };
+
+        if ((files && files[0] && !o.first) || (l->listen_file && !o.listen)) {
+                conf_origin_done(&o);
+                return -ENOMEM;
+        }
+        *origin = o;
+        return 0;
+}
+
 int conf_load_from(const ConfRequest *request, void **ret, ConfIssues *issues) {
         _cleanup_(string_list_free_p) StringList files = NULL;
-        _cleanup_(load_done) Load l = { .program = request->program, .report = { .issues = issues } };
+        _cleanup_(load_done) Load l = {
+                .program = request->program, .sockets_only = request->sockets_only, .report = { .issues = issues },
+        };
         int r;
 
         r = load_start(&l);
@@ -190,15 +230,17 @@ int conf_load_from(const ConfRequest *request, void **ret, ConfIssues *issues) {
                 /* One byte more, to see that it is too much. */
                 _cleanup_buf_ Buf bytes = BUF_INIT(CONF_INI_FILE_MAX + 1);
 
-                r = conf_read_file(*f, &l.report, &bytes);
+                r = conf_read_file(*f, !request->file, &l.report, &bytes);
                 if (r == 0)
                         r = load_bytes(&l, *f, buf_slice(&bytes));
         }
+        if (r == 0 && request->origin)
+                r = tell_origin(&l, files, request->origin);
         return r < 0 ? r : load_finish(&l, ret);
 }
 
 int conf_load_rs(const char *file, RsConf **ret, ConfIssues *issues) {
-        ConfRequest request = { .program = CONF_RS, .roots = shipped_roots, .file = file };
+        ConfRequest request = { .program = CONF_RS, .roots = conf_shipped_roots, .file = file };
         void *conf;
         int r;
 
@@ -209,7 +251,7 @@ int conf_load_rs(const char *file, RsConf **ret, ConfIssues *issues) {
 }
 
 int conf_load_peer(const char *file, const char *instance, PeerConf **ret, ConfIssues *issues) {
-        ConfRequest request = { .program = CONF_PEER, .roots = shipped_roots, .file = file, .instance = instance };
+        ConfRequest request = { .program = CONF_PEER, .roots = conf_shipped_roots, .file = file, .instance = instance };
         void *conf;
         int r;
 
@@ -238,7 +280,7 @@ int conf_files_from(const ConfRequest *request, StringList *ret) {
 }
 
 int conf_files(ConfProgram program, const char *instance, StringList *ret) {
-        ConfRequest request = { .program = program, .roots = shipped_roots, .instance = instance };
+        ConfRequest request = { .program = program, .roots = conf_shipped_roots, .instance = instance };
 
         return conf_files_from(&request, ret);
 }

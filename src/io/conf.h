@@ -46,6 +46,7 @@ typedef enum LogLevel {                 /* as syslog */
 typedef struct ConfCommon {
         ConfListen *listen;             /* at least one */
         size_t n_listen;
+        bool listen_is_preset;          /* no file sets Server.ListenStream= */
         uint32_t max_connections;
         uint32_t max_connections_per_source;
         usec_t request_timeout;

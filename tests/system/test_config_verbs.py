@@ -246,8 +246,9 @@ def test_no_drift_and_drift_of_a_peer(world):
     r = check(a)
     assert (r.code, r.out) == (0, b"") and r.err.splitlines() == [
         f"Server.ListenStream= says {other}, but p2pdi-peerd does not listen there: it will with \"systemctl daemon-reload && "
-        "systemctl restart p2pdi-peerd.service\".",
-        f"p2pdi-peerd listens on {a.text}, which Server.ListenStream= does not say."]
+        "systemctl restart p2pdi-peerd.socket\".",
+        f"p2pdi-peerd listens on {a.text}, which Server.ListenStream= does not say: it stops with \"systemctl daemon-reload && "
+        "systemctl restart p2pdi-peerd.socket\"."]
     code, found = findings(f"--config={a.config}", control=a.control)
     assert code == 0 and [set(f) for f in found] == [{"isError", "text"}] * 2
     # A file that is nobody's, and a daemon that does not run.
