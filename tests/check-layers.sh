@@ -17,7 +17,7 @@ BEGIN {
         # Layer: the layers that it may include, beside itself.
         may["core"] = " "
         may["io"] = " core "
-        may["rsd"] = may["peerd"] = may["ctl"] = " core io "
+        may["rsd"] = may["peerd"] = may["ctl"] = may["generator"] = " core io "
 
         # Core: rank of each module, by the name of its main header.
         split("base buf text address,metrics,msg,rfc-number,search rate,history proto rfc-meta holders,http,membership,page,peer-list,rfc-index registrar lookup", step, " ")

@@ -50,7 +50,7 @@ for page in "$man"/*.[1-9]; do
 done
 
 # ---- options ----
-for program in p2pdi-rsd p2pdi-peerd p2pdi-ctl; do
+for program in p2pdi-rsd p2pdi-peerd p2pdi-socket-generator p2pdi-ctl; do
         page=$program.8
         [ $program != p2pdi-ctl ] || page=$program.1
         if [ ! -x "$builddir/$program" ] || [ ! -e "$man/$page" ]; then
