@@ -132,7 +132,7 @@ statuses http-reply.c HTTP 'HTTP status code'
 sed -n 's/^ *X(\([A-Z_]*\), "\([0-9a-f]\{32\}\)").*/\1 \2/p' "$srcdir/src/io/log.h" >"$tmp/events"
 for daemon in rsd peerd; do
         # Words that are no event of the table are none that could be logged: the compiler looks after that.
-        cat "$srcdir/src/$daemon"/*.[ch] "$srcdir/src/io/daemon.c" "$srcdir/src/io/control.c" | grep -o 'LOG_EVENT_[A-Z_]*' | sed 's/^LOG_EVENT_//' | sort -u >"$tmp/logged"
+        cat "$srcdir/src/$daemon"/*.[ch] "$srcdir/src/io/daemon.c" "$srcdir/src/io/daemon-listen.c" "$srcdir/src/io/control.c" | grep -o 'LOG_EVENT_[A-Z_]*' | sed 's/^LOG_EVENT_//' | sort -u >"$tmp/logged"
         awk 'NR == FNR { logged[$1] = 1; next } $1 in logged { print $2 }' "$tmp/logged" "$tmp/events" >"$tmp/code"
         grep -ow '[0-9a-f]\{32\}' "$man/p2pdi-$daemon.8" >"$tmp/page" || :
         same p2pdi-$daemon.8 MESSAGE_ID

@@ -116,6 +116,14 @@ json_t *control_listening(const Listener *l) {
         return list;
 }
 
+json_t *control_strings(StringList l) {
+        json_t *list = json_array();
+
+        for (; list && l && *l; l++)
+                (void) json_array_append_new(list, json_string(*l));
+        return list;
+}
+
 json_t *control_metrics(const Buf *text) {
         return json_pack("{s:s%}", "text", text->data, text->size);
 }

@@ -8,6 +8,7 @@
 #include "core/address.h"
 #include "core/base.h"
 #include "core/buf.h"
+#include "io/conf.h"
 #include "io/listener.h"
 #include "io/varlink.h"
 
@@ -40,7 +41,9 @@ void control_set_endpoint(json_t *object, const char *name, const Endpoint *e);
 /* As "sha256". */
 void control_set_digest(json_t *object, const Digest *d);
 
-/* The addresses in use, as an array of strings. NULL: no memory. */
+/* An array of strings. NULL: no memory. */
+json_t *control_strings(StringList l);
+/* The addresses in use, in the same way. */
 json_t *control_listening(const Listener *l);
 /* The same as the reply of GetListeners: an array of Listener. */
 json_t *control_listeners(const Listener *l, bool inherited);

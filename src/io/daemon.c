@@ -200,60 +200,6 @@ void daemon_log_restart_key(const char *key) {
         log_warning("%s takes effect at a restart.", key);
 }
 
-void daemon_log_restart_keys(const ConfCommon *old, const ConfCommon *fresh) {
-        bool same = old->n_listen == fresh->n_listen;
-
-        for (size_t i = 0; same && i < fresh->n_listen; i++) {
-                const ConfListen *a = &old->listen[i], *b = &fresh->listen[i];
-                same = a->any_address == b->any_address && a->is_auto == b->is_auto &&
-                       endpoint_equal(&a->endpoint, &b->endpoint);
-        }
-        if (!same)
-                daemon_log_restart_key("Server.ListenStream=");
-}
-
-int daemon_listen(Listener *l, const ConfCommon *c, const char *name, bool *ret_inherited) {
-        int fds[64];
-        int n = inherited_take(name, fds, ELEMENTSOF(fds));
-        if (n < 0)
-                return log_errno(LOG_LEVEL_ERR, n, "Could not take the sockets of the service manager");
-        *ret_inherited = n > 0;
-        int result = 0;
-        for (int i = 0; i < n; i++) {
-                int r = listener_add_fd(l, fds[i]);
-                if (r < 0)
-                        result = log_errno(LOG_LEVEL_ERR, r, "The socket that the service manager passed as \"%s\" can't be used", name);
-        }
-        if (n > 0)
-                return result;
-
-        for (size_t i = 0; i < c->n_listen; i++) {
-                const ConfListen *listen = &c->listen[i];
-                int r = listener_bind(l, &listen->endpoint, listen->any_address);
-                if (r < 0) {
-                        char text[ENDPOINT_TEXT_SIZE];
-                        endpoint_to_text(&listen->endpoint, text);
-                        if (listen->any_address)
-                                return log_errno(LOG_LEVEL_ERR, r, "Could not listen on port %u", listen->endpoint.port);
-                        return log_errno(LOG_LEVEL_ERR, r, "Could not listen on %s", text);
-                }
-        }
-        return 0;
-}
-
-int daemon_describe_listeners(const Listener *l, Buf *b) {
-        Endpoint endpoints[64];
-        size_t n = MIN_OF(listener_endpoints(l, endpoints, ELEMENTSOF(endpoints)), ELEMENTSOF(endpoints));
-        for (size_t i = 0; i < n; i++) {
-                char text[ENDPOINT_TEXT_SIZE];
-                endpoint_to_text(&endpoints[i], text);
-                int r = buf_printf(b, "%s%s", i > 0 ? ", " : "", text);
-                if (r != 0)
-                        return r;
-        }
-        return 0;
-}
-
 const char *daemon_hostname(void) {
         static char name[65];
         /* For people only: what can't be shown is left out. */

@@ -7,6 +7,7 @@
 
 #include "core/base.h"
 #include "core/buf.h"
+#include "io/conf-sockets.h"
 #include "io/conf.h"
 #include "io/listener.h"
 
@@ -49,14 +50,26 @@ void daemon_log_issues(const ConfIssues *issues);
 uint32_t daemon_limit_connections(uint32_t wanted, unsigned per_connection, unsigned others);
 
 void daemon_listener_conf(const ConfCommon *c, uint32_t max_connections, ListenerConf *ret);
-/* At a reload: tells which of the keys that both have, and that need a restart, are other ones now. */
-void daemon_log_restart_keys(const ConfCommon *old, const ConfCommon *fresh);
-/* The same for one key. */
+/* At a reload: tells that a key which needs a restart is another one now. */
 void daemon_log_restart_key(const char *key);
+
+/* ---- daemon-listen.c ---- */
+
 /*
- * Sockets inherited under `name`, else bound as configured. *ret_inherited. -errno, logged with the address that failed.
+ * Sockets inherited under `name`, else bound as configured. *ret_inherited. -errno, told in the log and in STATUS= with
+ * the address that failed.
  */
 int daemon_listen(Listener *l, const ConfCommon *c, const char *name, bool *ret_inherited) _must_check_;
+/*
+ * What the INI and the open sockets make of each other: sentences for GetStatus, each of them logged as well. They
+ * replace those in *warnings. from_trees: the INI is one that the generator of socket units reads, too.
+ */
+void daemon_compare_sockets(const Listener *l, const ConfCommon *c, const ConfListener *who, bool from_trees,
+                            StringList *warnings);
+/* Another one: its socket unit has none, and it bound one itself. */
+void daemon_warn_no_socket(const ConfListener *who, const char *name, StringList *warnings);
+/* " Warning: " and the first of them, to end STATUS=; else "". 0, BUF_FULL, -ENOMEM. */
+int daemon_describe_warnings(StringList warnings, Buf *b) _must_check_;
 /* Appends "127.0.0.1:65423, [::]:65423": for STATUS=. */
 int daemon_describe_listeners(const Listener *l, Buf *b) _must_check_;
 

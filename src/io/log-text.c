@@ -39,6 +39,8 @@ static const char *const kinds[_LOG_EVENT_MAX] = {
         [LOG_EVENT_CONF_INVALID] = "issues of the configuration",
         [LOG_EVENT_CONTROL_CHANGED] = "calls of users",
         [LOG_EVENT_CONTROL_DENIED] = "denied calls of users",
+        [LOG_EVENT_CONF_DRIFT] = "differences between sockets and configuration",
+        [LOG_EVENT_GENERATOR_REFUSED] = "configurations that the generator could not use",
         [LOG_EVENT_SELF_CHECK_FAILED] = "failed self-checks",
 };
 

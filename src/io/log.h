@@ -42,6 +42,8 @@
         X(QUARANTINED, "7fa2fac5e53643d5b5f967828336ea86")                                                            \
         X(CONF_LOADED, "0a2e133daed04ed6a7da4df5431026e0")                                                            \
         X(CONF_INVALID, "d9ac40223dc84beba8197d58844204d4")                                                           \
+        X(CONF_DRIFT, "a5ef0c6d702745e39ffd6919b657fd26")                                                             \
+        X(GENERATOR_REFUSED, "99af8bfefd8941fca00b7ba827053330")                                                      \
         X(CONTROL_CHANGED, "a004692ea6294fd8bdfa12564b9f4e32")                                                        \
         X(CONTROL_DENIED, "11d26eaffc7048d2b18d25d4a9d9bb48")                                                         \
         X(SELF_CHECK_FAILED, "9d827f327923473c9bbeac6144496212")

@@ -239,7 +239,7 @@ static json_t *status_json(const StatusJob *j) {
         control_set_int(s, "downloadsTotal", count_downloads(downloads, true));
         control_set_int(s, "downloadsFailed", count_downloads(downloads, false));
         control_set_int(s, "startedUSec", p->started_at);
-        (void) json_object_set_new(s, "warnings", json_array());
+        (void) json_object_set_new(s, "warnings", control_strings(p->warnings));
         return s;
 }
 

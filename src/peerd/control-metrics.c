@@ -208,6 +208,9 @@ static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
         case PEERD_METRIC_AT_RISK:
                 *ret = j->survey.n_at_risk;
                 break;
+        case PEERD_METRIC_CONFIG_DRIFT:
+                *ret = p->warnings && p->warnings[0];
+                break;
         case PEERD_METRIC_LOG_DROPPED:
                 *ret = log_dropped();
                 break;

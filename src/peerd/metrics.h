@@ -109,6 +109,8 @@
           "Time until the last registration of this peer ends, 0 if it has none.")                                     \
         X(AT_RISK, GAUGE, "p2pdi_peer_at_risk_rfcs", "", "",                                                           \
           "RFCs that are known to have exactly one holder, this peer counted.")                                        \
+        X(CONFIG_DRIFT, GAUGE, "p2pdi_peer_config_drift", "", "",                                                      \
+          "1 if the sockets of this peer are not what its configuration says, else 0.")                                \
         X(CONTROL_REQUESTS, COUNTER, "p2pdi_peer_control_requests_total", "",                                          \
           "method=*|other|;result=" PEERD_CONTROL_RESULTS(METRIC_VALUE), "Calls on the control socket, by how they ended.")  \
         X(LOG_DROPPED, COUNTER, "p2pdi_peer_log_dropped_total", "", "", "Log entries that the journal did not take.")

@@ -36,17 +36,34 @@ void peerd_update_status(Peerd *p) {
         for (; p->registration && registration_get(p->registration, n_servers, &info); n_servers++)
                 n_active += info.state == MEMBERSHIP_ACTIVE;
         documents_count(p->documents, &n, &n_bytes);
+        _cleanup_buf_ Buf warning = BUF_INIT(4096);
+        if (daemon_describe_warnings(p->warnings, &warning) != 0 || buf_append_char(&warning, 0) != 0)
+                return;
         char text[sizeof(p->status)];
         if (!documents_scanned(p->documents))
-                snprintf(text, sizeof(text), "Listening on %s, reading the library, registered at %u of %u servers.",
-                         b.data, n_active, n_servers);
+                snprintf(text, sizeof(text), "Listening on %s, reading the library, registered at %u of %u servers.%s",
+                         b.data, n_active, n_servers, warning.data);
         else
-                snprintf(text, sizeof(text), "Listening on %s, %zu documents, registered at %u of %u servers.", b.data,
-                         n, n_active, n_servers);
+                snprintf(text, sizeof(text), "Listening on %s, %zu documents, registered at %u of %u servers.%s", b.data,
+                         n, n_active, n_servers, warning.data);
         if (strcmp(text, p->status) == 0)
                 return;
         strcpy(p->status, text);
         notify_status("%s", text);
+}
+
+/*
+ * A daemon-reload after a changed port takes the socket away from its unit, which goes on saying that it is active. An
+ * instance whose INI names no port has no socket unit.
+ */
+static void compare_sockets(Peerd *p) {
+        const ConfListener who = { .daemon = "p2pdi-peerd", .instance = p->options.instance,
+                                   .inherited = server_inherited(p->server) };
+        const ConfCommon *c = &p->conf->common;
+
+        daemon_compare_sockets(server_listener(p->server), c, &who, !p->options.config, &p->warnings);
+        if (p->socket_missing && !c->listen[0].is_auto && !(who.instance && c->listen_is_preset))
+                daemon_warn_no_socket(&who, "rfc", &p->warnings);
 }
 
 static RfcIndexLimits index_limits(const PeerConf *c) {
@@ -58,7 +75,6 @@ static RfcIndexLimits index_limits(const PeerConf *c) {
 static void log_restart_keys(const PeerConf *old, const PeerConf *fresh) {
         const char *a = old->store_path, *b = fresh->store_path;
 
-        daemon_log_restart_keys(&old->common, &fresh->common);
         if ((a && b) ? strcmp(a, b) != 0 : a != b)
                 daemon_log_restart_key("Store.Path=");
         if (old->threads != fresh->threads)
@@ -89,6 +105,7 @@ static void on_reload(void *userdata) {
                         (void) log_errno(LOG_LEVEL_ERR, k, "Could not use the new registration servers");
                 peer_conf_free(old);
                 log_loaded(p);
+                compare_sockets(p);
                 p->status[0] = 0;               /* it may tell of an error still */
                 peerd_update_status(p);
         } else
@@ -305,6 +322,7 @@ static int open_server(Peerd *p) {
                 .documents = p->documents,
                 .n_threads = p->conf->threads,
         };
+        p->socket_missing = inherited_count(NULL) > 0 && inherited_count("rfc") == 0;
         return server_new(&conf, p->conf, &p->server);
 }
 
@@ -404,6 +422,7 @@ static void finish(Peerd *p, int status) {
         mailbox_free(p->mailbox);
         peer_conf_free(p->conf);
         free(p->store_path);
+        string_list_free(p->warnings);
         daemon_options_done(&p->options);
         sd_event_unref(p->event);
 }
@@ -429,6 +448,7 @@ static int run(Peerd *p) {
                 return EXIT_FAILURE;
         }
         log_loaded(p);
+        compare_sockets(p);
         peerd_update_status(p);
         notify_ready();
         k = sd_event_loop(p->event);

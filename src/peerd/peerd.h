@@ -29,6 +29,7 @@ typedef struct Peerd {
         State *state;                   /* the disk worker's */
         Documents *documents;
         Server *server;
+        StringList warnings;            /* what is wrong with its sockets */
         Client *client;
         Registration *registration;
         Control *control;
@@ -36,6 +37,7 @@ typedef struct Peerd {
         sd_event_source *summary_timer, *stop_timer;
         usec_t started_at;              /* realtime */
         bool stopping;
+        bool socket_missing;            /* the service manager passed some, but none to answer other peers on */
         char status[512];               /* STATUS= as told last */
 } Peerd;
 

@@ -94,9 +94,6 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
         int k = listener_new(conf->event, &s->listener_conf, &handler, s, &s->listener);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the listener");
-        if (k == 0 && inherited_count(NULL) > 0 && inherited_count("rfc") == 0 && !settings->common.listen[0].is_auto)
-                log_warning("The service manager passed no socket named \"rfc\", so this peer listens by itself; "
-                            "\"systemctl daemon-reload && systemctl restart p2pdi-peerd.socket\" brings it back.");
         if (k == 0)
                 k = daemon_listen(s->listener, &settings->common, "rfc", &s->inherited);
         if (k < 0) {

@@ -87,7 +87,7 @@ static int list_run(VarlinkCall *call, json_t *parameters, void *userdata) {
 static int get_status_run(VarlinkCall *call, json_t *parameters, void *userdata) {
         Rsd *r = userdata;
         (void) parameters;
-        return varlink_call_reply(call, json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:[]}",
+        return varlink_call_reply(call, json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:o}",
                                                   "version", PACKAGE_VERSION,
                                                   "hostname", daemon_hostname(),
                                                   "listening", control_listening(r->listener),
@@ -97,7 +97,7 @@ static int get_status_run(VarlinkCall *call, json_t *parameters, void *userdata)
                                                   "connections", (json_int_t) listener_count(r->listener),
                                                   "ttlSec", (json_int_t) (r->conf->ttl / USEC_PER_SEC),
                                                   "startedUSec", (json_int_t) r->started_at,
-                                                  "warnings"));
+                                                  "warnings", control_strings(r->warnings)));
 }
 
 static int get_metrics_run(VarlinkCall *call, json_t *parameters, void *userdata) {
@@ -154,7 +154,9 @@ void rsd_update_status(Rsd *r) {
         if (n == r->n_told)
                 return;
         r->n_told = n;
-        if (daemon_describe_listeners(r->listener, &b) != 0 || buf_append_char(&b, 0) != 0)
+        if (daemon_describe_listeners(r->listener, &b) != 0 ||
+            buf_printf(&b, ", %zu peer%s active.", n, n == 1 ? "" : "s") != 0 ||
+            daemon_describe_warnings(r->warnings, &b) != 0 || buf_append_char(&b, 0) != 0)
                 return;         /* only a line for people */
-        notify_status("Listening on %s, %zu peer%s active.", b.data, n, n == 1 ? "" : "s");
+        notify_status("Listening on %s", b.data);
 }

@@ -49,6 +49,12 @@ static void apply_conf(Rsd *r) {
                 listener_reconfigure(r->listener);
 }
 
+static void compare_sockets(Rsd *r) {
+        const ConfListener who = { .daemon = "p2pdi-rsd", .inherited = r->inherited };
+
+        daemon_compare_sockets(r->listener, &r->conf->common, &who, !r->options.config, &r->warnings);
+}
+
 static void log_loaded(const Rsd *r) {
         LogFields f = { .operation = "configuration", .result = "ok", .config_file = r->options.config };
         log_entry(LOG_LEVEL_INFO, LOG_EVENT_CONF_LOADED, &f, "Configuration loaded.");
@@ -65,7 +71,6 @@ static void on_reload(void *userdata) {
         int k = conf_load_rs(r->options.config, &fresh, &issues);
         daemon_log_issues(&issues);
         if (k == 0) {
-                daemon_log_restart_keys(&r->conf->common, &fresh->common);
                 if (strcmp(fresh->database, r->conf->database) != 0)
                         daemon_log_restart_key("State.Database=");
                 RsConf *old = r->conf;
@@ -73,6 +78,7 @@ static void on_reload(void *userdata) {
                 apply_conf(r);
                 rs_conf_free(old);
                 log_loaded(r);
+                compare_sockets(r);
                 r->n_told = SIZE_MAX;   /* it may tell of an error still */
                 rsd_update_status(r);
         } else
@@ -167,8 +173,11 @@ static int open_state(Rsd *r) {
  * its sandbox this daemon can't listen by itself, and what nobody reaches must not look well.
  */
 static int listen_for_peers(Rsd *r) {
-        if (inherited_count(NULL) == 0 || inherited_count("rs") > 0)
-                return daemon_listen(r->listener, &r->conf->common, "rs", &r->inherited);
+        if (inherited_count(NULL) == 0 || inherited_count("rs") > 0) {
+                int k = daemon_listen(r->listener, &r->conf->common, "rs", &r->inherited);
+                if (k != -EAFNOSUPPORT)
+                        return k;
+        }
         log_error("The service manager passed no socket named \"rs\": run " RESTART_SOCKET ".");
         return -ENOTCONN;
 }
@@ -223,6 +232,7 @@ static void finish(Rsd *r) {
         watchdog_free(r->watchdog);
         varlink_server_free(r->varlink);
         listener_free(r->listener);
+        string_list_free(r->warnings);
         mailbox_free(r->mailbox);
         event_source_free(r->expiry_timer);
         event_source_free(r->flush_timer);
@@ -255,6 +265,7 @@ static int run(Rsd *r) {
                 return EXIT_FAILURE;
         }
         log_loaded(r);
+        compare_sockets(r);
         rsd_update_status(r);
         notify_ready();
         k = sd_event_loop(r->event);

@@ -45,6 +45,7 @@ struct Rsd {
         PeerList *list;
         Listener *listener;
         bool inherited;
+        StringList warnings;            /* what is wrong with the sockets */
         Mailbox *mailbox;               /* what the commit thread answers */
         VarlinkServerConf varlink_conf;
         VarlinkServer *varlink;

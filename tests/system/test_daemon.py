@@ -608,7 +608,7 @@ def test_peer_without_its_socket_listens_by_itself(world):
         peer.write_config({"Server.ListenStream": where})
         after = peer.mark()
         peer.start()
-        assert peer.count_log('passed no socket named "rfc", so this peer listens by itself', after) == warns
+        assert peer.count_log('passed no socket named "rfc", so p2pdi-peerd listens by itself', after) == warns
         assert serves(peer)
         status = get_status(peer, control)
         assert status["inherited"] is False and status["listening"] == [peer.text]
