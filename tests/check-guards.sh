@@ -17,7 +17,7 @@ tree=$tmp/tree
 
 # Copies of what the guards read; a distributed tree may be read-only.
 mkdir "$tree"
-cp -R "$srcdir/src" "$srcdir/man" "$srcdir/Makefile.am" "$tree"
+cp -R "$srcdir/src" "$srcdir/man" "$srcdir/systemd" "$srcdir/Makefile.am" "$tree"
 chmod -R u+w "$tree"
 git -C "$tree" rev-parse >/dev/null 2>&1 && { echo "$tmp is inside of a git checkout: set TMPDIR." >&2; exit 77; }
 
@@ -145,6 +145,20 @@ in_tree src/io/log.c '/* as seen in /home/somebody''/src */' 'machine'
 in_tree src/io/log.c '/* see ../share''d/notes */' 'machine'
 in_tree src/io/log.c '/* see protoco''l.md */' 'not in the tree'
 in_tree src/io/log.c '/* TO''DO: all of it */' 'not finished'
+
+# ---- the catalog of messages ----
+# catalog SED WORDS WHAT
+catalog() {
+        sed "$1" "$srcdir/systemd/p2pdi.catalog" >"$tree/systemd/p2pdi.catalog"
+        fails check-catalog.sh "$2" "$3"
+        unplant systemd/p2pdi.catalog
+}
+passes check-catalog.sh
+catalog 's/^-- 49fcaa67/-- 49fcaa68/' '49fcaa67.* has no entry' 'an event without an entry'
+catalog 's/^-- 49fcaa677dc44a8692c0d373b0af1257/-- 476f91dac0d14336b2d4d3b4eace5326/' '476f91da.* has two entries' 'an entry for an event that has one'
+catalog 's/^-- 49fcaa67/-- 49FCAA67/' 'no head of an entry' 'an id in capitals'
+catalog '0,/@MESSAGE@/s//@P2PDI_RFC@/' 'can not be filled in' 'a field with a digit'
+catalog '0,/^Subject:.*/s///' 'lacks its Subject' 'an entry without a subject'
 
 # ---- manual pages ----
 if [ -x "$builddir/p2pdi-rsd" ]; then
