@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Where a daemon listens: inherited or bound; and whether that is what the INI says. */
+/* Where a daemon listens: inherited, kept by the service manager, or bound; and whether that is what the INI says. */
 #include "io/daemon.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "io/conf-files.h"
 #include "io/log.h"
@@ -14,16 +16,81 @@
 
 /* ---- listening ---- */
 
-static int bind_one(Listener *l, const ConfListen *listen) {
+/* Sockets of "auto": those passed back by the service manager, and those that it shall have. */
+typedef struct Stored {
+        const char *name;               /* NULL: it keeps none */
+        int passed[SOCKETS_MAX];        /* owned; -1: taken */
+        size_t n_passed;
+        int kept[SOCKETS_MAX], fresh[SOCKETS_MAX];      /* the listener's */
+        size_t n_kept, n_fresh;
+} Stored;
+
+static void stored_done(Stored *s) {
+        for (size_t i = 0; i < s->n_passed; i++)
+                if (s->passed[i] >= 0)
+                        (void) close(s->passed[i]);
+        s->n_passed = 0;
+}
+
+static int stored_init(Stored *s) {
+        int n = s->name ? inherited_take(s->name, s->passed, ELEMENTSOF(s->passed)) : 0;
+
+        if (n < 0)
+                return n;
+        s->n_passed = (size_t) n;
+        return 0;
+}
+
+static bool is_at(int fd, const ConfListen *listen) {
+        struct sockaddr_storage address;
+        socklen_t size = sizeof(address);
+        Endpoint e;
+
+        return getsockname(fd, (struct sockaddr *) &address, &size) >= 0 &&
+               endpoint_from_sockaddr((struct sockaddr *) &address, &e) == 0 && conf_listen_matches(listen, &e, false);
+}
+
+/* true: one of those passed is listened on. */
+static bool stored_take(Stored *s, Listener *l, const ConfListen *listen) {
+        for (size_t i = 0; i < s->n_passed; i++) {
+                int fd = s->passed[i];
+
+                if (fd < 0 || !is_at(fd, listen))
+                        continue;
+                s->passed[i] = -1;
+                if (listener_add_fd(l, fd) < 0)
+                        continue;       /* not one that can be listened on: as if there were none */
+                s->kept[s->n_kept++] = fd;
+                return true;
+        }
+        return false;
+}
+
+/* Only all of a name can be taken away: then the others are given again. */
+static void stored_tell(Stored *s) {
+        if (s->n_passed > s->n_kept) {
+                notify_forget(s->name);
+                for (size_t i = 0; i < s->n_kept; i++)
+                        notify_store(s->name, s->kept[i]);
+        }
+        for (size_t i = 0; i < s->n_fresh; i++)
+                notify_store(s->name, s->fresh[i]);
+}
+
+static int bind_one(Listener *l, const ConfListen *listen, Stored *s) {
         char text[CONF_LISTEN_TEXT_SIZE];
         int r;
 
+        if (listen->is_auto && stored_take(s, l, listen))
+                return 0;
         r = listener_bind(l, &listen->endpoint, listen->any_address);
         if (r < 0) {
                 conf_listen_to_text(listen, text);
                 notify_status("Could not listen on %s%s: %s.", listen->any_address ? "port " : "", text, strerror(-r));
                 return log_errno(LOG_LEVEL_ERR, r, "Could not listen on %s%s", listen->any_address ? "port " : "", text);
         }
+        if (listen->is_auto && s->name && s->n_fresh < ELEMENTSOF(s->fresh))
+                s->fresh[s->n_fresh++] = listener_last_fd(l);
         return 0;
 }
 
@@ -43,12 +110,17 @@ static int take_inherited(Listener *l, const char *name, bool *ret_inherited) {
         return result;
 }
 
-int daemon_listen(Listener *l, const ConfCommon *c, const char *name, bool *ret_inherited) {
+int daemon_listen(Listener *l, const ConfCommon *c, const char *name, const char *stored, bool *ret_inherited) {
+        _cleanup_(stored_done) Stored s = { .name = stored };
         int r;
 
         r = take_inherited(l, name, ret_inherited);
+        if (r == 0)
+                r = stored_init(&s);
         for (size_t i = 0; r == 0 && !*ret_inherited && i < c->n_listen; i++)
-                r = bind_one(l, &c->listen[i]);
+                r = bind_one(l, &c->listen[i], &s);
+        if (r == 0)
+                stored_tell(&s);
         return r;
 }
 

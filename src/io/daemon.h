@@ -56,10 +56,13 @@ void daemon_log_restart_key(const char *key);
 /* ---- daemon-listen.c ---- */
 
 /*
- * Sockets inherited under `name`, else bound as configured. *ret_inherited. -errno, told in the log and in STATUS= with
- * the address that failed.
+ * Sockets inherited under `name`, else bound as configured. stored: the name under which the service manager keeps the
+ * sockets of ListenStream=auto, so that their ports stay the same over a restart and a crash; those that are of no use any
+ * more are taken from it. NULL: it keeps none. *ret_inherited. -errno, told in the log and in STATUS= with the address
+ * that failed.
  */
-int daemon_listen(Listener *l, const ConfCommon *c, const char *name, bool *ret_inherited) _must_check_;
+int daemon_listen(Listener *l, const ConfCommon *c, const char *name, const char *stored, bool *ret_inherited)
+        _must_check_;
 /*
  * What the INI and the open sockets make of each other: sentences for GetStatus, each of them logged as well. They
  * replace those in *warnings. from_trees: the INI is one that the generator of socket units reads, too.

@@ -391,6 +391,12 @@ size_t listener_endpoints(const Listener *l, Endpoint *ret, size_t n) {
         return i;
 }
 
+int listener_last_fd(const Listener *l) {
+        const Socket *s = STAILQ_LAST(&l->sockets, Socket, link);
+
+        return s ? sd_event_source_get_io_fd(s->io) : -1;
+}
+
 void listener_stop(Listener *l) {
         Socket *s;
 

@@ -73,6 +73,8 @@ int listener_add_fd(Listener *l, int fd) _must_check_;
 int listener_bind(Listener *l, const Endpoint *e, bool any_address) _must_check_;
 /* The addresses in use: how many there are; the first n of them in ret. */
 size_t listener_endpoints(const Listener *l, Endpoint *ret, size_t n);
+/* The socket that was added or bound last; borrowed, to be given to the service manager. -1: there is none. */
+int listener_last_fd(const Listener *l);
 /* The connection from this source is over. */
 void listener_released(Listener *l, const Endpoint *remote);
 /*

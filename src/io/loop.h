@@ -55,6 +55,9 @@ void notify_status(const char *format, ...) _printf_(1, 2);     /* cut to 511 by
 void notify_reloading(void);            /* RELOADING=1 with MONOTONIC_USEC= */
 void notify_stopping(void);
 void notify_error(int error);           /* ERRNO= */
+/* The manager keeps a copy of fd, and passes it under that name to whoever runs next; notify_forget() of all of the name. */
+void notify_store(const char *name, int fd);
+void notify_forget(const char *name);
 
 /*
  * Watchdog (architecture, section 4): every WatchdogSec/4 `ping` is called and shall end, some time later, in a call

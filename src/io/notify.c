@@ -35,6 +35,17 @@ void notify_stopping(void) {
         (void) sd_notify(0, "STOPPING=1");
 }
 
+void notify_store(const char *name, int fd) {
+        char text[128];
+
+        (void) snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+        (void) sd_pid_notify_with_fds(0, 0, text, &fd, 1);
+}
+
+void notify_forget(const char *name) {
+        (void) sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+}
+
 void notify_error(int error) {
         (void) sd_notifyf(0, "ERRNO=%d", error < 0 ? -error : error);
 }

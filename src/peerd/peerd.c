@@ -322,7 +322,7 @@ static int open_server(Peerd *p) {
                 .documents = p->documents,
                 .n_threads = p->conf->threads,
         };
-        p->socket_missing = inherited_count(NULL) > 0 && inherited_count("rfc") == 0;
+        p->socket_missing = inherited_count(NULL) > inherited_count(SERVER_STORED) && inherited_count("rfc") == 0;
         return server_new(&conf, p->conf, &p->server);
 }
 

@@ -95,7 +95,7 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the listener");
         if (k == 0)
-                k = daemon_listen(s->listener, &settings->common, "rfc", &s->inherited);
+                k = daemon_listen(s->listener, &settings->common, "rfc", SERVER_STORED, &s->inherited);
         if (k < 0) {
                 server_free(s);
                 return k;

@@ -16,6 +16,9 @@
 
 typedef struct Server Server;
 
+/* The name under which the service manager keeps the socket that was bound for ListenStream=auto. */
+#define SERVER_STORED "rfc-own"
+
 typedef struct ServerConf {
         sd_event *event;                /* main loop */
         Mailbox *main;

@@ -174,7 +174,7 @@ static int open_state(Rsd *r) {
  */
 static int listen_for_peers(Rsd *r) {
         if (inherited_count(NULL) == 0 || inherited_count("rs") > 0) {
-                int k = daemon_listen(r->listener, &r->conf->common, "rs", &r->inherited);
+                int k = daemon_listen(r->listener, &r->conf->common, "rs", NULL, &r->inherited);
                 if (k != -EAFNOSUPPORT)
                         return k;
         }

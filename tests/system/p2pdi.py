@@ -121,6 +121,7 @@ class Daemon:
         self.arguments = None
         self.wrapper = []               # a command that starts the daemon
         self.more_sockets = []          # (name, socket)
+        self.given = None              # a list: the sockets that it gives to the service manager
         self.pid = None
         self.pidfd = None
         self.status = None              # once it has ended: exit status, or minus the signal
@@ -219,9 +220,16 @@ class Daemon:
             while not ended:
                 for fd, _ in poll.poll():
                     if fd == notify.fileno():
-                        text = notify.recv(65536).decode("utf-8", "replace")
+                        text, passed, _, _ = socket.recv_fds(notify, 65536, 8)
+                        passed = [socket.socket(fileno=fd) for fd in passed]
+                        for s in passed:
+                            s.set_inheritable(False)
+                            if self.given is None:
+                                s.close()       # else nobody would be refused once it has stopped
                         with self.changed:
-                            self.notices.extend(text.split("\n"))
+                            self.notices.extend(text.decode("utf-8", "replace").split("\n"))
+                            if self.given is not None:
+                                self.given += map(self.world.keep, passed)
                             self.changed.notify_all()
                     elif fd == errors.fileno():
                         with self.changed:      # see caught_up()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Sockets of the service manager against what the INI says."""
+"""Sockets of the service manager against what the INI says, and those that it keeps for ListenStream=auto."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from p2pdi import Varlink, ctl, endpoint, program
+from p2pdi import Varlink, Wire, ctl, endpoint, program
 
 MEND = {"rsd": "systemctl daemon-reload && systemctl restart p2pdi-rsd.socket",
         "peerd": "systemctl daemon-reload && systemctl restart p2pdi-peerd.socket"}
@@ -141,3 +141,106 @@ def test_port_in_use_is_told_in_the_status(world, daemon):
     assert d.wait_end() == 1
     assert d.statuses()[-1] == f"Could not listen on {where}: Address already in use."
     assert d.count_log(re.escape(f"Could not listen on {where}: Address already in use")) == 1
+
+
+# ---- kept by the service manager ----
+
+def own(world, start=True, **options):
+    """A peer with a service manager that keeps sockets."""
+    a = world.peer("a", start=False, **options)
+    a.given = []
+    return a.start() if start else a
+
+
+def kept(peer):
+    return [s.getsockname()[:2] for s in peer.given]
+
+
+def asked(peer):
+    """What it said to the service manager's store, one word for each."""
+    words = {"FDSTORE=1": "store", "FDSTOREREMOVE=1": "forget"}
+    return [words[n] for n in peer.notices if n in words]
+
+
+def test_own_socket_is_kept(world):
+    a = own(world)
+    port = a.port
+    assert kept(a) == [("127.0.0.1", port)] and asked(a) == ["store"]
+    assert a.notices[a.notices.index("FDSTORE=1") + 1] == "FDNAME=rfc-own"
+
+    # A crash; who comes in the meantime waits in the backlog.
+    a.kill()
+    waiting = Wire(("127.0.0.1", port))
+    a.more_sockets = [("rfc-own", a.given[0])]
+    a.start()
+    assert a.port == port and status(a)["inherited"] is False and status(a)["warnings"] == []
+    # The service manager has it still.
+    assert len(a.given) == 1 and asked(a) == []
+    assert waiting.ask("GET RFCQuery").status == 404
+    waiting.close()
+
+
+@pytest.mark.parametrize("listen, place, stored", [
+    ("127.0.0.1:auto", True, 0),        # another one is inherited
+    (None, True, 0),
+    ("auto", False, 1),                 # at another address
+])
+def test_socket_that_is_of_no_use_any_more_is_given_back(world, listen, place, stored):
+    a = own(world)
+    before = a.port
+    a.stop()
+    old = a.given.pop()
+    a.more_sockets = [("rfc-own", old)]
+    if place:
+        a.place = world.place()
+    a.write_config({"Server.ListenStream": listen or a.text})
+    a.start()
+    old.close()
+    assert asked(a) == ["forget"] + ["store"] * stored and len(a.given) == stored
+    assert a.notices[a.notices.index("FDSTOREREMOVE=1") + 1] == "FDNAME=rfc-own"
+    assert a.port != before and status(a)["inherited"] is place
+    with pytest.raises(ConnectionRefusedError):
+        Wire(("127.0.0.1", before))
+
+
+def test_fixed_port_is_not_kept(world):
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        where = s.getsockname()
+    a = own(world, ini={"Server.ListenStream": endpoint(*where)}, start=False)
+    old = world.keep(socket.create_server(("127.0.0.1", 0)))
+    a.start()
+    assert asked(a) == [] and a.given == []
+    a.stop()
+    a.more_sockets = [("rfc-own", old)]
+    a.start()
+    assert asked(a) == ["forget"] and a.given == [] and a.text == endpoint(*where)
+
+
+def test_only_what_is_of_use_is_kept_of_several(world):
+    a = own(world, ini={"Server.ListenStream": ["127.0.0.1:auto", "[::1]:auto"]}, start=False)
+    try:
+        world.keep(socket.create_server(("::1", 0), family=socket.AF_INET6))
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    more = [world.keep(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+    a.more_sockets = [("rfc-own", s) for s in more]
+    a.start()
+    assert asked(a) == ["forget", "store", "store"]
+    assert kept(a)[0] == more[0].getsockname() and kept(a)[1][0] == "::1"
+
+
+def test_what_does_not_listen_is_not_taken_back(world):
+    s = world.keep(socket.socket())
+    s.bind(("127.0.0.1", 0))
+    a = own(world, start=False)
+    a.more_sockets = [("rfc-own", s)]
+    a.start()
+    assert asked(a) == ["forget", "store"] and a.endpoint != s.getsockname()
+
+
+def test_inherited_sockets_are_not_kept(world):
+    """A socket unit that is restarted would find its own port in use."""
+    a = own(world, place=world.place())
+    assert a.given == [] and asked(a) == []
+    rs = world.rs()
+    assert asked(rs) == []
