@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "ctl/verbs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "io/conf-sockets.h"
 #include "io/loop.h"
+
+/* As many as the daemons tell. */
+#define LISTENING_MAX 64
 
 /* well: nothing that is worth a look. */
 static void show_head(const Ctl *ctl, const json_t *s, bool well) {
@@ -102,10 +107,63 @@ static void show_rs_status(const Ctl *ctl, const json_t *s, const Now *now) {
         show_common(s, now);
 }
 
+/* ---- an INI that was changed since the daemon read it ---- */
+
+static bool strings_contain(const json_t *strings, const char *s) {
+        for (size_t i = 0; i < json_array_size(strings); i++) {
+                const char *one = json_string_value(json_array_get(strings, i));
+
+                if (one && strcmp(s, one) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static size_t listening_of(const json_t *status, Endpoint *ret, size_t max) {
+        const json_t *listening = json_object_get(status, "listening");
+        size_t n = 0;
+
+        for (size_t i = 0; i < json_array_size(listening) && n < max; i++) {
+                const char *one = json_string_value(json_array_get(listening, i));
+
+                n += one && endpoint_from_text(slice_of(one), &ret[n]) == 0;
+        }
+        return n;
+}
+
+/*
+ * The daemon warns of what it has read. Whoever has just changed a port wants to know before a reload as well. Only for
+ * sockets of a socket unit: what a daemon bound itself may be of a file that it was given by --config=. A file that is
+ * wrong is for check-config.
+ */
+static int add_drift(const Ctl *ctl, json_t *status) {
+        const ConfListener who = { .daemon = ctl->daemon, .instance = ctl->instance, .inherited = true };
+        _cleanup_(string_list_free_p) StringList sentences = NULL;
+        _cleanup_(conf_issues_done) ConfIssues issues = { 0 };
+        _cleanup_(conf_sockets_done) ConfSockets s = { 0 };
+        json_t *warnings = json_object_get(status, "warnings");
+        Endpoint at[LISTENING_MAX];
+        int r;
+
+        if (ctl->control || !warnings || !member_bool(status, "inherited"))
+                return 0;
+        r = conf_load_sockets(NULL, ctl->rs ? CONF_RS : CONF_PEER, ctl->instance, &s, &issues);
+        if (r == 0)
+                r = conf_listen_compare(s.common, at, listening_of(status, at, ELEMENTSOF(at)), &who, &sentences);
+        for (StringList l = sentences; r == 0 && l && *l; l++)
+                if (!strings_contain(warnings, *l))
+                        r = json_array_append_new(warnings, json_string(*l)) < 0 ? -ENOMEM : 0;
+        return MIN_OF(r, 0);
+}
+
 static int status_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
         const Ctl *ctl = userdata;
         Now now;
+        int r;
 
+        r = add_drift(ctl, parameters);
+        if (r < 0)
+                return r;
         if (ctl->json != SHOW_JSON_OFF)
                 return ctl_show_json(ctl, parameters);
         now_read(&now);

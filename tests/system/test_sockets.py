@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sockets of the service manager against what the INI says, and those that it keeps for ListenStream=auto."""
 
+import json
 import os
 import re
 import shutil
@@ -88,6 +89,31 @@ def test_drift_of_what_the_peer_bound_itself(world):
     a.write_config({"Server.ListenStream": "127.0.0.1:1"})
     a.reload()
     assert status(a)["warnings"] == sentences(a, "127.0.0.1:1")
+
+
+@pytest.mark.parametrize("daemon", ["rsd", "peerd"])
+def test_changed_ini_is_told_before_the_daemon_reads_it(world, daemon):
+    if not shutil.which("unshare"):
+        pytest.skip("there is no unshare")
+    d = make(world, daemon)
+    d.start()
+    rs = daemon == "rsd"
+    script = f"""mount -t tmpfs none /run && mkdir -p /run/p2pdi && cd /run/p2pdi && ln -s '{d.control}' . || exit 99
+        status() {{ "$1" {"--rs" if rs else ""} status; echo --; }}
+        status "$1"
+        printf '[Server]\\nListenStream={d.text}\\n' >{"rs" if rs else "peer"}.ini; status "$1"
+        printf '[Server]\\nListenStream=127.0.0.1:1\\n[Log]\\nLevel=loud\\n' >{"rs" if rs else "peer"}.ini; status "$1"
+        "$1" {"--rs" if rs else ""} --json=short status; echo --
+        printf '[Server]\\nListenStream=x\\n' >{"rs" if rs else "peer"}.ini; status "$1"
+        """
+    r = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", program("p2pdi-ctl")],
+                       capture_output=True, text=True, check=False, timeout=60)
+    if r.returncode == 99 or r.stderr.startswith("unshare:"):
+        pytest.skip(f"namespaces can't be had here: {r.stderr}")
+    nothing, same, other, as_json, wrong, _ = r.stdout.split("--\n")
+    assert r.stderr == "" and "Running" in nothing and not any("Warning" in s for s in (nothing, same, wrong)), r
+    assert json.loads(as_json)["warnings"] == sentences(d, "127.0.0.1:1")
+    assert all(s in other for s in sentences(d, "127.0.0.1:1"))
 
 
 def in_own_run(ini, name, *arguments):
