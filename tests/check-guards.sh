@@ -17,7 +17,7 @@ tree=$tmp/tree
 
 # Copies of what the guards read; a distributed tree may be read-only.
 mkdir "$tree"
-cp -R "$srcdir/src" "$srcdir/man" "$srcdir/systemd" "$srcdir/Makefile.am" "$tree"
+cp -R "$srcdir/src" "$srcdir/man" "$srcdir/systemd" "$srcdir/debian" "$srcdir/bootstrap" "$srcdir/configure.ac" "$srcdir/Makefile.am" "$tree"
 chmod -R u+w "$tree"
 git -C "$tree" rev-parse >/dev/null 2>&1 && { echo "$tmp is inside of a git checkout: set TMPDIR." >&2; exit 77; }
 
@@ -159,6 +159,19 @@ catalog 's/^-- 49fcaa677dc44a8692c0d373b0af1257/-- 476f91dac0d14336b2d4d3b4eace5
 catalog 's/^-- 49fcaa67/-- 49FCAA67/' 'no head of an entry' 'an id in capitals'
 catalog '0,/@MESSAGE@/s//@P2PDI_RFC@/' 'can not be filled in' 'a field with a digit'
 catalog '0,/^Subject:.*/s///' 'lacks its Subject' 'an entry without a subject'
+
+# ---- the Debian package ----
+# debian FILE SED WORDS WHAT
+debian() {
+        sed "$2" "$srcdir/$1" >"$tree/$1"
+        fails check-debian.sh "$3" "$4"
+        unplant "$1"
+}
+passes check-debian.sh
+debian configure.ac 's/^AC_INIT(\[p2pdi\], \[/&9/' 'says version "9' 'another version'
+debian debian/rules 's/p2pdi-rsd-control\.socket//' 'does not name p2pdi-rsd-control.socket' 'a unit that debhelper is not told of'
+debian debian/prerm "s/'p2pdi-peerd@\*\.socket'//" 'instances of p2pdi-peerd@.socket' 'instances that go on without the package'
+debian bootstrap 's/libsqlite3-dev//' 'libsqlite3-dev' 'a package that bootstrap does not install'
 
 # ---- manual pages ----
 if [ -x "$builddir/p2pdi-rsd" ]; then

@@ -28,7 +28,7 @@ if [ -n "$top" ] && [ "$top" = "$(pwd -P)" ]; then
         git ls-files --cached --others --exclude-standard
 else
         find . \( -name .git -o -name autom4te.cache -o -name build-aux -o -name .deps -o -name __pycache__ -o -name .pytest_cache -o \
-                -name _build -o -name _inst -o -name 'p2pdi-[0-9]*' -o -name .libs \) -prune -o -type f ! -name '*.[oa]' ! -name '*.log' \
+                -name _build -o -name _inst -o -name 'p2pdi-[0-9]*' -o -name .libs -o -path ./deb -o -name .debhelper -o -path './debian/autoreconf.*' \) -prune -o -type f ! -name '*.[oa]' ! -name '*.log' \
                 ! -name '*.trs' ! -name '*.gc[dn][ao]' ! -name '*.py[co]' ! -name '*~' ! -name '*.so' ! -name configure ! -name aclocal.m4 \
                 ! -name config.status ! -name 'config.h*' ! -name stamp-h1 ! -name Makefile ! -name Makefile.in ! -name .dirstamp -print |
                 sed 's,^\./,,'
