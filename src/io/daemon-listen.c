@@ -86,7 +86,6 @@ static int bind_one(Listener *l, const ConfListen *listen, Stored *s) {
         r = listener_bind(l, &listen->endpoint, listen->any_address);
         if (r < 0) {
                 conf_listen_to_text(listen, text);
-                notify_status("Could not listen on %s%s: %s.", listen->any_address ? "port " : "", text, strerror(-r));
                 return log_errno(LOG_LEVEL_ERR, r, "Could not listen on %s%s", listen->any_address ? "port " : "", text);
         }
         if (listen->is_auto && s->name && s->n_fresh < ELEMENTSOF(s->fresh))

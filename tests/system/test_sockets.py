@@ -165,7 +165,7 @@ def test_port_in_use_is_told_in_the_status(world, daemon):
     d.expect_status = 1
     d.start(wait=False)
     assert d.wait_end() == 1
-    assert d.statuses()[-1] == f"Could not listen on {where}: Address already in use."
+    assert d.statuses()[-1] == f"Could not listen on {where}: Address already in use"
     assert d.count_log(re.escape(f"Could not listen on {where}: Address already in use")) == 1
 
 
