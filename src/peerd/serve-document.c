@@ -72,10 +72,18 @@ static int open_document(Documents *d, const Request *request, OwnDocument *ret,
 
 int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret, int *ret_fd) {
         char name[DOCUMENT_NAME_SIZE];
+        /* Asked before, as the scan may end meanwhile. */
+        const bool scanned = documents_scanned(c->thread->conf.documents);
         int k = open_document(c->thread->conf.documents, request, ret, ret_fd);
 
         if (k == 0)
                 return 0;
+        if (k > 0 && !scanned) {
+                const LogFields f = serve_fields(c, request, "refused");
+                log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: the library is not read yet.",
+                                document_name(request->rfc, name));
+                return SERVE_NOT_READY;
+        }
         const LogFields f = serve_fields(c, request, k < 0 ? "failed" : "not-held");
         ServeCounters *n = c->thread->conf.counters;
         atomic_fetch_add(k < 0 ? &n->n_unreadable : &n->n_not_held, 1);
@@ -83,7 +91,7 @@ int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not open %s", document_name(request->rfc, name));
         log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: %s.", document_name(request->rfc, name),
                         k < 0 ? "it can't be opened" : "it is not held");
-        return k;
+        return k < 0 ? k : SERVE_NOT_HELD;
 }
 
 static void send_document(ServeClient *c, const Request *request, const OwnDocument *document, int fd) {
@@ -125,5 +133,5 @@ void serve_document(ServeClient *c, const Request *request) {
         if (k == 0)
                 send_document(c, request, &document, fd);
         else
-                serve_refuse(c, request->verb, request, k < 0 ? 500 : 404);
+                serve_refuse(c, request->verb, request, k < 0 ? 500 : k == SERVE_NOT_READY ? 503 : 404);
 }

@@ -11,6 +11,7 @@
 #include "core/http.h"
 #include "peerd/pages.h"
 
+#define NOT_READY "The library is read for the first time: ask again in a moment."
 #define SENTENCE_SIZE 256
 
 /*
@@ -131,6 +132,10 @@ static void answer_with_document(ServeClient *c, const HttpRequest *q, Verb verb
                 send_document(c, q, &request, &document, fd);
                 return;
         }
+        if (k == SERVE_NOT_READY) {
+                refuse(c, q, 503, NOT_READY);
+                return;
+        }
         (void) snprintf(sentence, sizeof(sentence), k < 0 ? "This peer can't open %s." : "This peer does not hold %s.",
                         document_name(rfc, name));
         refuse(c, q, k < 0 ? 500 : 404, sentence);
@@ -174,7 +179,7 @@ static void answer_with_page(ServeClient *c, const HttpRequest *q, PageKind kind
         if (!documents_scanned(conf->documents)) {
                 const LogFields f = page_fields(c, q, "refused");
                 log_transaction(LOG_EVENT_NONE, &f, "%s was asked for: the library is not read yet.", q->path);
-                refuse(c, q, 503, "The library is read for the first time: ask again in a moment.");
+                refuse(c, q, 503, NOT_READY);
                 return;
         }
         OwnIndex *own = documents_own_index(conf->documents);

@@ -67,7 +67,12 @@ void serve_query(ServeClient *c, const Request *request);
 /* "RFC 7230"; 0: "rfc-index.txt" */
 const char *document_name(uint32_t rfc, char ret[DOCUMENT_NAME_SIZE]);
 usec_t own_document_modified_at(const OwnDocument *document);   /* realtime; 0: not known */
-/* What is asked for: 0 and an open file; LIBRARY_NONE, -errno: logged. */
+/* Answers */
+enum {
+        SERVE_NOT_HELD = 1,
+        SERVE_NOT_READY,                /* not known yet: the library is read for the first time */
+};
+/* What is asked for: 0 and an open file; SERVE_NOT_HELD, SERVE_NOT_READY, -errno: logged. */
 int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret, int *ret_fd) _must_check_;
 /* `size` bytes of it are about to be sent: how that ends is logged and counted by serve_document_sent(). */
 void serve_begin_document(ServeClient *c, const Request *request, const OwnDocument *document, uint64_t size);

@@ -72,14 +72,8 @@ static void reply_merged_index(ServeClient *c, const Request *request) {
 
 void serve_query(ServeClient *c, const Request *request) {
         if (!documents_scanned(c->thread->conf.documents)) {
-                Reply reply = {
-                        .status = 503,
-                        .transaction = request->transaction,
-                        .close = request->close,
-                        .retry_after_sec = 1,
-                };
                 log_query(c, request, 503, 0);
-                serve_reply(c, VERB_RFC_INDEX, &reply, &CONN_NO_BODY);
+                serve_refuse(c, VERB_RFC_INDEX, request, 503);
         } else if (request->has_if_generation)
                 reply_own_index(c, request);
         else

@@ -45,7 +45,12 @@ LogFields serve_fields(const ServeClient *c, const Request *request, const char 
 }
 
 void serve_refuse(ServeClient *c, Verb verb, const Request *request, unsigned status) {
-        Reply reply = { .status = status, .transaction = request->transaction, .close = request->close };
+        Reply reply = {
+                .status = status,
+                .transaction = request->transaction,
+                .close = request->close,
+                .retry_after_sec = status == 503,
+        };
         serve_reply(c, verb, &reply, &CONN_NO_BODY);
 }
 

@@ -662,7 +662,7 @@ def test_page_while_the_library_is_read_for_the_first_time(world):
         reply = w.http("/")
         assert reply.status == 503 and reply["Retry-After"] == "1"
         assert w.http("/rfc/").status == 503
-        assert w.http("/rfc/rfc5.txt").status == 404    # announced only once it has been hashed
+        assert w.http("/rfc/rfc5.txt").status == 503    # announced only once it has been hashed
         until(lambda: w.http("/", "HEAD").status == 200, "the end of the scan")
         assert "256.0 MiB in all" in page(p).text
 

@@ -115,7 +115,12 @@ def test_first_scan_takes_a_moment(world):
     with p.connect() as w:
         reply = w.ask("GET RFC-Index")
         assert reply.status == 503 and reply["Retry-After"] == "1"
-        assert w.ask("GET RFC 5").status == 404         # announced only once it has been hashed
+        reply = w.ask("GET RFC 5")                      # announced only once it has been hashed
+        assert reply.status == 503 and reply["Retry-After"] == "1"
+        with p.connect() as http:
+            http.send(b"GET /rfc/rfc5.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            http.receive()
+            assert http.buffer.startswith(b"HTTP/1.1 503 ")
         until(lambda: w.ask("GET RFC-Index").status == 200, "the end of the scan")
         assert parse_index(w.ask("GET RFC-Index").body)[0].size == 256 << 20
 
