@@ -105,7 +105,7 @@ static int begin_table(Buf *b, const PageHead *h) {
         int r;
 
         r = buf_printf(b, "<p>This P2P-DI peer holds %zu RFC%s, %s in all. For mirrors there is "
-                          "<a href=\"/rfc/\">a plain list</a>", h->n, h->n == 1 ? "" : "s",
+                          "<a href=\"/rfc/\">a plain list</a>", h->n, plural(h->n),
                        size_to_text(h->bytes, size));
         if (r == 0 && h->has_index)
                 r = buf_append_string(b, ", and <a href=\"/rfc-index.txt\">the RFC Editor\xe2\x80\x99s index</a>");

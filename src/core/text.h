@@ -40,6 +40,10 @@ Slice slice_trim(Slice s);
  */
 bool slice_split(Slice *rest, char separator, Slice *ret);
 
+/* For "%s" behind a word: nothing of one, "s" of any other number. */
+static inline const char *plural(uint64_t n) {
+        return n == 1 ? "" : "s";
+}
 /* Whole and shortest-form UTF-8, no surrogates, up to U+10FFFF. NUL counts as valid. */
 bool text_is_utf8(Slice s);
 /* No C0 (also no tab), no DEL. What a title, a host name or an OS name must be beside UTF-8. */

@@ -49,9 +49,5 @@ const char *show_colour(const ShowStyle *style, ShowColour colour);
 void show_text(FILE *f, const char *format, ...) _printf_(2, 3);
 /* "    Listening: …": the label to the right of its column; NULL continues the line before. */
 void show_line(FILE *f, const char *label, const char *format, ...) _printf_(3, 4);
-/* For "%s" behind a word: nothing of one, "s" of any other number. */
-static inline const char *plural(uint64_t n) {
-        return n == 1 ? "" : "s";
-}
 /* One value; only ASCII comes out. 0, -ENOMEM. */
 int show_json(FILE *f, const json_t *value, ShowJson how) _must_check_;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/text.h"
 #include "ctl/numbers.h"
 
 /* So many ranges fit well into a message. */

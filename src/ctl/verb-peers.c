@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/address.h"
+#include "core/text.h"
 #include "io/loop.h"
 
 static void add_uint_or_none(Table *t, const json_t *o, const char *name) {

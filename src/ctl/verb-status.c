@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "core/text.h"
 #include "io/conf-sockets.h"
 #include "io/loop.h"
 

@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "core/text.h"
 #include "io/log.h"
 
 static void apply_log_settings(const PeerConf *c) {
@@ -41,11 +42,11 @@ void peerd_update_status(Peerd *p) {
                 return;
         char text[sizeof(p->status)];
         if (!documents_scanned(p->documents))
-                snprintf(text, sizeof(text), "Listening on %s, reading the library, registered at %u of %u servers.%s",
-                         b.data, n_active, n_servers, warning.data);
+                snprintf(text, sizeof(text), "Listening on %s, reading the library, registered at %u of %u server%s.%s",
+                         b.data, n_active, n_servers, plural(n_servers), warning.data);
         else
-                snprintf(text, sizeof(text), "Listening on %s, %zu documents, registered at %u of %u servers.%s", b.data,
-                         n, n_active, n_servers, warning.data);
+                snprintf(text, sizeof(text), "Listening on %s, %zu document%s, registered at %u of %u server%s.%s",
+                         b.data, n, plural(n), n_active, n_servers, plural(n_servers), warning.data);
         if (strcmp(text, p->status) == 0)
                 return;
         strcpy(p->status, text);
@@ -154,7 +155,7 @@ static void on_scanned(void *userdata) {
         uint64_t n_bytes;
         size_t n;
         documents_count(p->documents, &n, &n_bytes);
-        log_info("%zu documents, %llu bytes, in %s.", n, (unsigned long long) n_bytes, p->store_path);
+        log_info("%zu document%s, %llu bytes, in %s.", n, plural(n), (unsigned long long) n_bytes, p->store_path);
         peerd_update_status(p);
 }
 

@@ -68,7 +68,7 @@ static void end_pull(Pull *p, LookupOutcome outcome, const char *result, const I
         if (p->refused)
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_INDEX_REFUSED, &f, "Index refused: %s.", p->refused);
         else if (merged)
-                log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index pulled: %zu records new, %zu gone, %zu confirmed.",
+                log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index pulled: %zu new, %zu gone, %zu confirmed.",
                                 merged->n_added, merged->n_removed, merged->n_confirmed);
         else
                 log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index not pulled: %s.", result);

@@ -140,7 +140,7 @@ static void page_done(Query *q) {
         LogFields f = fields(q, "ok");
         f.has_entries = true;
         f.entries_added = q->n_lines;
-        log_transaction(LOG_EVENT_NONE, &f, "The registration server lists %zu active peer%s.", q->n_lines, q->n_lines == 1 ? "" : "s");
+        log_transaction(LOG_EVENT_NONE, &f, "The registration server lists %zu active peer%s.", q->n_lines, plural(q->n_lines));
         if (complete)
                 remember(c);
         end_query(q, q->n_lines > 0 ? LOOKUP_OK : LOOKUP_EMPTY);

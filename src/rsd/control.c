@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "core/text.h"
 #include "io/control.h"
 #include "io/interfaces.h"
 #include "io/log.h"
@@ -155,7 +156,7 @@ void rsd_update_status(Rsd *r) {
                 return;
         r->n_told = n;
         if (daemon_describe_listeners(r->listener, &b) != 0 ||
-            buf_printf(&b, ", %zu peer%s active.", n, n == 1 ? "" : "s") != 0 ||
+            buf_printf(&b, ", %zu peer%s active.", n, plural(n)) != 0 ||
             daemon_describe_warnings(r->warnings, &b) != 0 || buf_append_char(&b, 0) != 0)
                 return;         /* only a line for people */
         notify_status("Listening on %s", b.data);

@@ -101,7 +101,7 @@ static void log_done(Client *c, Verb verb, uint64_t transaction, const Registrar
                 f.has_entries = true;
                 f.entries_added = o->n_listed;
                 log_transaction(LOG_EVENT_RS_LISTED, &f, "Peer %u was told of %u active peer%s.", o->peer_id,
-                                o->n_listed, o->n_listed == 1 ? "" : "s");
+                                o->n_listed, plural(o->n_listed));
         }
         if (o->moved)
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_RS_MOVED, &f,

@@ -440,7 +440,7 @@ class Peerd(Daemon):
         return sorted(os.listdir(self.library))
 
     def wait_scanned(self, n):
-        self.wait_status(rf", {n} documents, ")
+        self.wait_status(rf", {n} document{'' if n == 1 else 's'}, ")
 
     def wait_registered(self, n=1):
         self.wait_status(rf"registered at {n} of \d+ servers?")

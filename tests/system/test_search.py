@@ -450,7 +450,7 @@ def test_who_asked_for_a_refresh_hangs_up(world):
         refresh(v, b.text)
         b.wait_requests("RFC-Index")
     go_on.set()
-    a.wait_log("Index pulled: 1 records new")
+    a.wait_log("Index pulled: 1 new, ")
     assert refresh_results(a) == ["unchanged"]
 
 

@@ -298,5 +298,5 @@ def test_download_outlives_its_caller(world):
     a = world.peer("a", {}, rs)
     with connect(a) as s:
         s.sendall(b'{"method":"org.p2pdi.Peer.Get","parameters":{"numbers":[7]},"oneway":true}\0')
-    a.wait_status(r", 1 documents, ")
+    a.wait_status(r", 1 document, ")
     assert sha256(a.content(7)) == sha256(content)

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "core/text.h"
 #include "ctl/show.h"
 #include "ctl/table.h"
 
