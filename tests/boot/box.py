@@ -279,7 +279,7 @@ class Host:
 
     def wait_registered(self, *instance):
         wait(lambda: f"registration; {self.ctl(*instance, 'status', code=None)}",
-             lambda: "registered at" in self.ctl(*instance, "status", code=None).out)
+             lambda: re.search(r"Peer: \d+, registered at", self.ctl(*instance, "status", code=None).out))
 
     def wait_held(self, n, *instance):
         """So many documents are in the library."""
@@ -291,12 +291,13 @@ class Load:
     """Clients of a host's port, each with one exchange on each connection, again and again until the end.
 
     exchange(wire, n) is done on a new connection; n counts. What it gives is kept in `answers`. A connection that could
-    not be made is in `refused`; one that was made and ended without its answer is in `lost`.
+    not be made is in `refused`; one that was made and ended without its answer is in `lost`. Answers that exchange()
+    finds wrong fail the test.
     """
 
     def __init__(self, host, port, exchange, clients=3):
         self.host, self.port, self.exchange = host, port, exchange
-        self.answers, self.refused, self.lost = [], [], []
+        self.answers, self.refused, self.lost, self.wrong = [], [], [], []
         self.changed = threading.Condition()
         self.ends = False
         self.threads = [threading.Thread(target=self._run, args=(n,), daemon=True) for n in range(clients)]
@@ -311,6 +312,7 @@ class Load:
         self.ends = True
         for t in self.threads:
             t.join(PATIENCE)
+        assert not self.wrong, self.wrong[0]
 
     def _run(self, n):
         while not self.ends:
@@ -321,6 +323,9 @@ class Load:
                         answer = self.exchange(w, n)
                     except (OSError, Closed) as e:
                         where = e
+            except AssertionError as e:
+                self.wrong.append(e)
+                return
             except OSError as e:
                 with self.changed:
                     self.refused.append(repr(e))
