@@ -96,6 +96,6 @@ def test_no_cookie_in_the_journal(host):
 
 
 def test_unit_shows_what_it_does(busy):
-    for unit, words in (("p2pdi-peerd", r"Listening on \[::\]:65424, 1 documents?, registered at 1 of 1 servers\."),
+    for unit, words in (("p2pdi-peerd", r"Listening on \[::\]:65424, 1 documents?, registered at 1 of 1 server\."),
                         ("p2pdi-rsd", r"Listening on \[::\]:65423, \d+ .*")):
         wait(f"status of {unit}", lambda: re.fullmatch(words, busy.show(unit, "StatusText")))
