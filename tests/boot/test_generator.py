@@ -75,6 +75,7 @@ def test_access_is_the_kernels_business(host, daemon):
     host.start(daemon)
     host.write(INI[daemon], "[Access]\nAllow=192.0.2.0/24\n")
     host.systemctl("daemon-reload")
+    host.systemctl("reload", daemon)            # systemd 257 puts the filter in force no sooner
     with pytest.raises(OSError):
         host.wire(PORTS[daemon], timeout=1)
     host.write(INI[daemon], "[Access]\nAllow=192.0.2.0/24\nAllow=localhost\n")
