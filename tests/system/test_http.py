@@ -449,6 +449,7 @@ def test_bad_request_is_refused_and_changes_nothing(peer, what):
         if status == 405:
             assert reply["Allow"] == "GET, HEAD"
             assert w.http_reply().body == DOCUMENTS[2]
+            peer.wait_log(rf"RFC 2 served .*\[{smuggled}\]$", after)     # in another thread than the one below
         else:
             w.expect_closed()
     with connect(peer) as w:
