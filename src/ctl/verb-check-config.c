@@ -4,7 +4,6 @@
 #include "ctl/verb-config.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "ctl/verbs.h"
@@ -18,20 +17,10 @@ typedef struct Check {
         json_t *findings;               /* array of { isError, file, line, text } */
 } Check;
 
-static _printf_(4, 5) int add_finding(Check *c, const char *file, unsigned line, const char *format, ...) {
-        _cleanup_free_ char *text = NULL;
-        va_list ap;
-        json_t *f;
-        int n;
+/* file NULL and line 0: it is about none. */
+static int add_finding(Check *c, bool is_error, const char *file, unsigned line, const char *text) {
+        json_t *f = json_pack("{s:b, s:s}", "isError", is_error, "text", text);
 
-        va_start(ap, format);
-        n = vasprintf(&text, format, ap);
-        va_end(ap);
-        if (n < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        f = json_pack("{s:b, s:s}", "isError", false, "text", text);
         if (f && file)
                 (void) json_object_set_new(f, "file", json_string(file));
         if (f && line > 0)
@@ -44,11 +33,9 @@ static int add_issues(Check *c, const ConfIssues *issues) {
                 const ConfIssue *n = &issues->issues[i];
                 int r;
 
-                r = add_finding(c, n->file, n->line, "%s", n->text);
+                r = add_finding(c, n->is_error, n->file, n->line, n->text);
                 if (r < 0)
                         return r;
-                if (n->is_error)
-                        (void) json_object_set_new(json_array_get(c->findings, i), "isError", json_true());
         }
         return 0;
 }
@@ -75,7 +62,7 @@ static int on_listeners(json_t *parameters, _unused_ int fd, void *userdata) {
         }
         r = conf_listen_compare(c->conf, at, n, &who, &sentences);
         for (StringList s = sentences; r == 0 && s && *s; s++)
-                r = add_finding(c, NULL, 0, "%s", *s);
+                r = add_finding(c, false, NULL, 0, *s);
         return r;
 }
 
