@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * The inside of Documents, for documents.c (what other threads ask), documents-scan.c (what the disk worker finds) and
+ * own-index.c (the snapshot) only.
+ */
+
+#include <bsd/sys/tree.h>
+#include <pthread.h>
+
+#include "peerd/documents.h"
+
+/* Records encoded per hold of the lock: some 50 µs. */
+#define DOCUMENTS_ENCODE_SLICE 256
+
+/* What the file of an own document was when it was hashed. */
+typedef struct Stamped {
+        RB_ENTRY(Stamped) node;
+        uint32_t number;
+        LibraryStamp stamp;
+} Stamped;
+
+RB_HEAD(StampTree, Stamped);
+
+struct Documents {
+        DocumentsConf conf;
+        Library *library;               /* the disk worker's */
+        pthread_mutex_t lock;           /* of what follows */
+        RfcIndex *index;
+        struct StampTree stamps;
+        OwnIndex *own;
+        uint64_t own_bytes;
+        const RfcMeta *meta;            /* the library's; NULL: no editor's index */
+        LibraryStamp editor_stamp;
+        Digest editor_digest;
+        /* --- */
+        atomic_bool scanned;
+        bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
+        usec_t retry_after;             /* goes with retry_message */
+        sd_event_source *watch, *retry_timer;           /* main loop */
+        Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
+};
+
+/* ---- own-index.c ---- */
+
+OwnIndex *own_index_new(void);
+/* Encodes the own index anew; in the disk worker, which alone changes own records. -errno, logged: the old one stays. */
+int documents_refresh_own(Documents *d);
+/* The same behind whatever else is queued there: many changes make one snapshot. In the disk worker. */
+void documents_queue_encode(Documents *d);
+
+/* ---- documents-scan.c ---- */
+
+/* The file of an own document, under the lock; NULL: there is none. */
+Stamped *documents_find_stamp(Documents *d, uint32_t number);
+/* What the library is to call; all of it in the disk worker. */
+LibraryHandler documents_library_handler(Documents *d);
+void documents_free_stamps(Documents *d);
