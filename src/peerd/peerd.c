@@ -187,65 +187,6 @@ static int on_summary(sd_event_source *s, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* ---- watchdog: every thread answers, and one row is read ---- */
-
-typedef struct PingRound PingRound;
-
-typedef struct Ping {
-        Message message;
-        PingRound *round;
-} Ping;
-
-struct PingRound {
-        Peerd *peerd;
-        uint64_t number;
-        unsigned n_pings, n_waiting;
-        int result;                     /* of the disk worker's */
-        Ping pings[];                   /* client, disk worker, download threads */
-};
-
-static void run_answered(Message *m) {
-        PingRound *r = MESSAGE_OF(m, Ping, message)->round;
-        if (--r->n_waiting > 0)
-                return;
-        if (r->result < 0)
-                log_entry(LOG_LEVEL_CRIT, LOG_EVENT_SELF_CHECK_FAILED, NULL,
-                          "Self-check failed, the state can't be read: %s.",
-                          strerror(-r->result));
-        else
-                watchdog_answered(r->peerd->watchdog, r->number);
-        free(r);
-}
-
-static void answer_ping(Message *m) {
-        m->run = run_answered;
-        mailbox_post(MESSAGE_OF(m, Ping, message)->round->peerd->mailbox, m);
-}
-
-static void run_disk_ping(Message *m) {
-        PingRound *r = MESSAGE_OF(m, Ping, message)->round;
-        r->result = state_check(r->peerd->state);
-        answer_ping(m);
-}
-
-static void on_ping(uint64_t number, void *userdata) {
-        Peerd *p = userdata;
-        unsigned n = server_threads(p->server) + 2;
-        PingRound *r = calloc(1, sizeof(*r) + n * sizeof(Ping));
-        if (!r)
-                return;                 /* an answer that does not come is an answer, too */
-        r->peerd = p;
-        r->number = number;
-        r->n_waiting = n;
-        for (unsigned i = 0; i < n; i++)
-                r->pings[i] = (Ping){ .message = { .run = answer_ping }, .round = r };
-        r->pings[1].message.run = run_disk_ping;
-        client_ping(p->client, &r->pings[0].message);
-        worker_post(p->disk, &r->pings[1].message);
-        for (unsigned i = 2; i < n; i++)
-                server_ping(p->server, i - 2, &r->pings[i].message);
-}
-
 /* ---- start and end ---- */
 
 static int open_state(Peerd *p) {
@@ -350,7 +291,7 @@ static int make_timers(Peerd *p) {
         if (k == 0)
                 k = loop_timer_set(p->summary_timer, usec_add(now.boottime, USEC_PER_SEC));
         if (k == 0)
-                k = watchdog_new(p->event, on_ping, p, &p->watchdog);
+                k = watchdog_new(p->event, peerd_self_check, p, &p->watchdog);
         return k;
 }
 

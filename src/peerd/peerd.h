@@ -44,6 +44,11 @@ typedef struct Peerd {
 /* STATUS= in plain words, if it is another than before. Once a second, so that thousands of downloads cost nothing. */
 void peerd_update_status(Peerd *p);
 
+/* ---- self-check.c ---- */
+
+/* The watchdog asks: it is told when every thread has answered and a row could be read. userdata is the Peerd. */
+void peerd_self_check(uint64_t number, void *userdata);
+
 /* ---- control.c ---- */
 
 int control_new(Peerd *p, Control **ret) _must_check_;
