@@ -2,7 +2,8 @@
 #pragma once
 
 /*
- * The inside of RfcIndex, for rfc-index.c, index-store.c, index-due.c, index-encode.c, index-merge.c and index-survey.c only.
+ * The inside of RfcIndex, for rfc-index.c, index-store.c, index-source.c, index-due.c, index-encode.c, index-merge.c and
+ * index-survey.c only.
  *
  *   IndexDoc     number, size, digest, title: once, however many hold it (counted)
  *   IndexPeer    an endpoint: holder or source of records (counted); lists what it stated, first-hand and as hearsay
@@ -153,16 +154,26 @@ static inline IndexKind index_record_kind(const IndexRecord *rec) {
         return rec->holder == rec->source ? INDEX_FIRST_HAND : INDEX_HEARSAY;
 }
 
+/* ---- index-source.c: peers, and who stated what ---------------------------------------------------------------- */
+
+uint32_t index_peer_find(const RfcIndex *x, const Endpoint *e);         /* 0: not there */
+int index_peer_ref(RfcIndex *x, const Endpoint *e, uint32_t *ret) _must_check_;
+void index_peer_unref(RfcIndex *x, uint32_t id);
+
+/* Makes sure that the next index_source_link() of that kind has the memory it needs. 0, -ENOMEM. */
+int index_source_reserve(RfcIndex *x, IndexKind kind) _must_check_;
+/* Puts the record at the front of its source's list, as the most recently stated. */
+void index_source_link(RfcIndex *x, uint32_t id);
+void index_source_unlink(RfcIndex *x, uint32_t id);
+/* Forgets all that it stated, in O(1). Gives how many records that are. */
+size_t index_source_forget(RfcIndex *x, uint32_t source);
+
 /* ---- index-store.c: the pieces, kept consistent with each other ------------------------------------------------ */
 
 /* The counted doc that equals s, made where there is none. 0 or -ENOMEM. */
 int index_doc_intern(RfcIndex *x, const IndexStatement *s, uint32_t *ret) _must_check_;
 bool index_doc_equal(const IndexDoc *d, const IndexStatement *s);
 void index_doc_unref(RfcIndex *x, uint32_t id);
-
-uint32_t index_peer_find(const RfcIndex *x, const Endpoint *e);         /* 0: not there */
-int index_peer_ref(RfcIndex *x, const Endpoint *e, uint32_t *ret) _must_check_;
-void index_peer_unref(RfcIndex *x, uint32_t id);
 
 static inline bool index_record_forgotten(const RfcIndex *x, const IndexRecord *rec) {
         return rec->stated_at < index_peer(x, rec->source)->forgotten_before;
@@ -185,8 +196,6 @@ void index_record_remove(RfcIndex *x, uint32_t id);
 bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind);
 /* The same by dropping what it stated itself longest ago. false: there is nothing of that kind. */
 bool index_make_room_of_own(RfcIndex *x, uint32_t source, IndexKind kind);
-/* Forgets all that it stated, in O(1). Gives how many records that are. */
-size_t index_source_forget(RfcIndex *x, uint32_t source);
 /* Drops one record: a forgotten one, else hearsay, else of the source that has most. */
 void index_evict(RfcIndex *x);
 
