@@ -131,26 +131,51 @@ void index_numbers_done(RfcIndex *x) {
         x->number_hint = NULL;
 }
 
+/*
+ * First-hand records to the front, hearsay to the end: one answer can hold 65,536 lines of hearsay about one number, and
+ * whoever looks at some of the records only is to see what the holders say themselves.
+ */
 static void number_link(RfcIndex *x, IndexNumber *n, uint32_t id) {
         IndexRecord *rec = index_record(x, id);
-        rec->number_next = n->first;
-        if (n->first != 0)
-                index_record(x, n->first)->number_prev = id;
-        n->first = id;
+        bool front = n->first == 0 || index_record_kind(rec) == INDEX_FIRST_HAND;
+
+        rec->number_next = front ? n->first : 0;
+        rec->number_prev = front ? 0 : n->last;
+        if (rec->number_next != 0)
+                index_record(x, rec->number_next)->number_prev = id;
+        else
+                n->last = id;
+        if (rec->number_prev != 0)
+                index_record(x, rec->number_prev)->number_next = id;
+        else
+                n->first = id;
 }
 
 static void number_unlink(RfcIndex *x, uint32_t id) {
         IndexRecord *rec = index_record(x, id);
         if (rec->number_next != 0)
                 index_record(x, rec->number_next)->number_prev = rec->number_prev;
-        if (rec->number_prev != 0) {
+        if (rec->number_prev != 0)
                 index_record(x, rec->number_prev)->number_next = rec->number_next;
+        if (rec->number_next != 0 && rec->number_prev != 0)
                 return;
-        }
         IndexNumber *n = find_number(x, rec->number);
-        assert(n && n->first == id);
-        n->first = rec->number_next;
+        assert(n && (n->first == id || n->last == id));
+        if (rec->number_prev == 0)
+                n->first = rec->number_next;
+        if (rec->number_next == 0)
+                n->last = rec->number_prev;
         number_drop_if_empty(x, n);
+}
+
+/* What was hearsay is first-hand now, or the other way round. */
+static void number_move(RfcIndex *x, uint32_t id) {
+        const IndexRecord *rec = index_record(x, id);
+
+        if (rec->number_next == 0 && rec->number_prev == 0)
+                return;
+        number_unlink(x, id);           /* it is not the only one: the number stays */
+        number_link(x, find_number(x, rec->number), id);
 }
 
 /* ---- records ---- */
@@ -272,12 +297,15 @@ int index_record_restate(RfcIndex *x, uint32_t id, uint32_t source, const IndexS
         IndexPeer *p = index_peer(x, source);
         bool filling = p->filling, whole = p->whole;
         uint32_t old_source = rec->source;
+        IndexKind old_kind = index_record_kind(rec);
         p->n_refs++;
         index_source_unlink(x, id);
         rec->source = source;
         rec->stated_at = s->stated_at;
         rec->ttl_sec = s->ttl_sec;
         index_source_link(x, id);
+        if (index_record_kind(rec) != old_kind)
+                number_move(x, id);
         p->filling = filling;
         p->whole = whole;
         index_peer_unref(x, old_source);

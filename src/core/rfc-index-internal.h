@@ -76,7 +76,7 @@ typedef struct IndexRecord {
 typedef struct IndexNumber {
         RB_ENTRY(IndexNumber) entry;
         uint32_t number;
-        uint32_t first;                 /* record */
+        uint32_t first, last;           /* records; first-hand ones come before hearsay */
 } IndexNumber;
 
 typedef struct IndexOwn {

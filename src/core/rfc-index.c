@@ -264,6 +264,23 @@ bool rfc_index_get(const RfcIndex *x, uint32_t number, const Endpoint *holder, c
         return true;
 }
 
+bool rfc_index_next_record(const RfcIndex *x, uint32_t number, uint32_t *cursor, RfcRecord *ret) {
+        uint32_t id = 0;
+
+        if (*cursor != 0)
+                id = index_record(x, *cursor)->number_next;
+        else {
+                const IndexNumber *num = index_number_at_least(x, number);
+                if (num && num->number == number)
+                        id = num->first;
+        }
+        if (id == 0)
+                return false;
+        index_record_fill(x, index_record(x, id), ret);
+        *cursor = id;
+        return true;
+}
+
 static bool has_live(const RfcIndex *x, const IndexNumber *n, const Now *now) {
         for (uint32_t id = n->first; id != 0; id = index_record(x, id)->number_next)
                 if (index_record_alive(x, index_record(x, id), now))

@@ -201,6 +201,12 @@ size_t rfc_index_find_holders(const RfcIndex *x, uint32_t number, const Now *now
 /* Live record of that number and holder. */
 bool rfc_index_get(const RfcIndex *x, uint32_t number, const Endpoint *holder, const Now *now, RfcRecord *ret);
 /*
+ * The next record of others of that number: first-hand ones first, then hearsay. *cursor is 0 at the start, then where it
+ * got to, good until the next change of the index. Also what has expired, or is forgotten (then expires_at is 0): so a
+ * walk that stops after some of them costs no more than these. false: that was all.
+ */
+bool rfc_index_next_record(const RfcIndex *x, uint32_t number, uint32_t *cursor, RfcRecord *ret);
+/*
  * The lowest number > after of which anybody, this peer included, has a live record; 0: none. To walk over all. Where
  * all of a million have just died, that would take 20 ms under the lock: behind RFC_INDEX_DEAD_MAX numbers that are
  * only dead the last of these is given, of which nothing will be found.
