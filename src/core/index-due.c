@@ -81,7 +81,7 @@ static uint32_t next_sec(const RfcIndex *x) {
 usec_t rfc_index_next_expiry(const RfcIndex *x) {
         if (x->records.n_items == 0)
                 return USEC_INFINITY;
-        if (x->forgotten.n > 0 || x->records.n_items > index_room(x))
+        if (x->forgotten.n > 0 || index_is_over(x))
                 return 0;
         return next_sec(x) * USEC_PER_SEC;
 }
@@ -114,7 +114,7 @@ bool rfc_index_expire(RfcIndex *x, const Now *now, size_t max_records) {
         x->wheel_sec = (uint32_t) MAX_OF(now_sec, (uint64_t) x->wheel_sec);
 
         /* The limit may have been lowered. */
-        while (x->records.n_items > index_room(x)) {
+        while (index_is_over(x)) {
                 if (max_records-- == 0)
                         return true;
                 index_evict(x);

@@ -262,19 +262,22 @@ static bool remove_old(IndexMerge *m, RfcIndex *x, uint32_t source) {
 }
 
 /* A source that may not have more can still have others than before; and what was asked for is worth most. */
-static bool make_room(IndexMerge *m, RfcIndex *x, uint32_t source, bool own) {
+static bool make_room(IndexMerge *m, RfcIndex *x, uint32_t source, bool own, const IndexStatement *s) {
         const IndexKind kind = own ? INDEX_FIRST_HAND : INDEX_HEARSAY;
 
-        if (index_make_room(x, source, kind))
+        if (index_make_room(x, source, kind, s))
                 return true;
         if (m->conf.kind == INDEX_MERGE_SET)
-                return index_make_room_of_own(x, source, kind);
-        return own && remove_old(m, x, source);
+                return index_make_room_of_own(x, source, kind, s);
+        while (own && remove_old(m, x, source))
+                if (index_has_room(x, s))
+                        return true;
+        return false;
 }
 
 static int add(IndexMerge *m, RfcIndex *x, uint32_t holder, uint32_t source, const IndexStatement *s) {
         bool own = holder == source;
-        if (!make_room(m, x, source, own)) {
+        if (!make_room(m, x, source, own, s)) {
                 m->result.n_ignored++;
                 m->incomplete |= own;
                 return 0;
@@ -317,17 +320,21 @@ static int put_own(IndexMerge *m, RfcIndex *x, uint32_t source, const IndexState
 static int put_hearsay(IndexMerge *m, RfcIndex *x, uint32_t holder, uint32_t source, const IndexStatement *s,
                        const Now *now) {
         uint32_t id = index_record_find(x, s->number, holder);
-        if (id == 0)
-                return add(m, x, holder, source, s);
-
-        const IndexRecord *rec = index_record(x, id);
-        if (index_record_alive(x, rec, now) &&
+        const IndexRecord *rec = id != 0 ? index_record(x, id) : NULL;
+        if (rec && index_record_alive(x, rec, now) &&
             (index_record_kind(rec) == INDEX_FIRST_HAND ||
              index_record_expires_at(x, rec) >= usec_add(s->stated_at, s->ttl_sec * USEC_PER_SEC))) {
                 m->result.n_ignored++;
                 return 0;
         }
-        return restate(m, x, id, source, s);
+        if (rec && index_record_kind(rec) == INDEX_HEARSAY)
+                return restate(m, x, id, source, s);
+        /* Of one number no more than a few: also where it takes the place of what a holder said once. */
+        if (!index_make_room_in_number(x, source, s, now)) {
+                m->result.n_ignored++;
+                return 0;
+        }
+        return rec ? restate(m, x, id, source, s) : add(m, x, holder, source, s);
 }
 
 static int put_line(IndexMerge *m, RfcIndex *x, uint32_t source, const MergeLine *l, const Now *now) {
@@ -462,7 +469,7 @@ int index_merge_step(IndexMerge *m, RfcIndex *x, size_t max_records, const Now *
         assert(max_records > 0);
 
         /* What has expired must not take the place of something new. */
-        if (x->records.n_items >= index_room(x))
+        if (index_is_full(x))
                 (void) rfc_index_expire(x, now, max_records);
 
         uint32_t source;

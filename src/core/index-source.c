@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Peers of the RFC index, as holders and as sources: what each source stated, in the order of its words, and which of
- * them stated most.
+ * them takes most by that.
  */
 #include "core/rfc-index-internal.h"
 
@@ -42,7 +42,7 @@ void index_peer_unref(RfcIndex *x, uint32_t id) {
                 index_table_remove(&x->peers, id);
 }
 
-/* ---- which source stated most ---- */
+/* ---- whose records take most ---- */
 
 static IndexStated *stated(RfcIndex *x, uint32_t peer, IndexKind kind) {
         return &index_peer(x, peer)->stated[kind];
@@ -53,19 +53,21 @@ static void heap_put(RfcIndex *x, IndexKind kind, uint32_t at, uint32_t peer) {
         stated(x, peer, kind)->heap_at = at;
 }
 
-/* The peer's count changed by one: it takes its place again. Places count from 1. */
+/* The peer has one more or one less: it takes its place again. Places count from 1. */
 static void heap_settle(RfcIndex *x, IndexKind kind, uint32_t peer) {
         IndexHeap *h = &x->heaps[kind];
-        uint32_t at = stated(x, peer, kind)->heap_at, n = stated(x, peer, kind)->n;
+        uint32_t at = stated(x, peer, kind)->heap_at;
+        const uint64_t size = stated(x, peer, kind)->size;
 
-        while (at > 1 && stated(x, h->peers[at / 2 - 1], kind)->n < n) {
+        while (at > 1 && stated(x, h->peers[at / 2 - 1], kind)->size < size) {
                 heap_put(x, kind, at, h->peers[at / 2 - 1]);
                 at /= 2;
         }
         for (uint32_t child; (child = 2 * at) <= h->n; at = child) {
-                if (child < h->n && stated(x, h->peers[child], kind)->n > stated(x, h->peers[child - 1], kind)->n)
+                if (child < h->n &&
+                    stated(x, h->peers[child], kind)->size > stated(x, h->peers[child - 1], kind)->size)
                         child++;
-                if (stated(x, h->peers[child - 1], kind)->n <= n)
+                if (stated(x, h->peers[child - 1], kind)->size <= size)
                         break;
                 heap_put(x, kind, at, h->peers[child - 1]);
         }
@@ -114,6 +116,7 @@ void index_source_link(RfcIndex *x, uint32_t id) {
         else
                 st->last = id;
         st->first = id;
+        st->size += index_record_size(index_doc(x, rec->doc)->title_size);
         if (st->n++ == 0)
                 st->heap_at = ++x->heaps[kind].n;
         heap_settle(x, kind, rec->source);
@@ -134,6 +137,7 @@ void index_source_unlink(RfcIndex *x, uint32_t id) {
         else
                 st->last = rec->source_prev;
         st->n--;
+        st->size -= index_record_size(index_doc(x, rec->doc)->title_size);
         if (forgotten)
                 return;
         if (st->n == 0)
@@ -155,6 +159,7 @@ static void list_forget(RfcIndex *x, IndexStated *st) {
                 all->last = st->last;
         all->first = st->first;
         all->n += st->n;
+        all->size += st->size;
         *st = (IndexStated){ 0 };
 }
 

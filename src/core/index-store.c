@@ -58,6 +58,7 @@ int index_doc_intern(RfcIndex *x, const IndexStatement *s, uint32_t *ret) {
         d->title = TAKE_PTR(title);
         d->title_size = s->title.size;
         d->n_refs = 1;
+        x->title_size += d->title_size;
         *ret = id;
         return 0;
 }
@@ -68,6 +69,7 @@ void index_doc_unref(RfcIndex *x, uint32_t id) {
         if (--d->n_refs > 0)
                 return;
         free(d->title);
+        x->title_size -= d->title_size;
         index_table_remove(&x->docs, id);
 }
 
@@ -83,7 +85,7 @@ IndexNumber *index_number_next(IndexNumber *n) {
         return RB_NEXT(IndexNumberTree, NULL, n);
 }
 
-static IndexNumber *find_number(RfcIndex *x, uint32_t number) {
+IndexNumber *index_number_find(RfcIndex *x, uint32_t number) {
         if (x->number_hint) {
                 if (x->number_hint->number == number)
                         return x->number_hint;
@@ -98,7 +100,7 @@ static IndexNumber *find_number(RfcIndex *x, uint32_t number) {
 }
 
 static int number_get(RfcIndex *x, uint32_t number, IndexNumber **ret) {
-        IndexNumber *n = find_number(x, number);
+        IndexNumber *n = index_number_find(x, number);
         if (!n) {
                 n = calloc(1, sizeof(*n));
                 if (!n)
@@ -149,33 +151,40 @@ static void number_link(RfcIndex *x, IndexNumber *n, uint32_t id) {
                 index_record(x, rec->number_prev)->number_next = id;
         else
                 n->first = id;
+        n->n_hearsay += index_record_kind(rec) == INDEX_HEARSAY;
 }
 
-static void number_unlink(RfcIndex *x, uint32_t id) {
+/* kind: what it was linked as. */
+static void number_unlink(RfcIndex *x, uint32_t id, IndexKind kind) {
         IndexRecord *rec = index_record(x, id);
         if (rec->number_next != 0)
                 index_record(x, rec->number_next)->number_prev = rec->number_prev;
         if (rec->number_prev != 0)
                 index_record(x, rec->number_prev)->number_next = rec->number_next;
-        if (rec->number_next != 0 && rec->number_prev != 0)
+        if (rec->number_next != 0 && rec->number_prev != 0 && kind == INDEX_FIRST_HAND)
                 return;
-        IndexNumber *n = find_number(x, rec->number);
-        assert(n && (n->first == id || n->last == id));
+        IndexNumber *n = index_number_find(x, rec->number);
+        assert(n && (kind == INDEX_FIRST_HAND || n->n_hearsay > 0));
         if (rec->number_prev == 0)
                 n->first = rec->number_next;
         if (rec->number_next == 0)
                 n->last = rec->number_prev;
+        n->n_hearsay -= kind == INDEX_HEARSAY;
         number_drop_if_empty(x, n);
 }
 
 /* What was hearsay is first-hand now, or the other way round. */
 static void number_move(RfcIndex *x, uint32_t id) {
         const IndexRecord *rec = index_record(x, id);
+        IndexKind kind = index_record_kind(rec);
+        bool only = rec->number_next == 0 && rec->number_prev == 0;
 
-        if (rec->number_next == 0 && rec->number_prev == 0)
+        if (only) {
+                index_number_find(x, rec->number)->n_hearsay = kind == INDEX_HEARSAY;
                 return;
-        number_unlink(x, id);           /* it is not the only one: the number stays */
-        number_link(x, find_number(x, rec->number), id);
+        }
+        number_unlink(x, id, kind == INDEX_HEARSAY ? INDEX_FIRST_HAND : INDEX_HEARSAY);
+        number_link(x, index_number_find(x, rec->number), id);  /* there were others: the number is still there */
 }
 
 /* ---- records ---- */
@@ -287,9 +296,6 @@ int index_record_restate(RfcIndex *x, uint32_t id, uint32_t source, const IndexS
                 if (r < 0)
                         return r;
         }
-        index_doc_unref(x, rec->doc);
-        rec->doc = doc;
-
         /*
          * Also without a new source it moves to the front of the list; but that must not look as if something were
          * lost.
@@ -300,6 +306,8 @@ int index_record_restate(RfcIndex *x, uint32_t id, uint32_t source, const IndexS
         IndexKind old_kind = index_record_kind(rec);
         p->n_refs++;
         index_source_unlink(x, id);
+        index_doc_unref(x, rec->doc);
+        rec->doc = doc;
         rec->source = source;
         rec->stated_at = s->stated_at;
         rec->ttl_sec = s->ttl_sec;
@@ -319,50 +327,9 @@ void index_record_remove(RfcIndex *x, uint32_t id) {
 
         index_due_remove(x, id);
         index_source_unlink(x, id);
-        number_unlink(x, id);
+        number_unlink(x, id, index_record_kind(rec));
         index_doc_unref(x, rec->doc);
         index_table_remove(&x->records, id);
         index_peer_unref(x, source);
         index_peer_unref(x, holder);
-}
-
-void index_evict(RfcIndex *x) {
-        if (x->forgotten.n > 0) {
-                index_record_remove(x, x->forgotten.last);
-                return;
-        }
-        IndexKind kind = x->heaps[INDEX_HEARSAY].n > 0 ? INDEX_HEARSAY : INDEX_FIRST_HAND;
-        const IndexHeap *h = &x->heaps[kind];
-        assert(h->n > 0);
-        /* The one that it stated longest ago. */
-        index_record_remove(x, index_peer(x, h->peers[0])->stated[kind].last);
-}
-
-bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind) {
-        if (x->records.n_items < index_room(x))
-                return true;
-        if (index_room(x) == 0)
-                return false;
-        if (x->forgotten.n == 0 && (x->heaps[INDEX_HEARSAY].n == 0 || kind == INDEX_HEARSAY)) {
-                /*
-                 * Among equals it must come out more even than it was, or two sources would push out each other's
-                 * records for ever; and nobody is pushed out for hearsay but hearsay.
-                 */
-                if (x->heaps[kind].n == 0)
-                        return false;
-                uint32_t top = x->heaps[kind].peers[0];
-                if (index_peer(x, source)->stated[kind].n + 1 >= index_peer(x, top)->stated[kind].n)
-                        return false;
-        }
-        index_evict(x);
-        return true;
-}
-
-bool index_make_room_of_own(RfcIndex *x, uint32_t source, IndexKind kind) {
-        uint32_t last = index_peer(x, source)->stated[kind].last;
-
-        if (last == 0)
-                return false;
-        index_record_remove(x, last);
-        return true;
 }

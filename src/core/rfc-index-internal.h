@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The inside of RfcIndex, for rfc-index.c, index-store.c, index-source.c, index-due.c, index-encode.c, index-merge.c and
- * index-survey.c only.
+ * The inside of RfcIndex, for rfc-index.c, index-store.c, index-source.c, index-bounds.c, index-due.c, index-encode.c,
+ * index-merge.c and index-survey.c only.
  *
  *   IndexDoc     number, size, digest, title: once, however many hold it (counted)
  *   IndexPeer    an endpoint: holder or source of records (counted); lists what it stated, first-hand and as hearsay
@@ -45,6 +45,7 @@ typedef struct IndexStated {
         uint32_t first, last;
         uint32_t n;
         uint32_t heap_at;               /* place in the heap of this kind, counted from 1; 0: not in it (n is 0) */
+        uint64_t size;                  /* what they take, each as index_record_size() says */
 } IndexStated;
 
 typedef struct IndexPeer {
@@ -77,6 +78,7 @@ typedef struct IndexNumber {
         RB_ENTRY(IndexNumber) entry;
         uint32_t number;
         uint32_t first, last;           /* records; first-hand ones come before hearsay */
+        uint32_t n_hearsay;             /* how many of them are; at most RFC_INDEX_HEARSAY_MAX */
 } IndexNumber;
 
 typedef struct IndexOwn {
@@ -89,7 +91,7 @@ typedef struct IndexOwn {
 typedef RB_HEAD(IndexNumberTree, IndexNumber) IndexNumberTree;
 typedef RB_HEAD(IndexOwnTree, IndexOwn) IndexOwnTree;
 
-/* Sources, the one that stated most at the top. */
+/* Sources, the one whose records take most at the top. */
 typedef struct IndexHeap {
         uint32_t *peers;                /* owned */
         uint32_t n, allocated;
@@ -107,6 +109,7 @@ struct RfcIndex {
         Generation generation;
 
         IndexTable docs, peers, records;
+        size_t title_size;              /* of all docs */
         IndexHeap heaps[_INDEX_KIND_MAX];
         IndexStated forgotten;          /* of all sources; in no heap */
         IndexNumberTree numbers;
@@ -132,11 +135,6 @@ typedef struct IndexStatement {
 
 /* What is stated of own documents, in seconds. */
 uint32_t rfc_index_ttl_sec(const RfcIndex *x);
-
-/* How many records of others there may be. */
-static inline size_t index_room(const RfcIndex *x) {
-        return x->limits.max_records > x->n_own ? x->limits.max_records - x->n_own : 0;
-}
 
 static inline IndexDoc *index_doc(const RfcIndex *x, uint32_t id) {
         return index_table_item(&x->docs, id);
@@ -189,19 +187,32 @@ int index_record_add(RfcIndex *x, uint32_t holder, uint32_t source, const IndexS
 /* What was known of that number and holder is now as s, by the word of source. 0, -ENOMEM: nothing changed. */
 int index_record_restate(RfcIndex *x, uint32_t id, uint32_t source, const IndexStatement *s) _must_check_;
 void index_record_remove(RfcIndex *x, uint32_t id);
-/*
- * Room for one more record of that kind by that source, by dropping one of somebody else's if need be. false: there
- * is none.
- */
-bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind);
-/* The same by dropping what it stated itself longest ago. false: there is nothing of that kind. */
-bool index_make_room_of_own(RfcIndex *x, uint32_t source, IndexKind kind);
-/* Drops one record: a forgotten one, else hearsay, else of the source that has most. */
-void index_evict(RfcIndex *x);
-
+IndexNumber *index_number_find(RfcIndex *x, uint32_t number);           /* NULL: others hold nothing of it */
 IndexNumber *index_number_at_least(const RfcIndex *x, uint32_t number);
 IndexNumber *index_number_next(IndexNumber *n);
 void index_numbers_done(RfcIndex *x);
+
+/* ---- index-bounds.c: how much there may be, and what goes ------------------------------------------------------ */
+
+/* What a record with such a title takes where nothing of it is shared: by that it is told which source takes most. */
+size_t index_record_size(size_t title_size);
+/* Is there more of others than there may be? */
+bool index_is_over(const RfcIndex *x);
+/* Would it be so with one more record, whatever that takes? */
+bool index_is_full(const RfcIndex *x);
+/* May this come to it as it is now? */
+bool index_has_room(const RfcIndex *x, const IndexStatement *s);
+/*
+ * Room for one more record of that kind by that source, by dropping some of somebody else's if need be. false: there
+ * is none.
+ */
+bool index_make_room(RfcIndex *x, uint32_t source, IndexKind kind, const IndexStatement *s);
+/* The same by dropping what it stated itself longest ago. false: there is nothing of that kind. */
+bool index_make_room_of_own(RfcIndex *x, uint32_t source, IndexKind kind, const IndexStatement *s);
+/* The same for hearsay among the hearsay of its number. */
+bool index_make_room_in_number(RfcIndex *x, uint32_t source, const IndexStatement *s, const Now *now);
+/* Drops one record: a forgotten one, else hearsay, else of the source whose records take most. */
+void index_evict(RfcIndex *x);
 
 /* ---- index-due.c: when records are due ------------------------------------------------------------------------- */
 

@@ -24,9 +24,24 @@
 
 typedef struct RfcIndex RfcIndex;
 
+/*
+ * Of one number there is so much hearsay at most: four times as many holders as one lookup asks at once, and few enough
+ * that whoever looks at all records of a number is done in some microseconds, whatever peers that lie together say.
+ */
+#define RFC_INDEX_HEARSAY_MAX 128
+/*
+ * Records and what belongs to them have room for 256 bytes each of max_records, two to three times what they take in a
+ * group where every text has several holders, but 64 MiB at least: that is more than one answer can bring, whatever is
+ * in its 16 MiB. Memory that was used once is kept, so beside 256 MB of long titles there may lie as much again of tables
+ * that were full before, at worst.
+ */
+#define RFC_INDEX_RECORD_SIZE 256
+#define RFC_INDEX_SIZE_MIN ((size_t) 64 << 20)
+
 typedef struct RfcIndexLimits {
         usec_t ttl_usec;                        /* Index.TTLSec=: of own documents, cap for others; at least 1 s */
-        size_t max_records;                     /* Index.MaxEntries=, own ones included; these always have room */
+        size_t max_records;                     /* Index.MaxEntries=, own ones included; these always have room. See
+                                                   also RFC_INDEX_RECORD_SIZE */
 } RfcIndexLimits;
 
 /* One record, as a snapshot. title stays valid until the next change of the index. */
@@ -157,9 +172,10 @@ typedef struct IndexMergeResult {
  * The index may change between two steps, also by other merges, of the same source too: the answer to the later
  * request counts. A caller that forgets the source drops its merges.
  *
- * Over max_records, a record makes room for another: hearsay first, of the source that has most of it, then
- * first-hand records of the source that has most. Hearsay pushes out hearsay only, and nobody pushes out those who
- * have no more than himself.
+ * Over max_records, or over what they may take, a record makes room for another: hearsay first, of the source whose
+ * hearsay takes most, then first-hand records of the source whose records take most. Hearsay pushes out hearsay only, and
+ * nobody pushes out those who have no more than himself. Over RFC_INDEX_HEARSAY_MAX likewise, among the hearsay of that
+ * number, and there what ends first goes first.
  */
 int index_merge_step(IndexMerge *m, RfcIndex *x, size_t max_records, const Now *now,
                      IndexMergeResult *ret) _must_check_;
@@ -215,6 +231,8 @@ bool rfc_index_next_record(const RfcIndex *x, uint32_t number, uint32_t *cursor,
 uint32_t rfc_index_next_number(const RfcIndex *x, uint32_t after, const Now *now);
 /* Records of others, likewise. */
 size_t rfc_index_count(const RfcIndex *x);
+/* Bytes that all of it takes, own documents included: what is bounded beside the number of records. */
+size_t rfc_index_size(const RfcIndex *x);
 /* How many RFCs others hold, by those records; and by forgotten ones, until rfc_index_expire(). */
 size_t rfc_index_count_numbers(const RfcIndex *x);
 /* What all records together tell; zeroed at first. */
@@ -233,7 +251,7 @@ size_t rfc_index_count_source(const RfcIndex *x, const Endpoint *source);
 
 /*
  * When to call rfc_index_expire() (boottime, USEC_INFINITY: never): within a second after the first record expires.
- * It may come too early where lives were prolonged, and is 0 while there are more than max_records, or forgotten ones.
+ * It may come too early where lives were prolonged, and is 0 while there is more than the limits allow, or something forgotten.
  */
 usec_t rfc_index_next_expiry(const RfcIndex *x);
 /*

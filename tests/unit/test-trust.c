@@ -343,10 +343,10 @@ static void test_flood_of_hearsay_hides_nobody(void **state) {
         merge(x, slice_of("10.0.0.9:1"), &body, NOW.boottime);
         hear_all(x, "10.0.0.2:1 A; 10.0.0.3:1 C", NOW.boottime);
         /* What was hearsay first and came first-hand later is seen as well. */
-        hear_all(x, "[2001:db8::100f:1fff]:1 A", NOW.boottime);
-        assert_int_equal(rfc_index_count(x), 4 - 1 + PROTO_INDEX_RECORDS_MAX);
+        hear_all(x, "[2001:db8::1000:1005]:1 A", NOW.boottime);
+        assert_int_equal(rfc_index_count(x), 4 - 1 + RFC_INDEX_HEARSAY_MAX);
 
-        assert_int_equal(trust_texts(x, &conf, NUMBER, &NOW, texts, 3), 2 + TRUST_RECORDS_MAX - 4);
+        assert_int_equal(trust_texts(x, &conf, NUMBER, &NOW, texts, 3), 2 + RFC_INDEX_HEARSAY_MAX - 1);
         char text[300];
         describe(texts, 3, text, sizeof(text));
         assert_memory_equal(text, "A agreed 3/3+0; C disputed 1/1+0; ", 34);
