@@ -9,6 +9,7 @@
 #include "core/rfc-meta-internal.h"
 
 #include <ctype.h>
+#include <stdio.h>
 
 #include "core/rfc-number.h"
 #include "core/text.h"
@@ -153,13 +154,27 @@ static const char *const relation_words[_RFC_RELATION_MAX] = {
         [RFC_UPDATED_BY] = "Updated by ",
 };
 
+/* "BCP14", or "BCP14, STD3": the words that are aliases. */
+static void read_aliases(Slice list, RfcMetaEntry *e) {
+        Slice word;
+        RfcAlias a;
+
+        while (e->n_aliases < RFC_META_ALIASES_MAX && slice_split(&list, ',', &word))
+                if (rfc_alias_from_text(word, &a) == 0)
+                        e->aliases[e->n_aliases++] = a;
+}
+
 static void read_parentheses(Slice s, RfcMetaEntry *e) {
-        const Slice status = SLICE_LITERAL("Status:");
+        const Slice status = SLICE_LITERAL("Status:"), formats = SLICE_LITERAL("Format:"), also = SLICE_LITERAL("Also ");
         Slice part;
 
         while (slice_split(&s, '(', &part) && slice_split(&s, ')', &part)) {
                 if (slice_starts_with(part, status.data))
                         e->status = slice_trim((Slice){ part.data + status.size, part.size - status.size });
+                if (slice_starts_with(part, formats.data))
+                        e->formats = slice_trim((Slice){ part.data + formats.size, part.size - formats.size });
+                if (slice_starts_with(part, also.data))
+                        read_aliases((Slice){ part.data + also.size, part.size - also.size }, e);
                 for (size_t i = 0; i < _RFC_RELATION_MAX; i++) {
                         size_t n = strlen(relation_words[i]);
                         if (slice_starts_with(part, relation_words[i]))
@@ -178,6 +193,69 @@ bool rfc_meta_next_related(Slice *rest, uint32_t *ret) {
                         return true;
         }
         return false;
+}
+
+/* ---- the preamble ---- */
+
+/* The number before the next `end`, padded or not. */
+static bool next_decimal(Slice *s, char end, uint32_t max, uint32_t *ret) {
+        Slice word;
+
+        if (!slice_split(s, end, &word))
+                return false;
+        word = slice_trim(word);
+        while (word.size > 1 && word.data[0] == '0')
+                word = (Slice){ word.data + 1, word.size - 1 };
+        return text_to_uint32(word, max, ret) == 0;
+}
+
+static uint32_t days_of_year(uint32_t year) {
+        return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 366 : 365;
+}
+
+static uint32_t days_of_month(uint32_t year, uint32_t month) {
+        static const uint8_t lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+        return lengths[month - 1] + (uint32_t) (month == 2 && days_of_year(year) == 366);
+}
+
+/* Days since 1970-01-01; 0: there is no such day. */
+static uint32_t day_from_date(uint32_t year, uint32_t month, uint32_t day) {
+        uint32_t days = day - 1;
+
+        if (year < 1970 || month < 1 || month > 12 || day < 1 || day > days_of_month(year, month))
+                return 0;
+        for (uint32_t m = 1; m < month; m++)
+                days += days_of_month(year, m);
+        for (uint32_t y = 1970; y < year; y++)
+                days += days_of_year(y);
+        return days;
+}
+
+void rfc_meta_day_to_text(uint32_t day, char ret[RFC_META_DAY_TEXT_SIZE]) {
+        uint32_t year = 1970, month = 1;
+
+        ret[0] = '\0';
+        if (day == 0)
+                return;
+        for (; day >= days_of_year(year); year++)
+                day -= days_of_year(year);
+        for (; day >= days_of_month(year, month); month++)
+                day -= days_of_month(year, month);
+        (void) snprintf(ret, RFC_META_DAY_TEXT_SIZE, "%04u-%02u-%02u", year % 10000, month % 100, (day + 1) % 100);
+}
+
+uint32_t rfc_meta_read_created(Slice line) {
+        const Slice before = SLICE_LITERAL("(CREATED ON:");
+        uint32_t month, day, year;
+
+        line = slice_trim(line);
+        if (line.size <= before.size || !slice_equal_nocase((Slice){ line.data, before.size }, before))
+                return 0;
+        line = (Slice){ line.data + before.size, line.size - before.size };
+        if (!next_decimal(&line, '/', 12, &month) || !next_decimal(&line, '/', 31, &day) ||
+            !next_decimal(&line, '.', 9999, &year))
+                return 0;
+        return day_from_date(year, month, day);
 }
 
 /* ---- all of it ---- */

@@ -22,8 +22,14 @@ typedef struct MetaItem {
         uint16_t title_size, authors_size;
         uint8_t date_size, status_size;
         uint8_t n_related[_RFC_RELATION_MAX];
-        bool issued;
+        bool issued, has_text;
 } MetaItem;
+
+/* One RFC of an alias. */
+typedef struct MetaAlias {
+        RfcAlias alias;
+        uint32_t number, serial;        /* of the entry: what a later one does not repeat is no alias */
+} MetaAlias;
 
 struct RfcMeta {
         size_t n_bytes;                 /* fed so far, up to RFC_META_BYTES_MAX */
@@ -37,7 +43,10 @@ struct RfcMeta {
         size_t n_related, allocated_related;
         MetaItem *items;                /* owned; sorted by rfc_meta_end() */
         size_t n, allocated;
+        MetaAlias *aliases;             /* owned; sorted by rfc_meta_end() */
+        size_t n_aliases, allocated_aliases;
         size_t n_issued;                /* set by rfc_meta_end() */
+        uint32_t created;               /* days; 0: not told */
 };
 
 int rfc_meta_new(RfcMeta **ret) {
@@ -58,6 +67,7 @@ RfcMeta *rfc_meta_free(RfcMeta *m) {
         buf_done(&m->entry);
         buf_done(&m->texts);
         free(m->related);
+        free(m->aliases);
         free(m->items);
         free(m);
         return NULL;
@@ -105,6 +115,32 @@ static int add_related(RfcMeta *m, Slice list, uint8_t *ret_n) {
         return 0;
 }
 
+static int add_aliases(RfcMeta *m, const RfcMetaEntry *e, const MetaItem *item) {
+        for (size_t i = 0; i < e->n_aliases; i++) {
+                if (m->n_aliases == m->allocated_aliases) {
+                        MetaAlias *grown = array_grow(m->aliases, &m->allocated_aliases, sizeof(*grown));
+                        if (!grown)
+                                return -ENOMEM;
+                        m->aliases = grown;
+                }
+                m->aliases[m->n_aliases++] = (MetaAlias){ e->aliases[i], item->number, item->serial };
+        }
+        return 0;
+}
+
+/* Is TXT among "TXT, HTML"? The format is newer than the documents: who does not tell has a text. */
+static bool formats_have_text(Slice formats) {
+        Slice word;
+        if (formats.size == 0)
+                return true;
+        while (slice_split(&formats, ',', &word)) {
+                word = slice_trim(word);
+                if (slice_equal_nocase(word, SLICE_LITERAL("TXT")) || slice_equal_nocase(word, SLICE_LITERAL("ASCII")))
+                        return true;
+        }
+        return false;
+}
+
 static int add_issued(RfcMeta *m, const RfcMetaEntry *e, MetaItem *item) {
         size_t title, authors, date, status;
         int r = add_text(m, e->title, PROTO_TITLE_MAX, &title);
@@ -117,6 +153,8 @@ static int add_issued(RfcMeta *m, const RfcMetaEntry *e, MetaItem *item) {
                 r = add_text(m, e->status, SHORT_TEXT_MAX, &status);
         for (size_t i = 0; i < _RFC_RELATION_MAX && r == 0; i++)
                 r = add_related(m, e->related[i], &item->n_related[i]);
+        if (r == 0)
+                r = add_aliases(m, e, item);
         if (r < 0)
                 return r;
         item->title_size = (uint16_t) title;
@@ -124,6 +162,7 @@ static int add_issued(RfcMeta *m, const RfcMetaEntry *e, MetaItem *item) {
         item->date_size = (uint8_t) date;
         item->status_size = (uint8_t) status;
         item->issued = true;
+        item->has_text = formats_have_text(e->formats);
         return title > 0 ? 0 : RFC_META_NONE;
 }
 
@@ -184,6 +223,8 @@ static int end_line(RfcMeta *m) {
                 m->skip_entry = true;
         else if (line.size == 0)
                 r = end_entry(m);
+        else if (m->created == 0 && m->n == 0 && line.data[0] == '(')
+                m->created = rfc_meta_read_created(line);
         else if (isdigit((unsigned char) line.data[0])) {
                 r = end_entry(m);
                 if (r == 0)
@@ -228,6 +269,41 @@ static int compare_items(const void *a, const void *b) {
         return x->serial < y->serial ? -1 : x->serial > y->serial;
 }
 
+static int compare_number(const void *key, const void *item) {
+        uint32_t number = *(const uint32_t *) key, other = ((const MetaItem *) item)->number;
+        return number < other ? -1 : number > other;
+}
+
+static const MetaItem *find_item(const RfcMeta *m, uint32_t number) {
+        return m->n > 0 ? bsearch(&number, m->items, m->n, sizeof(*m->items), compare_number) : NULL;
+}
+
+static int compare_aliases(const void *a, const void *b) {
+        const MetaAlias *x = a, *y = b;
+        if (x->alias.series != y->alias.series)
+                return x->alias.series < y->alias.series ? -1 : 1;
+        if (x->alias.number != y->alias.number)
+                return x->alias.number < y->alias.number ? -1 : 1;
+        return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Sorts them; those of entries that a later one of that number has replaced go, and what is there twice. */
+static void end_aliases(RfcMeta *m) {
+        size_t n = 0;
+
+        if (m->n_aliases == 0)
+                return;
+        qsort(m->aliases, m->n_aliases, sizeof(*m->aliases), compare_aliases);
+        for (size_t i = 0; i < m->n_aliases; i++) {
+                const MetaItem *item = find_item(m, m->aliases[i].number);
+                if (!item || item->serial != m->aliases[i].serial ||
+                    (n > 0 && compare_aliases(&m->aliases[n - 1], &m->aliases[i]) == 0))
+                        continue;
+                m->aliases[n++] = m->aliases[i];
+        }
+        m->n_aliases = n;
+}
+
 int rfc_meta_end(RfcMeta *m) {
         assert(!m->ended);
 
@@ -251,20 +327,11 @@ int rfc_meta_end(RfcMeta *m) {
                 m->n_issued += m->items[i].issued;
         }
         m->n = n;
+        end_aliases(m);
         return m->n_issued > 0 ? 0 : RFC_META_NONE;
 }
 
 /* ---- looking up ---- */
-
-static int compare_number(const void *key, const void *item) {
-        uint32_t number = *(const uint32_t *) key, other = ((const MetaItem *) item)->number;
-        return number < other ? -1 : number > other;
-}
-
-static const MetaItem *find_item(const RfcMeta *m, uint32_t number) {
-        assert(m->ended);
-        return m->n > 0 ? bsearch(&number, m->items, m->n, sizeof(*m->items), compare_number) : NULL;
-}
 
 static Slice next_text(const char **p, size_t size) {
         Slice s = { *p, size };
@@ -273,10 +340,12 @@ static Slice next_text(const char **p, size_t size) {
 }
 
 bool rfc_meta_get(const RfcMeta *m, uint32_t number, RfcMetaInfo *ret) {
+        assert(m->ended);
+
         const MetaItem *item = find_item(m, number);
         if (!item)
                 return false;
-        *ret = (RfcMetaInfo){ .issued = item->issued };
+        *ret = (RfcMetaInfo){ .issued = item->issued, .has_text = item->has_text };
         if (!item->issued)
                 return true;
         const char *p = m->texts.data + item->texts_at;
@@ -294,6 +363,8 @@ bool rfc_meta_get(const RfcMeta *m, uint32_t number, RfcMetaInfo *ret) {
 }
 
 bool rfc_meta_title(const RfcMeta *m, uint32_t number, Slice *ret) {
+        assert(m->ended);
+
         const MetaItem *item = find_item(m, number);
         if (!item || !item->issued)
                 return false;
@@ -312,4 +383,27 @@ RfcStanding rfc_meta_standing(const RfcMeta *m, uint32_t number) {
 
 size_t rfc_meta_count(const RfcMeta *m) {
         return m->n_issued;
+}
+
+size_t rfc_meta_alias(const RfcMeta *m, RfcAlias alias, uint32_t *ret, size_t n) {
+        const MetaAlias first = { .alias = alias };
+        size_t low = 0, high = m ? m->n_aliases : 0, found = 0;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (compare_aliases(&m->aliases[middle], &first) < 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        for (; m && low < m->n_aliases && m->aliases[low].alias.series == alias.series &&
+               m->aliases[low].alias.number == alias.number; low++, found++)
+                if (found < n)
+                        ret[found] = m->aliases[low].number;
+        return found;
+}
+
+uint32_t rfc_meta_created(const RfcMeta *m) {
+        return m->created;
 }

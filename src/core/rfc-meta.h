@@ -8,6 +8,7 @@
 
 #include "core/base.h"
 #include "core/buf.h"
+#include "core/rfc-number.h"
 
 typedef struct RfcMeta RfcMeta;
 
@@ -28,9 +29,13 @@ typedef enum RfcRelation {
         _RFC_RELATION_MAX,
 } RfcRelation;
 
+/* Longest list of an entry's aliases that is kept: real ones have one. */
+#define RFC_META_ALIASES_MAX 8
+
 /* An entry. Texts are valid UTF-8 without control bytes, and empty where the entry has none, but for the title. */
 typedef struct RfcMetaInfo {
         bool issued;                    /* false: "Not Issued.", and all that follows is empty */
+        bool has_text;                  /* its formats (TXT, PDF …) have TXT, or it names none */
         Slice title;                    /* never empty if issued */
         Slice authors;                  /* as written: "J. Klensin, P. Hoffman, Ed." */
         Slice date;                     /* as written: "June 2014", "1 April 1990" */
@@ -72,6 +77,19 @@ bool rfc_meta_title(const RfcMeta *m, uint32_t number, Slice *ret);
 RfcStanding rfc_meta_standing(const RfcMeta *m, uint32_t number);
 /* Issued ones. */
 size_t rfc_meta_count(const RfcMeta *m);
+/*
+ * The RFCs of an alias, ascending, up to n of them ("Also BCP14", of issued ones); gives how many there are. 0: none, or
+ * m is NULL.
+ */
+size_t rfc_meta_alias(const RfcMeta *m, RfcAlias alias, uint32_t *ret, size_t n);
+/*
+ * The day it was made, as its preamble has it ("CREATED ON: 08/21/2026", month first), in days since 1970-01-01; 0: it
+ * does not say, or says what is no day from 1970 to 9999. May be asked before the end, too: it is known from that line on.
+ */
+uint32_t rfc_meta_created(const RfcMeta *m);
+#define RFC_META_DAY_TEXT_SIZE sizeof("9999-12-31")
+/* "2026-08-21"; 0: "". */
+void rfc_meta_day_to_text(uint32_t day, char ret[RFC_META_DAY_TEXT_SIZE]);
 
 /*
  * The title out of the document itself, appended to b as valid UTF-8 without control bytes, blanks folded, at most

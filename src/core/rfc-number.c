@@ -19,22 +19,69 @@ static Slice slice_behind(Slice s, size_t n) {
         return (Slice){ s.data + n, s.size - n };
 }
 
+static const char *const series_words[_RFC_SERIES_MAX] = {
+        [RFC_SERIES_BCP] = "BCP",
+        [RFC_SERIES_FYI] = "FYI",
+        [RFC_SERIES_STD] = "STD",
+};
+
+/* Takes word off s, what may stand between it and a number, and what may stand behind. false: s is as it was. */
+static bool take_word(Slice *s, Slice word) {
+        const Slice suffix = SLICE_LITERAL(".txt");
+        Slice rest;
+
+        if (s->size <= word.size || !slice_equal_nocase((Slice){ s->data, word.size }, word))
+                return false;
+        rest = slice_behind(*s, word.size);
+        if (rest.data[0] != '\0' && strchr(" \t-_", rest.data[0]))
+                rest = slice_behind(rest, 1);
+        if (rest.size > suffix.size && slice_equal_nocase(slice_behind(rest, rest.size - suffix.size), suffix))
+                rest.size -= suffix.size;
+        *s = rest;
+        return true;
+}
+
+static int padded_number(Slice s, uint32_t *ret) {
+        while (s.size > 1 && s.data[0] == '0')
+                s = slice_behind(s, 1);
+        return rfc_number_from_wire(s, ret);
+}
+
 int rfc_number_from_text(Slice s, uint32_t *ret) {
-        const Slice word = SLICE_LITERAL("rfc"), suffix = SLICE_LITERAL(".txt");
+        if (s.size > RFC_NUMBER_TEXT_MAX)
+                return RFC_NUMBER_BAD;
+        s = slice_trim(s);
+        (void) take_word(&s, SLICE_LITERAL("RFC"));     /* or without */
+        return padded_number(s, ret);
+}
+
+int rfc_alias_from_text(Slice s, RfcAlias *ret) {
+        RfcAlias a = { .number = 0 };
 
         if (s.size > RFC_NUMBER_TEXT_MAX)
                 return RFC_NUMBER_BAD;
         s = slice_trim(s);
-        if (s.size > word.size && slice_equal_nocase((Slice){ s.data, word.size }, word)) {
-                s = slice_behind(s, word.size);
-                if (strchr(" \t-_", s.data[0]) && s.data[0] != '\0')
-                        s = slice_behind(s, 1);
-                if (s.size > suffix.size && slice_equal_nocase(slice_behind(s, s.size - suffix.size), suffix))
-                        s.size -= suffix.size;
-        }
-        while (s.size > 1 && s.data[0] == '0')
-                s = slice_behind(s, 1);
-        return rfc_number_from_wire(s, ret);
+        for (; a.series < _RFC_SERIES_MAX; a.series++)
+                if (take_word(&s, slice_of(series_words[a.series])))
+                        break;
+        if (a.series == _RFC_SERIES_MAX || padded_number(s, &a.number) != 0)
+                return RFC_NUMBER_BAD;
+        *ret = a;
+        return 0;
+}
+
+void rfc_alias_to_text(RfcAlias a, char ret[RFC_ALIAS_TEXT_SIZE]) {
+        assert(a.series < _RFC_SERIES_MAX && a.number >= 1 && a.number <= RFC_NUMBER_MAX);
+        (void) snprintf(ret, RFC_ALIAS_TEXT_SIZE, "%s %u", series_words[a.series], (unsigned) a.number);
+}
+
+bool rfc_number_is_word(Slice s) {
+        if (slice_equal_nocase(s, SLICE_LITERAL("RFC")))
+                return true;
+        for (size_t i = 0; i < _RFC_SERIES_MAX; i++)
+                if (slice_equal_nocase(s, slice_of(series_words[i])))
+                        return true;
+        return false;
 }
 
 int rfc_range_from_text(Slice s, RfcRange *ret) {

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Every spelling of an RFC number, in one parser. Numbers are 1..2147483647 (protocol, section 3); they have had five
- * digits since 2026.
+ * Every spelling of an RFC number, or of a number in one of the series that name RFCs once more, in one parser. Numbers
+ * are 1..2147483647 (protocol, section 3); those of RFCs have had five digits since 2026.
  */
 
 #include "core/base.h"
@@ -27,6 +27,20 @@ typedef struct RfcSet {
 /* Longest list that is taken from the wire: a head is at most 8 KiB, so it can't hold more than 4096. */
 #define RFC_SET_RANGES_MAX 4096
 
+/* Series within the RFCs: best current practice, for your information, standard. */
+typedef enum RfcSeries {
+        RFC_SERIES_BCP,
+        RFC_SERIES_FYI,
+        RFC_SERIES_STD,
+        _RFC_SERIES_MAX,
+} RfcSeries;
+
+/* "BCP 14": another name of one RFC or several, which ones rfc-index.txt tells (core/rfc-meta). */
+typedef struct RfcAlias {
+        RfcSeries series;
+        uint32_t number;                /* 1..RFC_NUMBER_MAX */
+} RfcAlias;
+
 /* Answers */
 enum {
         RFC_NUMBER_BAD = 1,     /* no RFC number, or out of range; the output is untouched */
@@ -42,6 +56,13 @@ int rfc_number_from_text(Slice s, uint32_t *ret) _must_check_;
  * range of one. first > last is BAD.
  */
 int rfc_range_from_text(Slice s, RfcRange *ret) _must_check_;
+/* An alias in the same spellings: "bcp14", "BCP 14", "std0003", "FYI-36", "bcp14.txt". */
+int rfc_alias_from_text(Slice s, RfcAlias *ret) _must_check_;
+#define RFC_ALIAS_TEXT_SIZE sizeof("BCP 2147483647")
+/* "BCP 14" */
+void rfc_alias_to_text(RfcAlias a, char ret[RFC_ALIAS_TEXT_SIZE]);
+/* Is it "rfc", "bcp", "fyi" or "std" in any case, and no more: a word of two? */
+bool rfc_number_is_word(Slice s);
 /* As the wire writes it: decimal digits, no leading zero, 1..RFC_NUMBER_MAX. */
 int rfc_number_from_wire(Slice s, uint32_t *ret) _must_check_;
 /* Exactly "rfcN.txt", lower case, N as on the wire: the name that library and HTTP face use. */

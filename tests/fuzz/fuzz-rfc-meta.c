@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* An rfc-index.txt, at once and byte by byte: the same entries, all of them valid. */
+#include "core/follow.h"
 #include "core/proto.h"
 #include "core/rfc-meta.h"
 #include "core/text.h"
@@ -26,6 +27,7 @@ static void check_text(Slice a, Slice b, size_t max) {
 
 static void check_entry(const RfcMetaInfo *a, const RfcMetaInfo *b) {
         assert(a->issued == b->issued && a->issued == (a->title.size > 0));
+        assert(a->has_text == b->has_text && (a->issued || !a->has_text));
         check_text(a->title, b->title, PROTO_TITLE_MAX);
         check_text(a->authors, b->authors, PROTO_TITLE_MAX);
         check_text(a->date, b->date, UINT8_MAX);
@@ -36,6 +38,17 @@ static void check_entry(const RfcMetaInfo *a, const RfcMetaInfo *b) {
                         assert(a->related[i][k] == b->related[i][k]);
                         assert(a->related[i][k] >= 1 && a->related[i][k] <= INT32_MAX);
                 }
+        }
+}
+
+static void check_follow(const RfcMeta *m, uint32_t n) {
+        Follow f;
+
+        follow_current(m, n, &f);
+        assert(f.n <= FOLLOW_NODES_MAX);
+        for (size_t i = 0; i < f.n; i++) {
+                assert(i == 0 || f.current[i - 1] < f.current[i]);
+                assert(rfc_meta_standing(m, f.current[i]) != RFC_OBSOLETE);
         }
 }
 
@@ -51,6 +64,27 @@ static void check_number(const RfcMeta *whole, const RfcMeta *bytes, uint32_t n)
         assert(n > 0);
         check_entry(&a, &b);
         assert(rfc_meta_title(whole, n, &title) == a.issued);
+        check_follow(whole, n);
+}
+
+/* The RFCs that an alias of a word like "BCP14" has: ascending, issued. */
+static void check_aliases(const RfcMeta *whole, const RfcMeta *bytes, Slice text) {
+        uint32_t a[16], b[16];
+        RfcAlias alias;
+        Slice word;
+
+        for (unsigned i = 0; i < 64 && slice_split(&text, '(', &word) && slice_split(&text, ')', &word); i++) {
+                if (!slice_starts_with(word, "Also ") ||
+                    rfc_alias_from_text((Slice){ word.data + 5, word.size - 5 }, &alias) != 0)
+                        continue;
+                size_t n = rfc_meta_alias(whole, alias, a, ELEMENTSOF(a));
+                assert(rfc_meta_alias(bytes, alias, b, ELEMENTSOF(b)) == n);
+                for (size_t k = 0; k < MIN_OF(n, ELEMENTSOF(a)); k++) {
+                        RfcStanding standing = rfc_meta_standing(whole, a[k]);
+                        assert(a[k] == b[k] && (k == 0 || a[k - 1] < a[k]));
+                        assert(standing == RFC_CURRENT || standing == RFC_OBSOLETE);
+                }
+        }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -58,6 +92,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(rfc_meta_free_p) RfcMeta *whole = read_pieces(text, SIZE_MAX / 2), *bytes = read_pieces(text, 1);
 
         assert(rfc_meta_count(whole) == rfc_meta_count(bytes));
+        assert(rfc_meta_created(whole) == rfc_meta_created(bytes));
+        check_aliases(whole, bytes, text);
         /* Entries begin with their number. To ask for all that there could be took 500 times as long as reading. */
         while (slice_split(&text, '\n', &line)) {
                 uint32_t n = 0;

@@ -426,6 +426,106 @@ static void test_any_beginning_of_json_is_read_safely(void **state) {
                 }
 }
 
+/* ---- aliases, formats, the day it was made ---- */
+
+static const char ALIASES[] =
+        "(CREATED ON: 08/05/2026.)\n\n"
+        "  9 In the Preamble. A. Author. May 1999. (Format: TXT) (Also BCP14)\n\n"
+        "20 Later. A. Author. May 1999. (Format: TXT, HTML) (Also BCP0014) (Status: X)\n\n"
+        "10 Earlier. A. Author. May 1999. (Format: PDF, TXT) (Status: X) (Also\n"
+        "     BCP14)\n\n"
+        "11 Two Names. A. Author. May 1999. (Format: PDF) (Also STD3, FYI 36)\n\n"
+        "12 Replaced. A. Author. May 1999. (Format: TXT) (Also BCP 14)\n\n"
+        "12 Replaces. A. Author. May 1999. (Format: TXT)\n\n"
+        "13 Twice. A. Author. May 1999. (Also BCP15) (Also BCP15, RFC7, BCP, what)\n\n"
+        "14 Not Issued.\n\n"
+        "(CREATED ON: 08/06/2026.)\n\n";
+
+static void assert_alias(const RfcMeta *m, const char *name, size_t n, const uint32_t *expected) {
+        uint32_t numbers[8];
+        RfcAlias a;
+        assert_int_equal(rfc_alias_from_text(slice_of(name), &a), 0);
+        if (rfc_meta_alias(m, a, numbers, ELEMENTSOF(numbers)) != n)
+                fail_msg("%s", name);
+        for (size_t i = 0; i < n; i++)
+                assert_int_equal(numbers[i], expected[i]);
+        assert_int_equal(rfc_meta_alias(m, a, NULL, 0), n);
+}
+
+static void test_aliases_lead_to_their_rfcs_in_any_pieces(void **state) {
+        (void) state;
+        for (size_t piece = 1; piece < sizeof(ALIASES); piece += 13) {
+                _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(SLICE_LITERAL(ALIASES), piece, 0);
+                assert_alias(m, "bcp14", 2, (const uint32_t[]){ 10, 20 });
+                assert_alias(m, "std3", 1, (const uint32_t[]){ 11 });
+                assert_alias(m, "fyi36", 1, (const uint32_t[]){ 11 });
+                assert_alias(m, "bcp15", 1, (const uint32_t[]){ 13 });
+                assert_alias(m, "bcp3", 0, NULL);
+                assert_alias(m, "std14", 0, NULL);
+        }
+        assert_alias(NULL, "bcp14", 0, NULL);
+}
+
+static void test_missing_texts_are_known(void **state) {
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(SLICE_LITERAL(ALIASES), 4096, 0);
+        RfcMetaInfo info;
+        (void) state;
+        assert_true(rfc_meta_get(m, 10, &info) && info.has_text);
+        assert_true(rfc_meta_get(m, 11, &info) && !info.has_text);
+        assert_true(rfc_meta_get(m, 13, &info) && info.has_text);       /* no word of formats */
+        assert_true(rfc_meta_get(m, 14, &info) && !info.has_text);
+}
+
+static void test_the_day_it_was_made(void **state) {
+        static const struct {
+                const char *line;
+                uint32_t day;
+        } cases[] = {
+                { "(CREATED ON: 01/02/1970.)", 1 },     { "(CREATED ON: 12/31/9999.)", 2932896 },
+                { "(created on:8/5/2026.)", 20670 },    { "(CREATED ON: 02/29/2024.)", 19782 },
+                { "(CREATED ON: 02/29/2026.)", 0 },     { "(CREATED ON: 13/01/2026.)", 0 },
+                { "(CREATED ON: 00/01/2026.)", 0 },     { "(CREATED ON: 01/00/2026.)", 0 },
+                { "(CREATED ON: 01/32/2026.)", 0 },     { "(CREATED ON: 01/01/1969.)", 0 },
+                { "(CREATED ON: 01/01/10000.)", 0 },    { "(CREATED ON: 01/01.)", 0 },
+                { "(CREATED ON:)", 0 },                 { "CREATED ON: 01/01/2026.", 0 },
+                { "(CREATED ON: 2026-08-05.)", 0 },
+        };
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_buf_ Buf b = BUF_INIT(1024);
+                assert_int_equal(buf_printf(&b, "%s\n\n1 Title. A. Author. May 1999.\n", cases[i].line), 0);
+                _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(buf_slice(&b), 7, 0);
+                if (rfc_meta_created(m) != cases[i].day)
+                        fail_msg("%s: %u", cases[i].line, rfc_meta_created(m));
+        }
+}
+
+static void test_days_are_written_as_people_sort_them(void **state) {
+        char text[RFC_META_DAY_TEXT_SIZE];
+        (void) state;
+        rfc_meta_day_to_text(20670, text);
+        assert_string_equal(text, "2026-08-05");
+        rfc_meta_day_to_text(19782, text);
+        assert_string_equal(text, "2024-02-29");
+        rfc_meta_day_to_text(2932896, text);
+        assert_string_equal(text, "9999-12-31");
+        rfc_meta_day_to_text(0, text);
+        assert_string_equal(text, "");
+}
+
+static void test_the_first_day_counts_and_is_known_at_once(void **state) {
+        const Slice first = SLICE_LITERAL("\n(CREATED ON: 08/05/2026.)\n");
+        RfcMeta *m;
+        (void) state;
+        assert_int_equal(rfc_meta_new(&m), 0);
+        assert_int_equal(rfc_meta_feed(m, first), 0);
+        assert_int_equal(rfc_meta_created(m), 20670);
+        assert_int_equal(rfc_meta_feed(m, SLICE_LITERAL(ALIASES)), 0);
+        assert_int_equal(rfc_meta_end(m), 0);
+        assert_int_equal(rfc_meta_created(m), 20670);
+        (void) rfc_meta_free(m);
+}
+
 /* ---- anything ---- */
 
 static void test_a_title_is_valid_whatever_it_was_made_of(void **state) {
@@ -474,6 +574,11 @@ int main(void) {
                 cmocka_unit_test(test_standing_is_what_the_last_entry_says),
                 cmocka_unit_test(test_an_index_of_numbers_never_issued_is_of_no_use),
                 cmocka_unit_test(test_lists_are_cut_at_their_limit),
+                cmocka_unit_test(test_aliases_lead_to_their_rfcs_in_any_pieces),
+                cmocka_unit_test(test_missing_texts_are_known),
+                cmocka_unit_test(test_the_day_it_was_made),
+                cmocka_unit_test(test_days_are_written_as_people_sort_them),
+                cmocka_unit_test(test_the_first_day_counts_and_is_known_at_once),
                 cmocka_unit_test(test_title_is_the_paragraph_after_the_header),
                 cmocka_unit_test(test_any_beginning_of_a_text_is_read_safely),
                 cmocka_unit_test(test_title_member_is_taken_from_json),

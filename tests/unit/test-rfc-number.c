@@ -225,10 +225,50 @@ static void test_sets_have_a_limit(void **state) {
         assert_int_equal(b.size, 0);
 }
 
+static void test_every_spelling_of_aliases(void **state) {
+        static const struct {
+                const char *text, *name;        /* NULL: none */
+        } cases[] = {
+                { "bcp14", "BCP 14" },       { "BCP 14", "BCP 14" },       { "Std0003", "STD 3" },
+                { "FYI-36", "FYI 36" },      { " bcp_0014 ", "BCP 14" },   { "bcp14.txt", "BCP 14" },
+                { "bcp", NULL },             { "bcp0", NULL },             { "bcp 1 4", NULL },
+                { "rfc14", NULL },           { "14", NULL },               { "bcpx14", NULL },
+                { "abcp14", NULL },          { "bcp  14", NULL },          { "bcp2147483648", NULL },
+                { "std2147483647", "STD 2147483647" },                     { "bcp14-15", NULL },
+                { "", NULL },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char text[RFC_ALIAS_TEXT_SIZE];
+                RfcAlias a;
+                int r = rfc_alias_from_text(slice_of(cases[i].text), &a);
+
+                if (r != (cases[i].name ? 0 : RFC_NUMBER_BAD))
+                        fail_msg("'%s': %d", cases[i].text, r);
+                if (r != 0)
+                        continue;
+                rfc_alias_to_text(a, text);
+                assert_string_equal(text, cases[i].name);
+        }
+}
+
+static void test_words_of_two_are_told(void **state) {
+        (void) state;
+        assert_true(rfc_number_is_word(SLICE_LITERAL("rfc")));
+        assert_true(rfc_number_is_word(SLICE_LITERAL("BCP")));
+        assert_true(rfc_number_is_word(SLICE_LITERAL("Std")));
+        assert_false(rfc_number_is_word(SLICE_LITERAL("bcp1")));
+        assert_false(rfc_number_is_word(SLICE_LITERAL("bc")));
+        assert_false(rfc_number_is_word(SLICE_LITERAL("")));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_spelling_of_people),
                 cmocka_unit_test(test_every_spelling_of_ranges),
+                cmocka_unit_test(test_every_spelling_of_aliases),
+                cmocka_unit_test(test_words_of_two_are_told),
                 cmocka_unit_test(test_long_texts_are_no_numbers),
                 cmocka_unit_test(test_the_wire_has_one_spelling),
                 cmocka_unit_test(test_file_names_round_trip),

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "core/follow.h"
+
+static bool contains(const uint32_t *numbers, size_t n, uint32_t number) {
+        for (size_t i = 0; i < n; i++)
+                if (numbers[i] == number)
+                        return true;
+        return false;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+        const uint32_t *x = a, *y = b;
+        return (*x > *y) - (*x < *y);
+}
+
+/*
+ * Breadth first, each node once: so no loop goes on, no way is longer than FOLLOW_NODES_MAX, and what is cut is
+ * farthest away. At most FOLLOW_NODES_MAX * RFC_META_RELATED_MAX numbers are looked at.
+ */
+void follow_current(const RfcMeta *m, uint32_t number, Follow *ret) {
+        uint32_t seen[FOLLOW_NODES_MAX] = { number };
+        size_t n_seen = 1;
+        Follow f = { .n = 0 };
+
+        for (size_t i = 0; i < n_seen; i++) {
+                RfcMetaInfo info;
+                size_t n = m && rfc_meta_get(m, seen[i], &info) ? info.n_related[RFC_OBSOLETED_BY] : 0;
+
+                if (n == 0)
+                        f.current[f.n++] = seen[i];
+                for (size_t k = 0; k < n; k++) {
+                        uint32_t next = info.related[RFC_OBSOLETED_BY][k];
+
+                        if (contains(seen, n_seen, next))
+                                continue;
+                        if (n_seen < FOLLOW_NODES_MAX)
+                                seen[n_seen++] = next;
+                        else
+                                f.cut = true;
+                }
+        }
+        qsort(f.current, f.n, sizeof(f.current[0]), compare_numbers);
+        *ret = f;
+}
