@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/follow.h"
 
+/* Relations looked at for one: it is done under a lock. */
+#define LOOKS_MAX 1024
+
 static bool contains(const uint32_t *numbers, size_t n, uint32_t number) {
         for (size_t i = 0; i < n; i++)
                 if (numbers[i] == number)
@@ -15,11 +18,11 @@ static int compare_numbers(const void *a, const void *b) {
 
 /*
  * Breadth first, each node once: so no loop goes on, no way is longer than FOLLOW_NODES_MAX, and what is cut is
- * farthest away. At most FOLLOW_NODES_MAX * RFC_META_RELATED_MAX numbers are looked at.
+ * farthest away.
  */
 void follow_current(const RfcMeta *m, uint32_t number, Follow *ret) {
         uint32_t seen[FOLLOW_NODES_MAX] = { number };
-        size_t n_seen = 1;
+        size_t n_seen = 1, n_looks = 0;
         Follow f = { .n = 0 };
 
         for (size_t i = 0; i < n_seen; i++) {
@@ -31,6 +34,11 @@ void follow_current(const RfcMeta *m, uint32_t number, Follow *ret) {
                 for (size_t k = 0; k < n; k++) {
                         uint32_t next = info.related[RFC_OBSOLETED_BY][k];
 
+                        if (n_looks++ == LOOKS_MAX) {
+                                f.cut = true;
+                                n_seen = i + 1;
+                                break;
+                        }
                         if (contains(seen, n_seen, next))
                                 continue;
                         if (n_seen < FOLLOW_NODES_MAX)

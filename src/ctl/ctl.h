@@ -25,7 +25,7 @@ typedef struct Ctl {
         const char *control, *instance, *config;        /* borrowed; NULL: not given */
         bool help, version;
         bool rs;                        /* also for the verbs that are for nobody else */
-        bool all, local, current, raw;
+        bool all, local, current, raw, follow;
         bool no_pager, no_legend, quiet;
         usec_t timeout;                 /* 0: not given, before the verb is known */
         ShowJson json;

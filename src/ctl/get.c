@@ -65,11 +65,23 @@ static void tell_obsolete(uint32_t number, const json_t *d) {
                 ctl_note("Note: RFC %u is obsolete, see%.*s%s.", number, (int) b.size, b.data, fits ? "" : ", …");
 }
 
+/* "insteadOf": those that were asked for. */
+static void set_instead(const Get *g, uint32_t number, json_t *d) {
+        char key[16];
+        json_t *old;
+
+        (void) snprintf(key, sizeof(key), "%" PRIu32, number);
+        old = json_object_get(g->instead, key);
+        if (old)
+                (void) json_object_set(d, "insteadOf", old);
+}
+
 /* One that is done. Exit code, or < 0. */
 static int get_tell(Get *g, size_t place, json_t *d) {
         const char *result = member_string(d, "result"), *path = member_string(d, "path");
         uint32_t number = g->numbers.asked[place];
 
+        set_instead(g, number, d);
         if (g->answer && json_array_append(g->answer, d) < 0)
                 return -ENOMEM;
         if (member_bool(d, "serversAway") && !g->told_servers) {

@@ -17,6 +17,7 @@ typedef struct Get {
         bool *good;                     /* of those told */
         json_t *answer;                 /* owned; all that are told, with --json= */
         bool quiet;                     /* tell failures only */
+        const json_t *instead;          /* borrowed, as Resolved has it; NULL: none */
         bool told_servers;
         Bar bar;
 } Get;

@@ -28,7 +28,7 @@ static int next_range(int argc, char **argv, int *i, const char *forms, RfcRange
 }
 
 int numbers_next_range(int argc, char **argv, int *i, RfcRange *ret) {
-        return next_range(argc, argv, i, "7230, rfc7230.txt, or a range 7230-7235", ret);
+        return next_range(argc, argv, i, "7230, rfc7230.txt, bcp14, or a range 7230-7235", ret);
 }
 
 static int compare_value(const void *a, const void *b) {
@@ -105,7 +105,7 @@ int numbers_get_one(int argc, char **argv, uint32_t *ret) {
         RfcRange range;
         int i = 0, r;
 
-        r = next_range(argc, argv, &i, "7230 or rfc7230.txt", &range);
+        r = next_range(argc, argv, &i, "7230, rfc7230.txt or bcp14", &range);
         if (r != 0)
                 return r;
         if (i < argc || range.first != range.last)

@@ -87,6 +87,8 @@ const Option options[] = {
           COMPLETES_NOTHING },
         { "current", '\0', NULL, "search: only what no other RFC makes obsolete", OPTION_CURRENT,
           offsetof(Ctl, current), NULL, COMPLETES_NOTHING },
+        { "follow", '\0', NULL, "get: what is in force instead of what is obsolete", OPTION_FOLLOW,
+          offsetof(Ctl, follow), NULL, COMPLETES_NOTHING },
         { "raw", '\0', NULL, "read, cat: hide nothing from the terminal", OPTION_RAW, offsetof(Ctl, raw), NULL,
           COMPLETES_NOTHING },
         { "config", '\0', "FILE", "cat-config, check-config: that file instead", OPTION_CONFIG, 0, set_config,

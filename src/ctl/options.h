@@ -15,6 +15,7 @@ enum {
         OPTION_CURRENT = 1 << 2,        /* Ctl.current */
         OPTION_RAW = 1 << 3,            /* Ctl.raw */
         OPTION_CONFIG = 1 << 4,         /* Ctl.config */
+        OPTION_FOLLOW = 1 << 5,         /* Ctl.follow */
 };
 
 typedef struct Option {

@@ -7,6 +7,7 @@
 
 #include "core/text.h"
 #include "ctl/numbers.h"
+#include "ctl/resolve.h"
 
 /* So many ranges fit well into a message. */
 #define RANGES_MAX 4096
@@ -73,10 +74,16 @@ static int show_documents(const Ctl *ctl, const json_t *documents) {
 }
 
 int verb_list(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(resolved_done) Resolved names = {};
         json_t *ranges = NULL, *parameters, *documents;
         int r;
 
-        r = ranges_from_arguments(argc, argv, &ranges);
+        r = resolve_arguments(ctl, argc, argv, false, &names);
+        /* Nothing is left of what was named: that is not everything. */
+        if (r == 0 && argc > 0 && names.argc == 0)
+                return names.code;
+        if (r == 0)
+                r = ranges_from_arguments(names.argc, names.argv, &ranges);
         if (r != 0)
                 return r;
         parameters = json_pack("{s:o*, s:b}", "ranges", ranges, "all", ctl->all);
@@ -87,7 +94,7 @@ int verb_list(Ctl *ctl, int argc, char **argv) {
                 return r;
         r = ctl->json != SHOW_JSON_OFF ? ctl_show_json(ctl, documents) : show_documents(ctl, documents);
         json_decref(documents);
-        return r;
+        return r != 0 ? r : names.code;
 }
 
 int ctl_show_holders(const Ctl *ctl, const json_t *holders) {
@@ -120,26 +127,58 @@ int ctl_show_holders(const Ctl *ctl, const json_t *holders) {
         return ctl_show_table(ctl, t, "%zu holder%s listed.", n, plural(n));
 }
 
-int verb_where(Ctl *ctl, int argc, char **argv) {
-        json_t *parameters, *holders;
-        uint32_t number;
+/* Adds the holders of one number. 0, CTL_NOT_HELD (told), or what else the call gives. */
+static int list_holders(Ctl *ctl, uint32_t number, json_t *all, json_t **ret) {
+        json_t *parameters = json_pack("{s:I}", "number", (json_int_t) number), *holders;
         int r;
 
-        r = numbers_get_one(argc, argv, &number);
-        if (r != 0)
-                return r;
-        parameters = json_pack("{s:I}", "number", (json_int_t) number);
         if (!parameters)
                 return -ENOMEM;
         r = ctl_call_list(ctl, "org.p2pdi.Peer.ListHolders", parameters, "holder", &holders);
         if (r != 0)
                 return r;
-        if (ctl->json != SHOW_JSON_OFF)
-                r = ctl_show_json(ctl, holders);
-        else if (json_array_size(holders) > 0)
-                r = ctl_show_holders(ctl, holders);
+        *ret = holders;
+        return json_array_extend(all, holders) < 0 ? -ENOMEM : 0;
+}
+
+/* One table for each RFC of an alias, below its name. */
+static int where_one(Ctl *ctl, uint32_t number, bool several, json_t *all) {
+        json_t *holders = NULL;
+        int r = list_holders(ctl, number, all, &holders);
+
         if (r == 0 && json_array_size(holders) == 0)
                 r = ctl_fail(CTL_NOT_HELD, "RFC %" PRIu32 " is not known to be held by any peer.", number);
+        else if (r == 0 && ctl->json == SHOW_JSON_OFF) {
+                if (several && !ctl->no_legend)
+                        printf("RFC %" PRIu32 ":\n", number);
+                r = ctl_show_holders(ctl, holders);
+        }
         json_decref(holders);
         return r;
+}
+
+int verb_where(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(resolved_done) Resolved names = {};
+        json_t *all;
+        int code, r;
+
+        r = resolve_one(ctl, argc, argv, &names);
+        if (r != 0 || names.argc == 0)
+                return r != 0 ? r : names.code;
+        all = json_array();
+        if (!all)
+                return -ENOMEM;
+        code = names.code;
+        for (int i = 0; r >= 0 && i < names.argc; i++) {
+                uint32_t number;
+
+                r = numbers_get_one(1, names.argv + i, &number);
+                if (r == 0)
+                        r = where_one(ctl, number, names.argc > 1, all);
+                code = MAX_OF(code, r);
+        }
+        if (r >= 0 && ctl->json != SHOW_JSON_OFF && (code == 0 || code == CTL_NOT_HELD))
+                r = ctl_show_json(ctl, all);
+        json_decref(all);
+        return r < 0 ? r : code;
 }

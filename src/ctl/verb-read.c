@@ -10,6 +10,7 @@
 
 #include "ctl/get.h"
 #include "ctl/pager.h"
+#include "ctl/resolve.h"
 #include "ctl/screen.h"
 
 #define BLOCK_SIZE 65536
@@ -109,24 +110,15 @@ static int copy_document(Ctl *ctl, Copy *copy, uint32_t number) {
         return ctl_call(ctl, "org.p2pdi.Peer.Open", parameters, copy_on_reply, copy);
 }
 
-int verb_cat(Ctl *ctl, int argc, char **argv) {
-        _cleanup_(get_done) Get g = { .quiet = true };
-        _cleanup_(copy_done) Copy copy = {};
-        int code, r;
+static int copy_documents(Ctl *ctl, Copy *copy, const Get *g, int code) {
+        for (size_t i = 0; i < g->numbers.n; i++) {
+                int r;
 
-        copy_init(&copy, ctl);
-        r = get_init(&g, argc, argv);
-        if (r != 0)
-                return r;
-        code = get_run(ctl, &g);
-        if (code < 0)
-                return code;
-        for (size_t i = 0; i < g.numbers.n; i++) {
-                if (!g.good[i])
+                if (!g->good[i])
                         continue;
-                r = copy_document(ctl, &copy, g.numbers.asked[i]);
+                r = copy_document(ctl, copy, g->numbers.asked[i]);
                 if (r < 0)
-                        return copy_result(&copy, r);
+                        return copy_result(copy, r);
                 code = MAX_OF(code, r);
                 /* Nothing more comes over this connection. */
                 if (r == CTL_TIMEOUT)
@@ -135,20 +127,37 @@ int verb_cat(Ctl *ctl, int argc, char **argv) {
         return code;
 }
 
-int verb_read(Ctl *ctl, int argc, char **argv) {
+int verb_cat(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(resolved_done) Resolved names = {};
         _cleanup_(get_done) Get g = { .quiet = true };
         _cleanup_(copy_done) Copy copy = {};
-        uint32_t number;
+        int code, r;
+
+        copy_init(&copy, ctl);
+        r = resolve_arguments(ctl, argc, argv, false, &names);
+        if (r != 0 || names.argc == 0)
+                return r != 0 ? r : names.code;
+        r = get_init(&g, names.argc, names.argv);
+        if (r != 0)
+                return r;
+        code = get_run(ctl, &g);
+        return code < 0 ? code : copy_documents(ctl, &copy, &g, MAX_OF(code, names.code));
+}
+
+/* Of an alias all that could be had, one behind the other. */
+int verb_read(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(resolved_done) Resolved names = {};
+        _cleanup_(get_done) Get g = { .quiet = true };
+        _cleanup_(copy_done) Copy copy = {};
         int r;
 
         copy_init(&copy, ctl);
-        r = numbers_get_one(argc, argv, &number);
-        if (r == 0)
-                r = get_init(&g, argc, argv);
+        r = resolve_one(ctl, argc, argv, &names);
+        if (r != 0 || names.argc == 0)
+                return r != 0 ? r : names.code;
+        r = get_init(&g, names.argc, names.argv);
         if (r == 0)
                 r = get_run(ctl, &g);
         copy.pager = ctl;
-        if (r == 0)
-                r = copy_document(ctl, &copy, number);
-        return copy_result(&copy, r);
+        return r < 0 ? r : copy_documents(ctl, &copy, &g, r);
 }

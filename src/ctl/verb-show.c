@@ -8,6 +8,7 @@
 
 #include "core/text.h"
 #include "ctl/numbers.h"
+#include "ctl/resolve.h"
 
 /* ---- what the editor's index tells ---- */
 
@@ -82,12 +83,14 @@ static void show_texts(const json_t *rfc) {
         }
 }
 
-static int show_rfc(const Ctl *ctl, const json_t *rfc) {
+static int show_rfc(const Ctl *ctl, const json_t *rfc, bool below_another) {
         const json_t *holders = json_object_get(rfc, "holders");
 
         int r = ctl_open_pager(ctl);
         if (r < 0)
                 return r;
+        if (below_another)
+                putchar('\n');
         show_head(ctl, rfc);
         show_string("Authors", rfc, "authors");
         show_string("Published", rfc, "date");
@@ -106,33 +109,71 @@ static int show_rfc(const Ctl *ctl, const json_t *rfc) {
         return ctl_show_holders(ctl, holders);
 }
 
+/* What is shown, one RFC after the other. */
+typedef struct Show {
+        const Ctl *ctl;
+        json_t *all;                    /* owned: with --json=, of an alias */
+        size_t n_shown;
+} Show;
+
+static int show_one(Show *s, json_t *rfc) {
+        if (s->all)
+                return json_array_append(s->all, rfc) < 0 ? -ENOMEM : 0;
+        if (s->ctl->json != SHOW_JSON_OFF)
+                return ctl_show_json(s->ctl, rfc);
+        return show_rfc(s->ctl, rfc, s->n_shown++ > 0);
+}
+
 static int show_on_reply(json_t *parameters, _unused_ int fd, void *userdata) {
-        const json_t *rfc = json_object_get(parameters, "rfc");
+        json_t *rfc = json_object_get(parameters, "rfc");
         bool never = member_is_set(rfc, "issued") && !member_bool(rfc, "issued");
-        const Ctl *ctl = userdata;
+        Show *s = userdata;
         int r = 0;
 
         if (!json_is_object(rfc))
                 return ctl_fail(CTL_FAILURE, "The daemon's answer tells of no RFC.");
-        if (ctl->json != SHOW_JSON_OFF)
-                r = ctl_show_json(ctl, rfc);
-        else if (!never || member_is_set(rfc, "document"))
-                r = show_rfc(ctl, rfc);
+        if (s->ctl->json != SHOW_JSON_OFF || !never || member_is_set(rfc, "document"))
+                r = show_one(s, rfc);
         if (r < 0 || !never)
                 return r;
         return ctl_fail(CTL_NEVER_ISSUED, "RFC %" PRIu64 " was never issued.", member_uint(rfc, "number"));
 }
 
-int verb_show(Ctl *ctl, int argc, char **argv) {
+static int show_number(Ctl *ctl, Show *s, char *name) {
         json_t *parameters;
         uint32_t number;
         int r;
 
-        r = numbers_get_one(argc, argv, &number);
+        r = numbers_get_one(1, &name, &number);
         if (r != 0)
                 return r;
         parameters = json_pack("{s:I}", "number", (json_int_t) number);
         if (!parameters)
                 return -ENOMEM;
-        return ctl_call(ctl, "org.p2pdi.Peer.Describe", parameters, show_on_reply, ctl);
+        return ctl_call(ctl, "org.p2pdi.Peer.Describe", parameters, show_on_reply, s);
+}
+
+/* An alias is an array with --json=, whatever it has: its RFCs may become more. */
+int verb_show(Ctl *ctl, int argc, char **argv) {
+        _cleanup_(resolved_done) Resolved names = {};
+        Show s = { .ctl = ctl };
+        int code, r;
+
+        r = resolve_one(ctl, argc, argv, &names);
+        if (r != 0 || names.argc == 0)
+                return r != 0 ? r : names.code;
+        if (names.aliases && ctl->json != SHOW_JSON_OFF) {
+                s.all = json_array();
+                if (!s.all)
+                        return -ENOMEM;
+        }
+        code = names.code;
+        for (int i = 0; r >= 0 && i < names.argc; i++) {
+                r = show_number(ctl, &s, names.argv[i]);
+                code = MAX_OF(code, r);
+        }
+        if (r >= 0 && s.all)
+                r = ctl_show_json(ctl, s.all);
+        json_decref(s.all);
+        return r < 0 ? r : code;
 }

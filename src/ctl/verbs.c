@@ -3,12 +3,14 @@
 
 #include <strings.h>
 
+#include "core/rfc-number.h"
 #include "ctl/options.h"
 #include "ctl/suggest.h"
 
 /* In the order of --help. */
 const Verb verbs[] = {
-        { "get", "RFC…", "Have RFCs in the store, print their paths", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_get },
+        { "get", "RFC…", "Have RFCs in the store, print their paths", 1, -1, VERB_PEER, OPTION_FOLLOW,
+          COMPLETES_RFC, verb_get },
         { "read", "RFC", "Have an RFC in the store, open it in the pager", 1, 2, VERB_PEER, OPTION_RAW, COMPLETES_RFC,
           verb_read },
         { "cat", "RFC…", "Have RFCs in the store, print their bytes", 1, -1, VERB_PEER, OPTION_RAW, COMPLETES_RFC,
@@ -52,7 +54,9 @@ const Verb *verb_by_name(const char *name) {
 }
 
 bool verb_is_number(const char *word) {
-        return (word[0] >= '0' && word[0] <= '9') || strncasecmp(word, "rfc", 3) == 0;
+        RfcAlias a;
+        return (word[0] >= '0' && word[0] <= '9') || strncasecmp(word, "rfc", 3) == 0 ||
+               rfc_number_is_word(slice_of(word)) || rfc_alias_from_text(slice_of(word), &a) == 0;
 }
 
 static int fail_unknown(const char *word) {

@@ -3,7 +3,7 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status), control-search.c, control-describe.c, control-explain.c, control-monitor.c,
+ * control-list.c (lists and status), control-search.c, control-resolve.c, control-describe.c, control-explain.c, control-monitor.c,
  * control-metrics.c; control-document.c is what documents look like in all of them. What only another thread knows is
  * asked there (control-job.c) and comes back as messages, tagged with the id of a ControlRequest; when whoever asked has
  * hung up, no request of that id is there any more, and the message is dropped.
@@ -111,6 +111,8 @@ typedef struct ListJob {
         bool has_endpoint;
         Endpoint endpoint;
         uint64_t transaction, after;
+        json_t *names;                          /* owned */
+        bool follow;
 } ListJob;
 
 /* Takes what template owns. */
@@ -164,6 +166,7 @@ int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_search(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_resolve(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_describe(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_get_status(VarlinkCall *call, json_t *parameters, void *userdata);

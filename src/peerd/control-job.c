@@ -63,6 +63,7 @@ static void list_job_free(ControlJob *job) {
         json_decref(j->batch);
         rfc_set_done(&j->set);
         free(j->search);
+        json_decref(j->names);
         free(j);
 }
 
@@ -108,6 +109,7 @@ int control_list_start(Control *c, VarlinkCall *call, ListJob *template) {
         if (!j) {
                 rfc_set_done(&template->set);
                 free(template->search);
+                json_decref(template->names);
                 return -ENOMEM;
         }
         *j = *template;

@@ -151,6 +151,8 @@ static const VarlinkParameter search_parameters[] = { { "words", VARLINK_STRING_
                                                       { "local", VARLINK_BOOL | VARLINK_OPTIONAL },
                                                       { "current", VARLINK_BOOL | VARLINK_OPTIONAL },
                                                       {} };
+static const VarlinkParameter resolve_parameters[] = {
+        { "names", VARLINK_STRING_ARRAY }, { "follow", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter refresh_parameters[] = { { "peers", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, {} };
 
 static const VarlinkMethod methods[] = {
@@ -158,6 +160,7 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Open", 0, number_parameters, control_open },
         { "org.p2pdi.Peer.List", VARLINK_NEEDS_MORE, list_parameters, control_list },
         { "org.p2pdi.Peer.Search", VARLINK_NEEDS_MORE, search_parameters, control_search },
+        { "org.p2pdi.Peer.Resolve", VARLINK_NEEDS_MORE, resolve_parameters, control_resolve },
         { "org.p2pdi.Peer.Describe", 0, number_parameters, control_describe },
         { "org.p2pdi.Peer.ListHolders", VARLINK_NEEDS_MORE, number_parameters, control_list_holders },
         { "org.p2pdi.Peer.ListPeers", VARLINK_NEEDS_MORE, NULL, control_list_peers },

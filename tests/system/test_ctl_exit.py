@@ -23,7 +23,7 @@ def failure(world):
 
 
 def usage(world):
-    return ctl("get", "seven"), "'seven' is no RFC number: write 1 to 2147483647, as in 7230, rfc7230.txt, or a range 7230-7235."
+    return ctl("get", "seven"), "'seven' is no RFC number: write 1 to 2147483647, as in 7230, rfc7230.txt, bcp14, or a range 7230-7235."
 
 
 def not_held(world):

@@ -11,8 +11,8 @@ from p2pdi import ctl, document
 
 SEE_HELP = "; p2pdi-ctl --help lists them."
 INSTANCE = ": write up to 64 letters, digits, or any of ':_.-', no dot first."
-NUMBER = ": write 1 to 2147483647, as in 7230 or rfc7230.txt."
-NUMBERS = ": write 1 to 2147483647, as in 7230, rfc7230.txt, or a range 7230-7235."
+NUMBER = ": write 1 to 2147483647, as in 7230, rfc7230.txt or bcp14."
+NUMBERS = ": write 1 to 2147483647, as in 7230, rfc7230.txt, bcp14, or a range 7230-7235."
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,7 @@ CALLS = {
         ("org.p2pdi.Peer.ListPeers", {}), ("org.p2pdi.Peer.GetStatus", {}), ("org.p2pdi.Peer.GetListeners", {}),
         ("org.p2pdi.Peer.Search", {"words": ["rfc"]}), ("org.p2pdi.Peer.Describe", {"number": 7}),
         ("org.p2pdi.Peer.Describe", {"number": 9}),
+        ("org.p2pdi.Peer.Resolve", {"names": ["7", "bcp14"]}), ("org.p2pdi.Peer.Resolve", {"names": ["7"], "follow": True}),
         ("org.p2pdi.Peer.GetMetrics", {}), ("org.p2pdi.Peer.Explain", {"number": 7}), ("org.p2pdi.Peer.Leave", {}), ("org.p2pdi.Peer.Join", {}),
     ],
     "rs": [

@@ -74,7 +74,7 @@ static void test_what_is_no_number_is_refused(_unused_ void **state) {
                 char expected[256];
 
                 assert_int_equal(ask(text, sizeof(text), "7230", bad[i], NULL), CTL_USAGE);
-                (void) snprintf(expected, sizeof(expected), "'%s' is no RFC number: write 1 to 2147483647, as in 7230, rfc7230.txt, or a range 7230-7235.", bad[i]);
+                (void) snprintf(expected, sizeof(expected), "'%s' is no RFC number: write 1 to 2147483647, as in 7230, rfc7230.txt, bcp14, or a range 7230-7235.", bad[i]);
                 assert_string_equal(told, expected);
         }
 }
