@@ -160,28 +160,6 @@ static int publish(LibraryFile *f, const char *name) {
         return 0;
 }
 
-static int make_visible(LibraryFile *f, LibraryStamp *ret) {
-        Library *l = f->library;
-        char name[RFC_FILE_NAME_SIZE];
-        struct stat st;
-        int r;
-
-        /* Others may read the library, whatever the umask; before the flush, and before it has a name. */
-        if (fchmod(f->fd, 0644) < 0 || fsync(f->fd) < 0 || fstat(f->fd, &st) < 0)
-                return -errno;
-        rfc_number_to_file_name(f->number, name);
-        r = publish(f, name);
-        if (r < 0)
-                return r;
-        if (fsync(l->dir_fd) < 0) {
-                r = -errno;
-                (void) unlinkat(l->dir_fd, name, 0);    /* who was told of an error must not find it later */
-                return r;
-        }
-        *ret = library_stamp(&st);
-        return 0;
-}
-
 /* What somebody put there in the meantime stays; is it a document, then that is the one we hold. */
 static int accept_other(Library *l, uint32_t number) {
         const LibraryDocument *d;
@@ -194,33 +172,107 @@ static int accept_other(Library *l, uint32_t number) {
         return d && d->announced ? 0 : -EEXIST;
 }
 
-static int commit(LibraryFile *f, Digest *ret_digest) {
-        _cleanup_free_ char *title = NULL;
-        Library *l = f->library;
-        LibraryStamp stamp;
-        Digest digest;
+/* ---- committing: all are brought through each step together, so that a step that waits for the disk does so once ---- */
+
+/* Are they the bytes that were promised? What they gave is known in any case. */
+static int verify(LibraryCommit *c) {
+        LibraryFile *f = c->file;
         int r;
 
-        r = library_intake_finish(&f->intake, &digest, &title);
+        r = library_intake_finish(&f->intake, &c->found, &c->title);
         if (r < 0)
                 return r;
-        if (ret_digest)
-                *ret_digest = digest;
-        if (f->received != f->size || !digest_equal(&digest, &f->digest))
+        if (f->received != f->size || !digest_equal(&c->found, &f->digest))
                 return LIBRARY_MISMATCH;
-        r = make_visible(f, &stamp);
-        if (r == -EEXIST)
-                return accept_other(l, f->number);
+        /* Others may read the library, whatever the umask; before the flush, and before it has a name. */
+        return fchmod(f->fd, 0644) < 0 ? -errno : 0;
+}
+
+static size_t count_good(const LibraryCommit *commits, size_t n) {
+        size_t good = 0;
+
+        for (size_t i = 0; i < n; i++)
+                good += commits[i].result == 0;
+        return good;
+}
+
+/*
+ * One syncfs() is one flush of the disk, however many files there are; n times fsync() are n, even where the first has
+ * brought all to disk. It also writes what others have put on the file system, so a single file is better off without.
+ * What it reports may have been anybody's error: then each file is asked for its own.
+ */
+static void flush_all(int dir_fd, LibraryCommit *commits, size_t n) {
+        if (count_good(commits, n) > 1 && syncfs(dir_fd) == 0)
+                return;
+        for (size_t i = 0; i < n; i++)
+                if (commits[i].result == 0 && fsync(commits[i].file->fd) < 0)
+                        commits[i].result = -errno;
+}
+
+/* Under its name, on disk already but for that. */
+static int name_file(LibraryCommit *c) {
+        char name[RFC_FILE_NAME_SIZE];
+        struct stat st;
+        int r;
+
+        if (fstat(c->file->fd, &st) < 0)
+                return -errno;
+        rfc_number_to_file_name(c->file->number, name);
+        r = publish(c->file, name);
         if (r < 0)
                 return r;
-        return library_adopt(l, f->number, &stamp, &digest, title ? TAKE_PTR(title) : TAKE_PTR(f->title));
+        c->stamp = library_stamp(&st);
+        return 0;
+}
+
+/* The names themselves. */
+static void flush_names(int dir_fd, LibraryCommit *commits, size_t n) {
+        char name[RFC_FILE_NAME_SIZE];
+        int r;
+
+        if (count_good(commits, n) == 0 || fsync(dir_fd) == 0)
+                return;
+        r = -errno;
+        for (size_t i = 0; i < n; i++)
+                if (commits[i].result == 0) {
+                        rfc_number_to_file_name(commits[i].file->number, name);
+                        (void) unlinkat(dir_fd, name, 0);       /* who was told of an error must not find it later */
+                        commits[i].result = r;
+                }
+}
+
+static int adopt(Library *l, LibraryCommit *c) {
+        LibraryFile *f = c->file;
+
+        if (c->result == -EEXIST)
+                return accept_other(l, f->number);
+        if (c->result != 0)
+                return c->result;
+        return library_adopt(l, f->number, &c->stamp, &c->found, c->title ? TAKE_PTR(c->title) : TAKE_PTR(f->title));
+}
+
+void library_store_commit_all(Library *l, LibraryCommit *commits, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                commits[i].result = verify(&commits[i]);
+        flush_all(l->dir_fd, commits, n);
+        for (size_t i = 0; i < n; i++)
+                if (commits[i].result == 0)
+                        commits[i].result = name_file(&commits[i]);
+        flush_names(l->dir_fd, commits, n);
+        for (size_t i = 0; i < n; i++) {
+                commits[i].result = adopt(l, &commits[i]);
+                free(commits[i].title);
+                commits[i].title = NULL;
+                commits[i].file = library_store_abort(commits[i].file);
+        }
+        library_flush(l);
 }
 
 int library_store_commit(LibraryFile *f, Digest *ret_digest) {
-        Library *l = f->library;
-        int r = commit(f, ret_digest);
+        LibraryCommit c = { .file = f };
 
-        (void) library_store_abort(f);
-        library_flush(l);
-        return r;
+        library_store_commit_all(f->library, &c, 1);
+        if (ret_digest && (c.result == 0 || c.result == LIBRARY_MISMATCH))
+                *ret_digest = c.found;
+        return c.result;
 }

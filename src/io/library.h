@@ -12,8 +12,8 @@
  *
  * A document is announced only once it was hashed, and only a regular file that did not change meanwhile. Stored
  * files become visible whole, verified and flushed: O_TMPFILE, or where the file system has none a dot-name
- * (".p2pdi-…": a scan removes those left over); hashed while written; fsync; linkat or rename to a name that nobody
- * has; fsync of the directory.
+ * (".p2pdi-…": a scan removes those left over); hashed while written; fsync, or syncfs for many; linkat or rename to
+ * a name that nobody has; fsync of the directory.
  *
  * A title is that of rfc-index.txt in the library; where that has none, of rfcN.json beside the document; else out of
  * the document's text; else the one said when it was stored (another peer's word); else "RFC N".
@@ -146,5 +146,19 @@ int library_store_write(LibraryFile *f, Slice bytes) _must_check_;      /* 0, MI
  * ret_digest: what the bytes gave, set with 0 and MISMATCH; may be NULL.
  */
 int library_store_commit(LibraryFile *f, Digest *ret_digest) _must_check_;
+/* One of many that are committed together. Begins zeroed but for the file. */
+typedef struct LibraryCommit {
+        LibraryFile *file;                      /* owned by the call; NULL after it */
+        int result;                             /* as library_store_commit() gives it */
+        Digest found;                           /* likewise */
+        LibraryStamp stamp;                     /* the library's own */
+        char *title;                            /* the library's own */
+} LibraryCommit;
+/*
+ * The same for n of them, with one flush for all bytes and one for all names, so that many small documents cost little
+ * more than one. Each has its own result: one that fails takes no other with it. A crash leaves each whole or not at
+ * all: none has a name before all are on disk.
+ */
+void library_store_commit_all(Library *l, LibraryCommit *commits, size_t n);
 LibraryFile *library_store_abort(LibraryFile *f);
 DEFINE_CLEANUP(LibraryFile *, library_store_abort)

@@ -3,7 +3,8 @@
 
 /*
  * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
- * (PQuery), pull.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked), count.c (metrics).
+ * (PQuery), pull.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked), count.c (metrics),
+ * commit.c (the disk worker's: documents that are committed together).
  */
 
 #include "io/call.h"
@@ -22,6 +23,15 @@ typedef struct Pull Pull;
 typedef struct Query Query;
 typedef struct Transfer Transfer;
 typedef struct Refresh Refresh;
+
+/* A document that came whole, on its way into the library; part of whatever waits for that. The disk worker's. */
+typedef struct Commit {
+        STAILQ_ENTRY(Commit) link;
+        LibraryFile *file;                      /* owned until it is committed */
+        Message *done;                          /* posted to the client's thread then */
+        int result;                             /* as library_store_commit() gives it */
+        Digest found;
+} Commit;
 
 TAILQ_HEAD(OperationList, Operation);
 RB_HEAD(OperationTree, Operation);
@@ -75,6 +85,9 @@ struct Client {
         size_t n_events;
         sd_event_source *expiry_timer;
         CallPool *pool;                         /* connections to peers and servers that stay open */
+        STAILQ_HEAD(, Commit) commits;          /* the disk worker's, like the two that follow */
+        Message commit_message;
+        bool commits_queued;
         ClientCounters counters;
 };
 
@@ -186,6 +199,14 @@ void transfer_restated(Transfer *t, LookupOutcome outcome);
 bool transfer_waits_for(const Transfer *t, const Endpoint *peer);
 /* Fills in size, digest, holder. */
 void transfer_describe(const Transfer *t, DownloadEvent *e);
+
+/* ---- commit.c ---- */
+
+/*
+ * In the disk worker: commits j->file together with all that comes before the worker gets to it, with one flush for
+ * all, sets result and found, and posts j->done. At the end of the program it may not come to that.
+ */
+void commit_add(Client *c, Commit *j);
 
 /* ---- refresh.c ---- */
 

@@ -386,6 +386,7 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
         TAILQ_INIT(&c->pulls);
         TAILQ_INIT(&c->refreshes);
         LIST_INIT(&c->events);
+        STAILQ_INIT(&c->commits);
         RB_INIT(&c->by_number);
         int k = settings_from(settings, &s);
         if (k == 0) {

@@ -46,7 +46,7 @@ struct Transfer {
         Message begin, end;
         LibraryFile *file;                      /* disk */
         int stored;                             /* disk: first result that was not 0 */
-        Digest found;                           /* disk: what the bytes hashed to */
+        Commit commit;                          /* disk; result and found are the client's again at the end */
         LookupOutcome outcome;                  /* that `end` brings back */
         int error;
         const char *result;                     /* in a word or a few; a literal */
@@ -157,10 +157,12 @@ static void run_write(Message *m) {
 
 static void run_committed(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, end);
+        if (t->stored == 0)
+                t->stored = t->commit.result;
         if (t->outcome != LOOKUP_OK)
                 end_transfer(t, t->outcome, t->error, t->result);
         else if (t->stored == LIBRARY_MISMATCH)
-                mismatch(t, &t->found, "the bytes are not what its digest says");
+                mismatch(t, &t->commit.found, "the bytes are not what its digest says");
         else if (t->stored < 0)
                 end_transfer(t, LOOKUP_BROKEN, t->stored, "failed");
         else
@@ -170,12 +172,13 @@ static void run_committed(Message *m) {
 /* The last message of a transfer: commits, or throws away. */
 static void run_commit(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, end);
-        LibraryFile *file = TAKE_PTR(t->file);
-        if (t->outcome == LOOKUP_OK && t->stored == 0)
-                t->stored = library_store_commit(file, &t->found);
-        else
-                library_store_abort(file);
         m->run = run_committed;
+        if (t->outcome == LOOKUP_OK && t->stored == 0) {
+                t->commit = (Commit){ .file = TAKE_PTR(t->file), .done = m };
+                commit_add(t->client, &t->commit);
+                return;
+        }
+        t->file = library_store_abort(t->file);
         loop_thread_post(t->client->loop, m);
 }
 
@@ -379,6 +382,7 @@ void transfer_free(Transfer *t) {
         }
         call_free(t->call);
         library_store_abort(t->file);
+        library_store_abort(t->commit.file);
         atomic_fetch_sub(&t->client->counters.n_transfers, 1);
         free(t);
 }

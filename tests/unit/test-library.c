@@ -1189,12 +1189,15 @@ static bool forbid(unsigned call, unsigned argument, uint32_t bits, int error) {
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
+static void test_a_batch_is_committed_together(void **state);
+
 static void assert_store_works(void **state) {
         static void (*const tests[])(void **state) = {
                 test_stored_document_is_there_at_once,
                 test_mismatch_leaves_nothing,
                 test_stored_never_replaces_what_came_meanwhile,
                 test_two_stores_of_one_document_at_a_time,
+                test_a_batch_is_committed_together,
         };
 
         for (size_t i = 0; i < ELEMENTSOF(tests); i++) {
@@ -1202,6 +1205,55 @@ static void assert_store_works(void **state) {
                 assert_int_equal(teardown(state), 0);
                 assert_int_equal(setup(state), 0);
         }
+}
+
+static LibraryFile *begin_whole(Fixture *f, uint32_t number, const char *bytes, const char *promised) {
+        const Digest digest = digest_of(promised);
+        LibraryFile *file = NULL;
+
+        assert_int_equal(library_store_begin(f->library, number, strlen(bytes), &digest, SLICE_LITERAL("Said"), &file), 0);
+        assert_int_equal(library_store_write(file, slice_of(bytes)), 0);
+        return file;
+}
+
+static void assert_holds(const Fixture *f, const char *name, const char *content) {
+        int fd = openat(f->fd, name, O_RDONLY | O_CLOEXEC);
+
+        assert_content(fd, content);
+        assert_int_equal(close(fd), 0);
+}
+
+/* A batch is as good as its members one by one: good ones are in, bad ones take no other with them. */
+static void test_a_batch_is_committed_together(void **state) {
+        Fixture *f = *state;
+        LibraryCommit commits[6] = {};
+        const int expected[6] = { 0, LIBRARY_MISMATCH, 0, -EEXIST, 0, 0 };
+        const Digest wrong = digest_of("wrong");
+
+        start_and_scan(f);
+        commits[0].file = begin_whole(f, 7, "seven", "seven");
+        commits[1].file = begin_whole(f, 8, "wrong", "right");
+        commits[2].file = begin_whole(f, 9, "nine", "nine");
+        commits[3].file = begin_whole(f, 10, "ten", "ten");
+        commits[4].file = begin_whole(f, 9, "another nine", "another nine");
+        commits[5].file = begin_whole(f, 3, "three", "three");
+        assert_int_equal(mkdirat(f->fd, "rfc10.txt", 0755), 0);
+        library_store_commit_all(f->library, commits, ELEMENTSOF(commits));
+        for (size_t i = 0; i < ELEMENTSOF(commits); i++) {
+                assert_int_equal(commits[i].result, expected[i]);
+                assert_null(commits[i].file);
+        }
+        assert_true(digest_equal(&commits[1].found, &wrong));
+        assert_told(f, "present 7 Said;present 9 Said;skipped rfc10.txt is not a regular file;present 3 Said;");
+        assert_opens(f, 3, "three");
+        assert_holds(f, "rfc7.txt", "seven");
+        assert_holds(f, "rfc9.txt", "nine");
+        assert_int_equal(count_entries(f), 4);
+
+        /* The next start has nothing to read. */
+        tamper(f);
+        start_and_scan(f);
+        assert_not_read(f);
 }
 
 /* Last, and in this order: what is forbidden stays so. */
@@ -1223,6 +1275,7 @@ static void test_errors_of_the_disk_are_told_and_leave_nothing(void **state) {
         Fixture *f = *state;
         const Digest digest = digest_of(stored);
         LibraryFile *file = NULL;
+        LibraryCommit batch[2] = {};
 
         if (!forbid(__NR_write, 2, sizeof(chunk), ENOSPC)) {
                 print_message("skipped: no seccomp filter to make the disk full: %s\n", strerror(errno));
@@ -1238,8 +1291,25 @@ static void test_errors_of_the_disk_are_told_and_leave_nothing(void **state) {
         assert_true(forbid(__NR_fallocate, 1, 0, EOPNOTSUPP));
         file = begin(f, sizeof(stored) - 1);
         assert_int_equal(library_store_write(file, slice_of(stored)), 0);
+        assert_true(forbid(__NR_syncfs, 1, 0, EIO));     /* whoever's error that is: fsync() tells whether it is ours */
+        batch[0].file = begin_whole(f, 6, "six", "six");
+        batch[1].file = begin_whole(f, 7, "seven", "seven");
+        library_store_commit_all(f->library, batch, 2);
+        assert_int_equal(batch[0].result, 0);
+        assert_int_equal(batch[1].result, 0);
+        assert_told(f, "present 6 Said;present 7 Said;");
+        assert_int_equal(unlinkat(f->fd, "rfc6.txt", 0), 0);
+        assert_int_equal(unlinkat(f->fd, "rfc7.txt", 0), 0);
+        assert_int_equal(pump(f), 0);
+        assert_told(f, "gone 6;gone 7;");
+
+        batch[0].file = begin_whole(f, 6, "six", "six");
+        batch[1].file = begin_whole(f, 7, "seven", "seven");
         assert_true(forbid(__NR_fsync, 1, 0, EIO));
         assert_int_equal(library_store_commit(file, NULL), -EIO);
+        library_store_commit_all(f->library, batch, 2);
+        assert_int_equal(batch[0].result, -EIO);
+        assert_int_equal(batch[1].result, -EIO);
         assert_int_equal(count_entries(f), 0);
 
         assert_true(forbid(__NR_fallocate, 1, 0, ENOSPC));
@@ -1294,6 +1364,7 @@ int main(void) {
                 LIBRARY_TEST(test_stored_file_too_big_is_refused),
                 LIBRARY_TEST(test_left_over_names_are_removed),
                 LIBRARY_TEST(test_two_stores_of_one_document_at_a_time),
+                LIBRARY_TEST(test_a_batch_is_committed_together),
                 LIBRARY_TEST(test_path_is_shown_whole),
                 LIBRARY_TEST(test_full_disk_is_told_and_leaves_nothing),
                 LIBRARY_TEST(test_store_without_o_tmpfile),
