@@ -16,6 +16,7 @@ typedef struct MergeLine {
         uint32_t title_at;              /* in IndexMerge.titles */
         uint16_t title_size;
         bool self;                      /* by holder "-" */
+        bool removed;                   /* INDEX_MERGE_DELTA: the source has it no more */
         Endpoint holder;                /* of self: the source */
 } MergeLine;
 
@@ -68,7 +69,7 @@ IndexMerge *index_merge_free(IndexMerge *m) {
 /* ---- parsing ---- */
 
 static int check_line(const IndexMerge *m, const IndexLine *l) {
-        if (l->ttl_sec == 0)
+        if (l->ttl_sec == 0 && !l->removed)
                 return RFC_INDEX_BAD;
         if (m->conf.kind == INDEX_MERGE_OWN && !l->self)
                 return RFC_INDEX_BAD;
@@ -111,6 +112,7 @@ static int add_line(IndexMerge *m, const IndexLine *l) {
                 .title_at = title_at,
                 .title_size = (uint16_t) l->title.size,
                 .self = l->self,
+                .removed = l->removed,
                 .holder = l->self ? m->conf.source : l->holder,
         };
         return 0;
@@ -120,7 +122,7 @@ static int add_line(IndexMerge *m, const IndexLine *l) {
 static int add_lines(IndexMerge *m, Slice *bytes) {
         while (bytes->size > 0) {
                 IndexLine line;
-                int r = proto_parse_index_line(bytes, false, &line);
+                int r = proto_parse_index_line(bytes, m->conf.kind == INDEX_MERGE_DELTA, &line);
                 if (r == PROTO_MORE)
                         return 0;
                 if (r != 0)
@@ -269,7 +271,8 @@ static bool make_room(IndexMerge *m, RfcIndex *x, uint32_t source, bool own, con
                 return true;
         if (m->conf.kind == INDEX_MERGE_SET)
                 return index_make_room_of_own(x, source, kind, s);
-        while (own && remove_old(m, x, source))
+        /* What a delta does not tell of is as it was. */
+        while (own && m->conf.kind != INDEX_MERGE_DELTA && remove_old(m, x, source))
                 if (index_has_room(x, s))
                         return true;
         return false;
@@ -337,7 +340,30 @@ static int put_hearsay(IndexMerge *m, RfcIndex *x, uint32_t holder, uint32_t sou
         return rec ? restate(m, x, id, source, s) : add(m, x, holder, source, s);
 }
 
+/* Of what is not here it changes nothing: the document may have come and gone since the generation of the copy. */
+static void put_removal(IndexMerge *m, RfcIndex *x, uint32_t source, uint32_t number) {
+        uint32_t id = index_record_find(x, number, source);
+        const IndexRecord *rec = id != 0 ? index_record(x, id) : NULL;
+        if (!rec || is_stale(m, x, source) || index_record_kind(rec) != INDEX_FIRST_HAND ||
+            index_record_forgotten(x, rec) || rec->stated_at > m->conf.sent_at) {
+                m->result.n_ignored++;
+                return;
+        }
+
+        IndexPeer *p = index_peer(x, source);
+        bool filling = p->filling, whole = p->whole;
+        index_record_remove(x, id);
+        p->filling = filling;           /* that was no loss */
+        p->whole = whole;
+        m->result.n_removed++;
+}
+
 static int put_line(IndexMerge *m, RfcIndex *x, uint32_t source, const MergeLine *l, const Now *now) {
+        if (l->removed) {
+                put_removal(m, x, source, l->number);
+                return 0;
+        }
+
         IndexStatement s = {
                 .number = l->number,
                 .ttl_sec = MIN_OF(l->ttl_sec, rfc_index_ttl_sec(x)),
@@ -428,23 +454,32 @@ static void begin(IndexMerge *m, RfcIndex *x, uint32_t source) {
         if (m->begun)
                 return;
         m->begun = true;
-        if (m->conf.kind == INDEX_MERGE_SET || is_stale(m, x, source))
+        if (m->conf.kind == INDEX_MERGE_SET || m->conf.kind == INDEX_MERGE_DELTA || is_stale(m, x, source))
                 return;
         index_peer(x, source)->filling = true;
         index_peer(x, source)->filling_at = m->conf.sent_at;
 }
 
-/* All that the source has is in: whatever of it is known first-hand lives anew. */
+/*
+ * All that the source has is in: whatever of it is known first-hand lives anew. A delta makes nothing whole that was not
+ * so before.
+ */
 static void confirm(IndexMerge *m, RfcIndex *x, uint32_t source) {
         IndexPeer *p = index_peer(x, source);
         p->confirmed_at = m->conf.sent_at;
+        if (m->conf.kind == INDEX_MERGE_DELTA) {
+                size_t n = p->stated[INDEX_FIRST_HAND].n;
+                m->result.n_confirmed = n - MIN_OF(n, m->result.n_added);
+                p->whole = p->whole && !m->incomplete;
+                return;
+        }
         p->whole = p->filling && !m->incomplete;
         p->filling = false;
 }
 
 static int step(IndexMerge *m, RfcIndex *x, uint32_t source, size_t n_left, const Now *now) {
-        bool all = m->conf.kind != INDEX_MERGE_SET;
-        int r;
+        bool replaces = m->conf.kind == INDEX_MERGE_ALL || m->conf.kind == INDEX_MERGE_OWN;
+        int r = 0;
 
         begin(m, x, source);
         if (m->phase == PUTTING) {
@@ -454,10 +489,13 @@ static int step(IndexMerge *m, RfcIndex *x, uint32_t source, size_t n_left, cons
                 m->phase = REMOVING;
         }
         if (m->phase == REMOVING && !is_stale(m, x, source)) {
-                r = all ? remove_rest(m, x, source, &n_left) : remove_asked(m, x, source, &n_left);
+                if (replaces)
+                        r = remove_rest(m, x, source, &n_left);
+                else if (m->conf.kind == INDEX_MERGE_SET)
+                        r = remove_asked(m, x, source, &n_left);
                 if (r != 0)
                         return r;
-                if (all)
+                if (m->conf.kind != INDEX_MERGE_SET)
                         confirm(m, x, source);
         }
         m->phase = DONE;

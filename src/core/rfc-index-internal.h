@@ -2,15 +2,15 @@
 #pragma once
 
 /*
- * The inside of RfcIndex, for rfc-index.c, index-store.c, index-source.c, index-bounds.c, index-due.c, index-encode.c,
- * index-merge.c and index-survey.c only.
+ * The inside of RfcIndex, for rfc-index.c and the index-*.c only.
  *
  *   IndexDoc     number, size, digest, title: once, however many hold it (counted)
  *   IndexPeer    an endpoint: holder or source of records (counted); lists what it stated, first-hand and as hearsay
  *   IndexRecord  64 bytes: holder has doc, by the word of source. In four places: the table by (number, holder), the
  *                list of its number, the list of its source or that of the forgotten, the wheel of due times
  *   IndexNumber  the records of one number; a tree, for walks in order
- *   IndexOwn     an own document; a tree of its own
+ *   IndexOwn     an own document; a tree of its own. When it goes it stays as a tombstone, in another tree, so that a
+ *                delta can tell of it
  *
  * A first-hand record lives for ttl_sec from when it was stated or from when its source last confirmed everything,
  * whichever is later. So confirming touches the source alone; the wheel learns of it when the old due time comes.
@@ -22,6 +22,7 @@
 #include "core/index-table.h"
 #include "core/rfc-index.h"
 
+#include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 
 typedef struct IndexDoc {
@@ -83,9 +84,10 @@ typedef struct IndexNumber {
 
 typedef struct IndexOwn {
         RB_ENTRY(IndexOwn) entry;
+        TAILQ_ENTRY(IndexOwn) link;     /* of tombstones */
         uint32_t number;
-        uint32_t doc;
-        uint64_t changed;               /* the generation that it came or changed with */
+        uint32_t doc;                   /* 0: a tombstone */
+        uint64_t changed;               /* the generation that it came, changed or went with */
 } IndexOwn;
 
 typedef RB_HEAD(IndexNumberTree, IndexNumber) IndexNumberTree;
@@ -117,6 +119,10 @@ struct RfcIndex {
         IndexNumber *number_hint;       /* the last one used: answers come in order */
         IndexOwnTree own;
         size_t n_own;
+        IndexOwnTree gone;              /* tombstones: no number is in both trees */
+        TAILQ_HEAD(, IndexOwn) gone_queue;      /* the same, the oldest first */
+        size_t n_gone;
+        uint64_t changes_since;         /* of older generations nobody remembers what has gone since */
 
         uint32_t wheel_sec;             /* everything due up to this second has been looked at */
         uint32_t wheel[INDEX_WHEEL_SLOTS];
@@ -225,3 +231,5 @@ void index_due_remove(RfcIndex *x, uint32_t id);
 
 IndexOwn *index_own_at_least(const RfcIndex *x, uint32_t number);
 IndexOwn *index_own_next(IndexOwn *o);
+/* The same for tombstones. */
+IndexOwn *index_gone_at_least(const RfcIndex *x, uint32_t number);

@@ -26,8 +26,18 @@ int rfc_index_new(const RfcIndexLimits *limits, uint64_t epoch, const uint64_t h
         index_table_init(&x->records, sizeof(IndexRecord));
         RB_INIT(&x->numbers);
         RB_INIT(&x->own);
+        RB_INIT(&x->gone);
+        TAILQ_INIT(&x->gone_queue);
         *ret = x;
         return 0;
+}
+
+/* No longer a tombstone: gives it to the caller. */
+static IndexOwn *gone_take(RfcIndex *x, IndexOwn *o) {
+        RB_REMOVE(IndexOwnTree, &x->gone, o);
+        TAILQ_REMOVE(&x->gone_queue, o, link);
+        x->n_gone--;
+        return o;
 }
 
 RfcIndex *rfc_index_free(RfcIndex *x) {
@@ -40,6 +50,8 @@ RfcIndex *rfc_index_free(RfcIndex *x) {
                 index_doc_unref(x, o->doc);
                 free(o);
         }
+        while ((o = TAILQ_FIRST(&x->gone_queue)))
+                free(gone_take(x, o));
         for (IndexNumber *n = index_number_at_least(x, 0); n; n = index_number_next(n))
                 for (uint32_t id = n->first; id != 0; id = index_record(x, id)->number_next)
                         index_doc_unref(x, index_record(x, id)->doc);
@@ -70,6 +82,11 @@ IndexOwn *index_own_next(IndexOwn *o) {
         return RB_NEXT(IndexOwnTree, NULL, o);
 }
 
+IndexOwn *index_gone_at_least(const RfcIndex *x, uint32_t number) {
+        IndexOwn key = { .number = number };
+        return RB_NFIND(IndexOwnTree, (IndexOwnTree *) &x->gone, &key);
+}
+
 static IndexOwn *find_own(const RfcIndex *x, uint32_t number) {
         IndexOwn *o = index_own_at_least(x, number);
         return o && o->number == number ? o : NULL;
@@ -84,8 +101,11 @@ int rfc_index_set_own(RfcIndex *x, uint32_t number, uint64_t size, const Digest 
         if (o && index_doc_equal(index_doc(x, o->doc), &s))
                 return RFC_INDEX_UNCHANGED;
 
+        IndexOwn *gone = o ? NULL : index_gone_at_least(x, number);
+        if (gone && gone->number != number)
+                gone = NULL;
         _cleanup_free_ IndexOwn *fresh = NULL;
-        if (!o) {
+        if (!o && !gone) {
                 fresh = calloc(1, sizeof(*fresh));
                 if (!fresh)
                         return -ENOMEM;
@@ -96,8 +116,8 @@ int rfc_index_set_own(RfcIndex *x, uint32_t number, uint64_t size, const Digest 
         if (r < 0)
                 return r;
 
-        if (fresh) {
-                o = TAKE_PTR(fresh);
+        if (!o) {
+                o = gone ? gone_take(x, gone) : TAKE_PTR(fresh);
                 RB_INSERT(IndexOwnTree, &x->own, o);
                 x->n_own++;
         } else
@@ -113,9 +133,16 @@ int rfc_index_remove_own(RfcIndex *x, uint32_t number) {
                 return RFC_INDEX_UNCHANGED;
         RB_REMOVE(IndexOwnTree, &x->own, o);
         index_doc_unref(x, o->doc);
-        free(o);
         x->n_own--;
-        x->generation.number++;
+        o->doc = 0;
+        o->changed = ++x->generation.number;
+        RB_INSERT(IndexOwnTree, &x->gone, o);
+        TAILQ_INSERT_TAIL(&x->gone_queue, o, link);
+        if (++x->n_gone > RFC_INDEX_CHANGES_MIN) {
+                IndexOwn *oldest = gone_take(x, TAILQ_FIRST(&x->gone_queue));
+                x->changes_since = oldest->changed;
+                free(oldest);
+        }
         return 0;
 }
 

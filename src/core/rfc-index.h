@@ -63,6 +63,7 @@ enum {
         RFC_INDEX_BAD,                          /* the body is not what the protocol says: nothing was changed */
         RFC_INDEX_MORE,                         /* call again: not all is done yet */
         RFC_INDEX_TOO_LARGE,                    /* over 65,536 records or 16 MiB: nothing was changed */
+        RFC_INDEX_UNKNOWN,                      /* a generation of which the changes since then are not known */
 };
 
 /* epoch: random, drawn at every start, not 0. hash_key random. -ENOMEM. */
@@ -119,6 +120,36 @@ DEFINE_CLEANUP(IndexEncode *, index_encode_free)
  */
 int index_encode_step(IndexEncode *e, const RfcIndex *x, size_t max_records) _must_check_;
 
+/* ---- changes of own documents (what a 226 answers) -------------------------------------------------------------- */
+
+/*
+ * So many of the last changes, at least, are remembered: a document that is there remembers when it changed last, and of
+ * those that have gone so many have a tombstone.
+ */
+#define RFC_INDEX_CHANGES_MIN 10000
+
+/*
+ * What changed when, as of one generation. With the body of rfc_index_encode_own() of that same generation it makes the
+ * body of a 226. Made by slices, as that body is and while the own documents stand still as they do for it; then
+ * nothing of it changes any more. So whoever answers needs no lock, and can't mix two generations: what a delta leads
+ * to is the very body that Generation: and Index-Digest: are about, though the index has moved on meanwhile.
+ */
+typedef struct IndexChanges IndexChanges;
+
+int index_changes_new(IndexChanges **ret) _must_check_;         /* -ENOMEM */
+IndexChanges *index_changes_free(IndexChanges *c);
+DEFINE_CLEANUP(IndexChanges *, index_changes_free)
+/* Looks at up to max_records (at least 1) more. 0: that was all; MORE; -ENOMEM. */
+int index_changes_step(IndexChanges *c, const RfcIndex *x, size_t max_records) _must_check_;
+/* Once after that: finds the lines in the body of that generation. */
+void index_changes_end(IndexChanges *c, Slice body);
+/*
+ * Appends what changed since that generation, a line per number, ascending, as it is now: body is the one of
+ * index_changes_end(). 0; UNCHANGED: it is the present one; UNKNOWN: too old, yet to come, or of another epoch;
+ * TOO_LARGE: longer than the body itself, or than an answer may be; -ENOMEM. b is as before, unless it gave 0.
+ */
+int index_changes_encode(const IndexChanges *c, Slice body, Generation since, Buf *b) _must_check_;
+
 /* ---- merging --------------------------------------------------------------------------------------------------- */
 
 typedef struct IndexMerge IndexMerge;
@@ -131,6 +162,12 @@ typedef enum IndexMergeKind {
         INDEX_MERGE_OWN,
         /* RFC: of these numbers only (others are BAD); own records of asked numbers that are missing are gone. */
         INDEX_MERGE_SET,
+        /*
+         * 226: edits what is known first-hand of that peer, and confirms all the rest of it. Hearsay lines, and a number
+         * twice, are BAD; a number that goes and is not known here is ignored. The copy is whole afterwards if it was
+         * before: whether it is right Index-Digest tells, see rfc_index_cover_source().
+         */
+        INDEX_MERGE_DELTA,
 } IndexMergeKind;
 
 typedef struct IndexMergeConf {

@@ -125,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         put(before, x, SIZE_MAX);
         assert(rfc_index_count(x) == 3);
 
-        IndexMergeKind kind = (IndexMergeKind) (how % 3);
+        IndexMergeKind kind = how >= 128 ? INDEX_MERGE_DELTA : (IndexMergeKind) (how % 3);
         _cleanup_(index_merge_free_p) IndexMerge *m = make_merge(kind, how / 3 % 2, &set, SENT_AT);
         if (!read_body(m, body, pieces[how / 6 % 4])) {
                 assert(rfc_index_count(x) == 3);
