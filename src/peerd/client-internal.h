@@ -3,8 +3,8 @@
 
 /*
  * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
- * (PQuery), pull.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked), count.c (metrics),
- * commit.c (the disk worker's: documents that are committed together).
+ * (PQuery), pull.c and pull-merge.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked),
+ * count.c (metrics), commit.c (the disk worker's: documents that are committed together).
  */
 
 #include "io/call.h"
@@ -111,8 +111,8 @@ void client_want_registration(Client *c, unsigned server);
 /* ---- count.c ---- */
 
 void client_count_download(Client *c, PeerdSource source, LookupResult result);
-/* numbers: of some numbers only. result: as in the journal; what is not known there counts as this host's failure. */
-void client_count_pull(Client *c, bool numbers, const char *result);
+/* result: as in the journal; what is not known there counts as this host's failure. */
+void client_count_pull(Client *c, PeerdPullKind kind, const char *result);
 
 /* ---- operation.c ---- */
 
@@ -184,6 +184,9 @@ int pull_index(Client *c, const Endpoint *peer, uint64_t transaction) _must_chec
 void pull_free(Pull *p);
 /* That peer was caught lying: what is on the way from it is not merged. */
 void pulls_distrust(Client *c, const Endpoint *peer);
+
+/* ---- pull-merge.c ---- */
+
 /* Expires records; sets the timer anew. */
 void pull_arm_expiry(Client *c);
 int pull_on_expiry(sd_event_source *s, uint64_t usec, void *userdata);

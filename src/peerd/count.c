@@ -15,17 +15,19 @@ void client_count_download(Client *c, PeerdSource source, LookupResult result) {
         atomic_fetch_add(&c->counters.downloads[source][result], 1);
 }
 
-void client_count_pull(Client *c, bool numbers, const char *result) {
+void client_count_pull(Client *c, PeerdPullKind kind, const char *result) {
         static const char *const names[] = {
 #define NAME(id, name) name,
                 PEERD_PULL_RESULTS(NAME)
 #undef NAME
         };
-        bool unchanged = strcmp(result, "unchanged") == 0;
-        PeerdPullKind kind = numbers ? PEERD_PULL_NUMBERS : unchanged ? PEERD_PULL_UNCHANGED : PEERD_PULL_FULL;
-        PeerdPullResult i = unchanged ? PEERD_PULL_RESULT_OK : 0;
+        PeerdPullResult i = 0;
 
-        while (!unchanged && i < PEERD_PULL_RESULT_FAILED && strcmp(result, names[i]) != 0)
+        if (strcmp(result, "unchanged") == 0)
+                result = "ok";
+        else if (kind == PEERD_PULL_UNCHANGED)  /* whether the copy is right did not come out */
+                kind = PEERD_PULL_FULL;
+        while (i < PEERD_PULL_RESULT_FAILED && strcmp(result, names[i]) != 0)
                 i++;
         atomic_fetch_add(&c->counters.pulls[kind][i], 1);
 }

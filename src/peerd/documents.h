@@ -24,12 +24,13 @@ typedef struct OwnPage {
 OwnPage *own_page_free(OwnPage *p);
 DEFINE_CLEANUP(OwnPage *, own_page_free)
 
-/* The body of a 200 to If-Generation:, for one generation. */
+/* The body of a 200 to If-Generation:, for one generation, and what it takes to make that of a 226 of it. */
 typedef struct OwnIndex {
         atomic_uint n_refs;             /* the one reference count of the project */
         Generation generation;
         Digest digest;                  /* Index-Digest: */
         Buf body;
+        IndexChanges *changes;
         OwnPage *_Atomic pages[_PAGE_KIND_MAX]; /* made for whoever asks first: see pages_get() */
 } OwnIndex;
 

@@ -21,10 +21,11 @@
         X(LAST_KNOWN, "last-known")                                                                                    \
         X(QUARANTINED, "quarantined")
 
-/* What was asked of an index: some numbers; or all, which came or was as it is known here. */
+/* What was asked of an index: some numbers; or all, which came, or what changed in it did, or nothing had. */
 #define PEERD_PULL_KINDS(X)                                                                                            \
         X(NUMBERS, "numbers")                                                                                          \
         X(FULL, "full")                                                                                                \
+        X(DELTA, "delta")                                                                                              \
         X(UNCHANGED, "unchanged")
 
 /* As P2PDI_RESULT; FAILED stands for all that is this host's. */

@@ -21,6 +21,7 @@ void own_index_unref(void *p) {
                 return;
         for (unsigned i = 0; i < ELEMENTSOF(o->pages); i++)
                 own_page_free(atomic_load_explicit(&o->pages[i], memory_order_relaxed));
+        index_changes_free(o->changes);
         buf_done(&o->body);
         free(o);
 }
@@ -56,6 +57,19 @@ static int encode_slice(Documents *d, OwnIndex *o, EVP_MD_CTX *hash, uint32_t *a
         return k;
 }
 
+static int encode_changes(Documents *d, OwnIndex *o) {
+        int k = index_changes_new(&o->changes);
+        if (k < 0)
+                return k;
+        do {
+                k = index_changes_step(o->changes, documents_lock(d), DOCUMENTS_ENCODE_SLICE);
+                documents_unlock(d);
+        } while (k == RFC_INDEX_MORE);
+        if (k == 0)
+                index_changes_end(o->changes, buf_slice(&o->body));
+        return k;
+}
+
 static int encode_own(Documents *d, OwnIndex *o) {
         EVP_MD_CTX *hash = EVP_MD_CTX_new();
         uint32_t after = 0;
@@ -66,7 +80,7 @@ static int encode_own(Documents *d, OwnIndex *o) {
         if (k == 0 && !EVP_DigestFinal_ex(hash, o->digest.bytes, NULL))
                 k = -ENOMEM;
         EVP_MD_CTX_free(hash);
-        return k;
+        return k == 0 ? encode_changes(d, o) : k;
 }
 
 int documents_refresh_own(Documents *d) {

@@ -12,13 +12,33 @@ static void log_query(ServeClient *c, const Request *request, unsigned status, s
                         n_bytes);
 }
 
-/* All own records, as encoded already: what everybody who has an older generation gets. */
+/* A body of its own, which the connection frees. */
+static void reply_bytes(ServeClient *c, const Request *request, Reply *reply, Buf *b) {
+        log_query(c, request, reply->status, b->size);
+        reply->length = b->size;
+        ConnBody body = { .memory = buf_slice(b), .fd = -1, .release = free, .owner = b->data };
+        *b = BUF_INIT(0);
+        serve_reply(c, VERB_RFC_INDEX, reply, &body);
+}
+
+/* All own records, as encoded already: the same for everybody. The snapshot goes with the body. */
+static void reply_snapshot(ServeClient *c, const Request *request, Reply *reply, OwnIndex *own) {
+        log_query(c, request, reply->status, own->body.size);
+        reply->length = own->body.size;
+        ConnBody body = { .memory = buf_slice(&own->body), .fd = -1, .release = own_index_unref, .owner = own };
+        serve_reply(c, VERB_RFC_INDEX, reply, &body);
+}
+
+/*
+ * Own records only: none, those that changed, or all. Made from the snapshot, not the index, which may be ahead of the
+ * generation and the digest that are told here.
+ */
 static void reply_own_index(ServeClient *c, const Request *request) {
         OwnIndex *own = documents_own_index(c->thread->conf.documents);
-        bool same = request->if_generation.epoch == own->generation.epoch &&
-                    request->if_generation.number == own->generation.number;
+        _cleanup_buf_ Buf b = BUF_INIT(PROTO_INDEX_BYTES_MAX);
+        int k = index_changes_encode(own->changes, buf_slice(&own->body), request->if_generation, &b);
         Reply reply = {
-                .status = same ? 304 : 200,
+                .status = k == 0 ? 226 : k == RFC_INDEX_UNCHANGED ? 304 : 200,
                 .transaction = request->transaction,
                 .close = request->close,
                 .has_generation = true,
@@ -26,15 +46,17 @@ static void reply_own_index(ServeClient *c, const Request *request) {
                 .has_index_digest = true,
                 .index_digest = own->digest,
         };
-        log_query(c, request, reply.status, same ? 0 : own->body.size);
-        if (same) {
-                own_index_unref(own);
-                serve_reply(c, VERB_RFC_INDEX, &reply, &CONN_NO_BODY);
+        if (reply.status == 200) {      /* also where there was no memory for less */
+                reply_snapshot(c, request, &reply, own);
                 return;
         }
-        reply.length = own->body.size;
-        ConnBody body = { .memory = buf_slice(&own->body), .fd = -1, .release = own_index_unref, .owner = own };
-        serve_reply(c, VERB_RFC_INDEX, &reply, &body);
+        own_index_unref(own);
+        if (reply.status == 226)
+                reply_bytes(c, request, &reply, &b);
+        else {
+                log_query(c, request, 304, 0);
+                serve_reply(c, VERB_RFC_INDEX, &reply, &CONN_NO_BODY);
+        }
 }
 
 /* Own records and hearsay: of some numbers, or all that fits. */
@@ -63,11 +85,7 @@ static void reply_merged_index(ServeClient *c, const Request *request) {
                 serve_refuse(c, VERB_RFC_INDEX, request, 500);
                 return;
         }
-        log_query(c, request, 200, b.size);
-        reply.length = b.size;
-        ConnBody body = { .memory = buf_slice(&b), .fd = -1, .release = free, .owner = b.data };
-        b = BUF_INIT(0);        /* the connection frees the bytes */
-        serve_reply(c, VERB_RFC_INDEX, &reply, &body);
+        reply_bytes(c, request, &reply, &b);
 }
 
 void serve_query(ServeClient *c, const Request *request) {

@@ -318,8 +318,8 @@ def index_queries(holder):
     return [(h.get("if-generation"), h.get("rfc")) for line, h in holder.heads if "RFC-Index" in line]
 
 
-def test_delta_that_was_not_asked_for(world):
-    """226 is for peers that asked for one: the whole index is asked for instead, once, and then it is given up."""
+def test_delta_that_is_none(world):
+    """Without a digest nobody knows where it leads: the whole index is asked for instead, once, and then it is given up."""
     rs = world.rs()
     b = world.holder({7: document(7), 8: document(8)})
     b.join(rs)
@@ -328,7 +328,7 @@ def test_delta_that_was_not_asked_for(world):
     known = [d["number"] for d in a.json("list", "--all")]
     b.on_index = lambda f, c, h: f.head(226, 0, Generation=f"{f.epoch}.2", IM="diffe")
     assert refresh_results(a) == ["malformed"]
-    assert index_queries(b)[1:] == [(f"{b.epoch}.1", None), (None, None)]
+    assert index_queries(b)[1:] == [(f"{b.epoch}.1", None), ("0.0", None)]
     assert [d["number"] for d in a.json("list", "--all")] == known
     # Of the whole, it is no answer at all.
     c = world.holder({9: document(9)}, on_index=b.on_index)
