@@ -134,10 +134,11 @@ static const ConfKey peer_keys[] = {
           .min = USEC_PER_SEC, .max = 30 * USEC_PER_DAY, .preset = "7200s",
           .comment = "How long this peer's statements about its own documents hold; also the longest that is\n"
                      "believed of other peers' statements." },
-        { "Index", "PullIntervalSec", CONF_KIND_TIME, offsetof(PeerConf, pull_interval),
-          .min = USEC_PER_SEC, .max = USEC_PER_DAY, .preset = "10min",
-          .comment = "For how long another peer is not asked again about its documents when a document is looked\n"
-                     "for, once all of its index was read (p2pdi-ctl refresh)." },
+        { "Index", "PullIntervalSec", CONF_KIND_TIME_OR_INFINITY, offsetof(PeerConf, pull_interval),
+          .min = TIMEOUT_MIN, .max = USEC_PER_DAY, .preset = "10min",
+          .comment = "How often the list of peers is asked for, and the index of each peer pulled; up to a fifth sooner\n"
+                     "or later. A peer that was is not asked again when a document is looked for. infinity: only when\n"
+                     "p2pdi-ctl refresh says so." },
         { "Index", "MaxEntries", CONF_KIND_COUNT, offsetof(PeerConf, max_entries),
           .min = 1, .max = 10000000, .preset = "1000000",
           .comment = "Records in the merged index, own ones included." },

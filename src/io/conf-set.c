@@ -45,6 +45,8 @@ static const char *kind_expectation(ConfKind kind) {
                 return "not a size such as 4096, 64M or 1.5G";
         case CONF_KIND_TIME:
                 return "not a time such as 5s, 1min 30s or 30d";
+        case CONF_KIND_TIME_OR_INFINITY:
+                return "neither a time such as 5s, 1min 30s or 30d nor infinity";
         case CONF_KIND_BOOL:
                 return "neither yes nor no";
         case CONF_KIND_LOG_LEVEL:
@@ -91,9 +93,10 @@ static int explain_form(const ConfKey *key, Slice value, char reason[CONF_REASON
 }
 
 static int explain_range(const ConfKey *key, Slice value, char reason[CONF_REASON_SIZE]) {
-        char min[RANGE_TEXT_SIZE], max[RANGE_TEXT_SIZE], what[2 * RANGE_TEXT_SIZE + 16];
+        char min[RANGE_TEXT_SIZE], max[RANGE_TEXT_SIZE], what[2 * RANGE_TEXT_SIZE + 32];
+        const bool or_infinity = key->kind == CONF_KIND_TIME_OR_INFINITY;
 
-        if (key->kind == CONF_KIND_TIME) {
+        if (key->kind == CONF_KIND_TIME || or_infinity) {
                 conf_format_time(key->min, min, sizeof(min));
                 conf_format_time(key->max, max, sizeof(max));
         } else if (key->kind == CONF_KIND_SIZE) {
@@ -103,7 +106,7 @@ static int explain_range(const ConfKey *key, Slice value, char reason[CONF_REASO
                 (void) snprintf(min, sizeof(min), "%llu", (unsigned long long) key->min);
                 (void) snprintf(max, sizeof(max), "%llu", (unsigned long long) key->max);
         }
-        (void) snprintf(what, sizeof(what), "not in %s..%s", min, max);
+        (void) snprintf(what, sizeof(what), "not in %s..%s%s", min, max, or_infinity ? " or infinity" : "");
         return explain(reason, "", value, what);
 }
 
@@ -112,7 +115,11 @@ static int set_number(const ConfKey *key, void *member, Slice value, char reason
         uint64_t number;
         int r;
 
-        if (key->kind == CONF_KIND_TIME)
+        if (key->kind == CONF_KIND_TIME_OR_INFINITY && slice_equal(value, SLICE_LITERAL("infinity"))) {
+                *(usec_t *) member = USEC_INFINITY;
+                return 0;
+        }
+        if (key->kind == CONF_KIND_TIME || key->kind == CONF_KIND_TIME_OR_INFINITY)
                 r = conf_parse_time(value, &number);
         else if (key->kind == CONF_KIND_SIZE)
                 r = conf_parse_size(value, &number);
@@ -164,6 +171,7 @@ static int set_scalar(const ConfKey *key, void *conf, Slice value, char reason[C
         case CONF_KIND_COUNT:
         case CONF_KIND_SIZE:
         case CONF_KIND_TIME:
+        case CONF_KIND_TIME_OR_INFINITY:
                 return set_number(key, member, value, reason);
         case CONF_KIND_ADVERTISE:
                 return set_advertise(key, conf, value, reason);

@@ -88,7 +88,7 @@ typedef struct PeerConf {
         usec_t connect_timeout;
         usec_t quarantine;
         usec_t index_ttl;
-        usec_t pull_interval;
+        usec_t pull_interval;                   /* USEC_INFINITY: none in the background */
         uint32_t max_entries;
         char *store_path;               /* NULL: "rfc" in the state directory */
         uint64_t max_file_size;

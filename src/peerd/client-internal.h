@@ -4,7 +4,8 @@
 /*
  * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
  * (PQuery), pull.c and pull-merge.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked),
- * count.c (metrics), commit.c (the disk worker's: documents that are committed together).
+ * background.c (the same for nobody in particular), count.c (metrics), commit.c (the disk worker's: documents that are
+ * committed together).
  */
 
 #include "io/call.h"
@@ -18,6 +19,7 @@
 /* Own addresses seen. */
 #define SELF_MAX 64
 
+typedef struct Background Background;
 typedef struct Operation Operation;
 typedef struct Pull Pull;
 typedef struct Query Query;
@@ -43,7 +45,8 @@ typedef struct ClientSettings {
         CallConf call;                          /* of queries and pulls */
         CallConf transfer;                      /* of documents */
         HoldersLimits holders;
-        usec_t pull_interval;
+        usec_t pull_interval;                   /* who has told all within it is not asked again for a document */
+        usec_t background_interval;             /* the same, or USEC_INFINITY: no pulls in the background */
         uint64_t max_file_size;
         unsigned n_servers;
         unsigned remember_max;
@@ -81,6 +84,7 @@ struct Client {
         Endpoint *remembered;                   /* owned, ascending: the last known peers as they are on disk */
         size_t n_remembered;
         struct RefreshList refreshes;
+        Background *background;
         LIST_HEAD(, ClientEvent) events;        /* on their way to the main loop and back */
         size_t n_events;
         sd_event_source *expiry_timer;
@@ -165,8 +169,8 @@ void operations_forget_request(Client *c, uint64_t request);
 /* ---- query.c ---- */
 
 /*
- * Asks the registration servers for a list; joins a query under way. Ends, later, in operations_query_done() and
- * refresh_query_done(), if this gave 0. -ENOMEM.
+ * Asks the registration servers for a list; joins a query under way. Ends, later, in operations_query_done(),
+ * refresh_query_done() and background_query_done(), if this gave 0. -ENOMEM.
  */
 int query_start(Client *c, uint64_t transaction) _must_check_;
 /* It stands otherwise now: a query that waits for that goes on. */
@@ -179,8 +183,10 @@ void query_free(Query *q);
 
 /* Ask peer for this number; several asks of one turn go out together. 0 or -ENOMEM. */
 int pull_number(Client *c, const Endpoint *peer, uint32_t number, uint64_t transaction) _must_check_;
-/* Pull the index of that peer; ends in refresh_pull_done(). */
+/* Pull the index of that peer; ends, later, in refresh_pull_done() and background_pull_done(). */
 int pull_index(Client *c, const Endpoint *peer, uint64_t transaction) _must_check_;
+/* The same without hearsay. */
+int pull_own_index(Client *c, const Endpoint *peer, uint64_t transaction) _must_check_;
 void pull_free(Pull *p);
 /* That peer was caught lying: what is on the way from it is not merged. */
 void pulls_distrust(Client *c, const Endpoint *peer);
@@ -216,3 +222,17 @@ void commit_add(Client *c, Commit *j);
 void refresh_free(Client *c, Refresh *f);
 void refresh_query_done(Client *c, LookupOutcome outcome);
 void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged);
+
+/* ---- background.c ---- */
+
+/* Does nothing before background_reconfigured(). -errno. */
+int background_new(Client *c, sd_event *e, Background **ret) _must_check_;
+Background *background_free(Background *b);
+/* The settings are others now. */
+void background_reconfigured(Background *b);
+/* A registration server answered this peer. */
+void background_server_ready(Background *b);
+/* A query has ended, whoever had asked. */
+void background_query_done(Background *b);
+/* That peer's index was pulled, or not, whoever had asked. busy: it said so. */
+void background_pull_done(Background *b, const Endpoint *peer, bool busy);

@@ -12,6 +12,7 @@
 /* Answers to queries are small and come at once, or something is wrong. */
 #define ANSWER_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define IDLE_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define REFRESHED_USEC (10 * USEC_PER_MINUTE)
 
 /* ---- settings ---- */
 
@@ -25,7 +26,9 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                         .total_timeout = USEC_INFINITY,
                 },
                 .holders = { .quarantine_usec = p->quarantine, .quarantine_max_usec = 10 * USEC_PER_MINUTE },
-                .pull_interval = p->pull_interval,
+                /* Without pulls in the background it is for how long a refresh is good. */
+                .pull_interval = p->pull_interval == USEC_INFINITY ? REFRESHED_USEC : p->pull_interval,
+                .background_interval = p->pull_interval,
                 .max_file_size = p->max_file_size,
                 .n_servers = p->registration_enabled ? (unsigned) MIN_OF(p->n_servers, (size_t) SERVERS_MAX) : 0,
                 .remember_max = p->remember_max,
@@ -71,6 +74,7 @@ static void run_reconfigure(Message *m) {
         Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
         settings_apply(r->client, &r->settings);
         pull_arm_expiry(r->client);     /* the limits of the index may be others, too */
+        background_reconfigured(r->client->background);
         free(r);
 }
 
@@ -149,6 +153,8 @@ static void run_set_server(Message *m) {
         if (s->has_self)
                 client_add_self(s->client, &s->self.address);
         query_server_changed(s->client, s->server);
+        if (info->standing == SERVER_READY)
+                background_server_ready(s->client->background);
         free(s);
 }
 
@@ -364,12 +370,16 @@ static int setup(sd_event *e, void *userdata) {
         int k = loop_timer_new(e, pull_on_expiry, c, "index-expiry", &c->expiry_timer);
         if (k >= 0)
                 k = call_pool_new(e, &c->pool);
+        if (k >= 0)
+                k = background_new(c, e, &c->background);
         if (k < 0) {
                 c->expiry_timer = event_source_free(c->expiry_timer);
+                c->pool = call_pool_free(c->pool);
                 return k;
         }
         c->settings.call.pool = c->settings.transfer.pool = c->pool;
         c->event = e;
+        background_reconfigured(c->background);
         return 0;
 }
 
@@ -435,6 +445,7 @@ Client *client_free(Client *c) {
         while ((event = LIST_FIRST(&c->events)))
                 event_free(event);
         query_free(c->query);
+        background_free(c->background);
         free(c->remembered);
         event_source_free(c->expiry_timer);
         call_pool_free(c->pool);

@@ -69,8 +69,10 @@ void pull_end(Pull *p, LookupOutcome outcome, const char *result, const IndexMer
         pull_arm_expiry(c);
         if (kind == PEERD_PULL_NUMBERS)
                 operations_pull_done(c, &peer, &set, outcome, result);
-        else
+        else {
                 refresh_pull_done(c, &peer, result, merged);
+                background_pull_done(c->background, &peer, outcome == LOOKUP_BUSY);
+        }
 }
 
 /* ---- the answer ---- */
@@ -242,7 +244,7 @@ int pull_number(Client *c, const Endpoint *peer, uint32_t number, uint64_t trans
         return MIN_OF(k, 0);    /* "too many" can't be: see NUMBERS_MAX */
 }
 
-int pull_index(Client *c, const Endpoint *peer, uint64_t transaction) {
+static int pull_whole(Client *c, const Endpoint *peer, uint64_t transaction, bool own_only) {
         HolderInfo info;
         Pull *p;
 
@@ -252,11 +254,20 @@ int pull_index(Client *c, const Endpoint *peer, uint64_t transaction) {
         p = pull_new(c, peer, PULL_INDEX, transaction);
         if (!p)
                 return -ENOMEM;
+        p->own_only = own_only;
         /* A 304 would not bring back what is lost of it here. */
         if (rfc_index_is_whole(documents_lock(c->conf.documents), peer) && holders_get(c->holders, peer, &info))
                 p->asked = info.generation;
         documents_unlock(c->conf.documents);
         return 0;
+}
+
+int pull_index(Client *c, const Endpoint *peer, uint64_t transaction) {
+        return pull_whole(c, peer, transaction, false);
+}
+
+int pull_own_index(Client *c, const Endpoint *peer, uint64_t transaction) {
+        return pull_whole(c, peer, transaction, true);
 }
 
 void pulls_distrust(Client *c, const Endpoint *peer) {

@@ -44,6 +44,7 @@ static void end_query(Query *q, LookupOutcome outcome) {
         query_free(q);
         operations_query_done(c, outcome);
         refresh_query_done(c, outcome);
+        background_query_done(c->background);
 }
 
 static void restart(Query *q) {

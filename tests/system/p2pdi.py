@@ -658,6 +658,8 @@ class World:
             "Limits.RatePerSource": 0,
             "Server.ListenStream": place.text if place else listen,
             "Registration.Server": [s if isinstance(s, str) else s.text for s in servers],
+            # Nothing is asked but what the test asks for.
+            "Index.PullIntervalSec": "infinity",
         }
         peer = Peerd(self, name, {**defaults, **(ini or {})}, place, "rfc")
         self.daemons.append(peer)

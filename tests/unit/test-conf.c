@@ -152,6 +152,16 @@ static void test_defaults_of_the_peer(void **state) {
         assert_true(c->max_file_size == 64 << 20);
 }
 
+static void test_infinite_time_where_it_means_something(void **state) {
+        _cleanup_(conf_issues_done) ConfIssues issues = { 0 };
+        _cleanup_(peer_conf_free_p) PeerConf *c = NULL;
+
+        (void) state;
+        assert_int_equal(load_peer_text("[Index]\nPullIntervalSec=infinity\n", &c, &issues), 0);
+        assert_true(c->pull_interval == USEC_INFINITY);
+        assert_true(c->index_ttl == 7200 * USEC_PER_SEC);
+}
+
 static void test_every_kind_of_value_arrives(void **state) {
         _cleanup_(conf_issues_done) ConfIssues issues = { 0 };
         _cleanup_(peer_conf_free_p) PeerConf *c = NULL;
@@ -285,6 +295,12 @@ static void test_wrong_values_say_what_is_allowed(void **state) {
                 { CONF_PEER, "[Peers]\nStatic=192.0.2.1\n", 2,
                   "Peers.Static=: \"192.0.2.1\" is not of the form ADDRESS:PORT or [IPV6]:PORT of a peer." },
                 { CONF_PEER, "[Store]\nPath=rfc\n", 2, "Store.Path=: \"rfc\" is not an absolute path." },
+                { CONF_PEER, "[Index]\nPullIntervalSec=2d\n", 2,
+                  "Index.PullIntervalSec=: 2d is not in 100ms..1d or infinity." },
+                { CONF_PEER, "[Index]\nPullIntervalSec=Infinity\n", 2,
+                  "Index.PullIntervalSec=: \"Infinity\" is neither a time such as 5s, 1min 30s or 30d nor infinity." },
+                { CONF_PEER, "[Index]\nTTLSec=infinity\n", 2,
+                  "Index.TTLSec=: \"infinity\" is not a time such as 5s, 1min 30s or 30d." },
                 { CONF_PEER, "[Store]\nMaxFileSize=2T\n", 2, "Store.MaxFileSize=: 2T is not in 1..1T." },
                 { CONF_PEER, "[Store]\nMaxFileSize=many\n", 2,
                   "Store.MaxFileSize=: \"many\" is not a size such as 4096, 64M or 1.5G." },
@@ -748,6 +764,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults_of_the_registration_server),
                 cmocka_unit_test(test_defaults_of_the_peer),
+                cmocka_unit_test(test_infinite_time_where_it_means_something),
                 cmocka_unit_test(test_every_kind_of_value_arrives),
                 cmocka_unit_test(test_empty_value_gives_the_default_back),
                 cmocka_unit_test(test_wrong_values_say_what_is_allowed),
