@@ -307,8 +307,22 @@ bool peer_merge(Peer *p, const Endpoint *source, IndexMergeKind kind, const RfcS
         return true;
 }
 
-/* Whoever was whole enough to ask by generation has what the holder has. */
-static void check_copy(const Peer *p, const Endpoint *holder, const Digest *expected) {
+/* Did the holder say anything of a number after that request was sent? */
+static bool has_later_word(const Peer *p, const Endpoint *holder, usec_t sent_at) {
+        for (uint32_t number = 1; number <= p->world->conf.n_documents; number++) {
+                RfcRecord rec;
+                if (rfc_index_get(p->index, number, holder, &p->world->now, &rec) && rec.first_hand &&
+                    rec.expires_at > sent_at + p->world->conf.ttl_usec)
+                        return true;
+        }
+        return false;
+}
+
+/*
+ * Whoever was whole enough to ask by generation, and then has what has changed, has what the holder has; unless that has
+ * said something later already, of some numbers, which then all is asked for again.
+ */
+static bool check_copy(const Peer *p, const Endpoint *holder, const Digest *expected, usec_t sent_at) {
         _cleanup_buf_ Buf covered = BUF_INIT(PROTO_INDEX_BYTES_MAX);
         uint32_t after = 0;
         Digest digest;
@@ -319,30 +333,50 @@ static void check_copy(const Peer *p, const Endpoint *holder, const Digest *expe
         while (r == RFC_INDEX_MORE);
         world_must(p->world, r, "rfc_index_cover_source");
         document_digest(buf_slice(&covered), &digest);
-        if (!digest_equal(&digest, expected))
+        if (digest_equal(&digest, expected))
+                return true;
+        if (!has_later_word(p, holder, sent_at))
                 world_fail(p->world, "peer %u: its copy of an index is not what the holder has", p->n);
+        return false;
 }
+
+static void pull(Peer *p, const Endpoint *holder, Generation generation);
 
 static void on_pulled(Call *c, const Reply *reply, Slice body) {
         Peer *p = c->from;
         World *w = p->world;
         HolderInfo info;
 
-        if (!reply || (reply->status != 200 && reply->status != 304)) {
+        if (!reply || (reply->status != 200 && reply->status != 226 && reply->status != 304)) {
                 holders_failed(p->holders, &c->to);
                 return;
         }
         holders_answered(p->holders, &c->to, w->now.boottime - c->sent_at, &w->now);
         if (!holders_may_dial(p->holders, &c->to, true, &w->now) || !holders_get(p->holders, &c->to, &info))
                 return;         /* caught lying meanwhile, or gone */
-        if (reply->status == 304) {
-                check_copy(p, &c->to, &reply->index_digest);
-                rfc_index_confirm(p->index, &c->to, c->sent_at);
-                holders_confirmed(p->holders, &c->to, info.generation, c->sent_at);
-        } else {
-                (void) peer_merge(p, &c->to, INDEX_MERGE_OWN, NULL, c->sent_at, body);
-                holders_confirmed(p->holders, &c->to, reply->generation, c->sent_at);
+        if (reply->status != 304)
+                (void) peer_merge(p, &c->to, reply->status == 226 ? INDEX_MERGE_DELTA : INDEX_MERGE_OWN, NULL, c->sent_at,
+                                  body);
+        if (reply->status != 200 && !check_copy(p, &c->to, &reply->index_digest, c->sent_at)) {
+                pull(p, &c->to, (Generation){ 0, 0 });
+                return;
         }
+        if (reply->status == 304)
+                rfc_index_confirm(p->index, &c->to, c->sent_at);
+        w->count.deltas += reply->status == 226;
+        holders_confirmed(p->holders, &c->to, reply->generation, c->sent_at);
+}
+
+static void pull(Peer *p, const Endpoint *holder, Generation generation) {
+        Request q = {
+                .verb = VERB_RFC_INDEX,
+                .host = SLICE_LITERAL("host.example"),
+                .has_if_generation = true,
+                .if_generation = generation,
+        };
+        Call *c = call_new(p, VERB_RFC_INDEX, on_pulled);
+        c->to = *holder;
+        call_send(c, &q);
 }
 
 static void pull_all(Peer *p) {
@@ -352,15 +386,8 @@ static void pull_all(Peer *p) {
         for (const Endpoint *after = NULL; holders_next(p->holders, after, &info); after = &info.endpoint) {
                 if (!holders_may_dial(p->holders, &info.endpoint, false, &w->now))
                         continue;
-
-                Request q = {
-                        .verb = VERB_RFC_INDEX, .host = SLICE_LITERAL("host.example"), .has_if_generation = true,
-                };
-                if (rfc_index_is_whole(p->index, &info.endpoint))
-                        q.if_generation = info.generation;
-                Call *c = call_new(p, VERB_RFC_INDEX, on_pulled);
-                c->to = info.endpoint;
-                call_send(c, &q);
+                bool whole = rfc_index_is_whole(p->index, &info.endpoint);
+                pull(p, &info.endpoint, whole ? info.generation : (Generation){ 0, 0 });
         }
 }
 
@@ -387,9 +414,29 @@ static int encode_own(const Peer *p, Buf *body, Digest *ret) {
         return r;
 }
 
+/* What changed, if that is known and shorter than all of it. */
+static void serve_own(const Peer *p, const Request *q, Reply *reply, Buf *body) {
+        _cleanup_(index_changes_free_p) IndexChanges *changes = NULL;
+        _cleanup_buf_ Buf delta = BUF_INIT(PROTO_INDEX_BYTES_MAX);
+
+        reply->has_index_digest = true;
+        world_must(p->world, encode_own(p, body, &reply->index_digest), "rfc_index_encode_own");
+        world_must(p->world, index_changes_new(&changes), "index_changes_new");
+        world_must(p->world, index_changes_step(changes, p->index, SIZE_MAX), "index_changes_step");
+        index_changes_end(changes, buf_slice(body));
+        int r = index_changes_encode(changes, buf_slice(body), q->if_generation, &delta);
+        if (r == 0 || r == RFC_INDEX_UNCHANGED) {
+                reply->status = r == 0 ? 226 : 304;
+                buf_clear(body);
+                r = buf_append_slice(body, buf_slice(&delta));
+        } else if (r > 0)
+                r = 0;
+        world_must(p->world, r, "index_changes_encode");
+}
+
 static void serve_index(Peer *p, const Request *q, Reply *reply, Buf *body) {
         Generation g = rfc_index_generation(p->index);
-        int r;
+        int r = 0;
 
         reply->status = 200;
         if (q->rfcs.n_ranges > 0)
@@ -399,13 +446,8 @@ static void serve_index(Peer *p, const Request *q, Reply *reply, Buf *body) {
                 reply->generation = g;
                 if (!q->has_if_generation)
                         r = rfc_index_encode_all(p->index, &p->world->now, body);
-                else if (q->if_generation.epoch == g.epoch && q->if_generation.number == g.number) {
-                        reply->status = 304;
-                        reply->has_index_digest = true;
-                        r = encode_own(p, body, &reply->index_digest);
-                        buf_clear(body);
-                } else
-                        r = encode_own(p, body, &reply->index_digest);
+                else
+                        serve_own(p, q, reply, body);
         }
         world_must(p->world, r, "rfc_index_encode");
 }

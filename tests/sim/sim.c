@@ -241,9 +241,9 @@ static uint64_t run_once(const Options *o, bool report) {
         if (report) {
                 const WorldCount *c = &w->count;
                 printf("seed %llu: %.0f s, %lu events, %lu calls (%lu lost, %lu refused), %lu lookups (%lu found), "
-                       "%lu merges, %lu quarantines, %lu crashes, %lu leaves, %lu records checked, trace %016llx\n",
+                       "%lu merges (%lu deltas), %lu quarantines, %lu crashes, %lu leaves, %lu records checked, trace %016llx\n",
                        (unsigned long long) o->world.seed, (double) w->now.boottime / 1e6, c->events, c->calls, c->lost,
-                       c->refused, c->lookups, c->found, c->merges, c->quarantines, c->crashes, c->leaves, c->checked,
+                       c->refused, c->lookups, c->found, c->merges, c->deltas, c->quarantines, c->crashes, c->leaves, c->checked,
                        (unsigned long long) trace);
                 fflush(stdout);
         }

@@ -31,7 +31,7 @@ typedef struct WorldConf {
 } WorldConf;
 
 typedef struct WorldCount {
-        unsigned long events, calls, lost, refused, lookups, found, merges, quarantines, crashes, leaves, checked;
+        unsigned long events, calls, lost, refused, lookups, found, merges, deltas, quarantines, crashes, leaves, checked;
 } WorldCount;
 
 /* What becomes of a call: reply is NULL if none came. body is valid during the call. Who asked is still there. */
