@@ -140,3 +140,17 @@ bool rate_table_take(RateTable *t, const Address *address, const Now *now) {
 size_t rate_table_count(const RateTable *t) {
         return t->n_sources;
 }
+
+/* ---- a flow ---- */
+
+size_t flow_piece(const Flow *f) {
+        return (size_t) MIN_OF(MAX_OF(f->per_sec / 20, (uint64_t) FLOW_PIECE_MIN), (uint64_t) FLOW_PIECE_MAX);
+}
+
+usec_t flow_take(Flow *f, size_t n, const Now *now) {
+        if (f->per_sec == FLOW_UNLIMITED)
+                return now->boottime;
+        usec_t at = MAX_OF(f->free_at, usec_sub(now->boottime, FLOW_BURST_USEC));
+        f->free_at = usec_add(at, n * USEC_PER_SEC / f->per_sec);
+        return MAX_OF(at, now->boottime);
+}

@@ -5,6 +5,8 @@
  * RateTable: token buckets per source, in a table of fixed size. A source is what address_source() gives (IPv4 /32,
  * IPv6 /64). When the table is full the bucket least recently used goes: an attacker with many addresses costs no
  * memory, and what a forgotten source gains is one full bucket.
+ *
+ * Flow: a rate that many share, piece by piece.
  */
 
 #include "core/address.h"
@@ -36,3 +38,24 @@ typedef struct Bucket {
 } Bucket;
 
 bool bucket_take(Bucket *b, uint32_t per_sec, uint32_t burst, const Now *now);
+
+/*
+ * Bytes that flow at a rate, in pieces that are given out one after the other. Who wants to send asks for a piece, and
+ * is told from when on he may send it; he asks for the next when it is out. So all come in turn, each gets the same,
+ * and what a piece costs is one addition, however many they are.
+ */
+typedef struct Flow {
+        uint64_t per_sec;       /* bytes, at least 1; FLOW_UNLIMITED */
+        usec_t free_at;         /* boottime at which all that was given out has flowed; 0: nothing was */
+} Flow;
+
+#define FLOW_UNLIMITED UINT64_MAX
+/* What did not flow for want of anything to send may be made up for, but not more of it than this. */
+#define FLOW_BURST_USEC (100 * USEC_PER_MSEC)
+/* A piece is what flows in a twentieth of a second, within these bounds. */
+#define FLOW_PIECE_MIN 512
+#define FLOW_PIECE_MAX ((size_t) 256 * 1024)
+
+size_t flow_piece(const Flow *f);
+/* Gives n bytes out: boottime from which on they may be sent. */
+usec_t flow_take(Flow *f, size_t n, const Now *now);

@@ -16,6 +16,7 @@ typedef enum ConfKind {
         CONF_KIND_SIZE,
         CONF_KIND_TIME,
         CONF_KIND_TIME_OR_INFINITY,     /* usec_t, USEC_INFINITY */
+        CONF_KIND_SIZE_OR_INFINITY,     /* uint64_t, UINT64_MAX: "infinity" */
         CONF_KIND_BOOL,                 /* bool */
         CONF_KIND_LOG_LEVEL,            /* LogLevel */
         CONF_KIND_PATH,                 /* char *: absolute; NULL when empty */

@@ -43,6 +43,8 @@ static const char *kind_expectation(ConfKind kind) {
                 return "not a whole number";
         case CONF_KIND_SIZE:
                 return "not a size such as 4096, 64M or 1.5G";
+        case CONF_KIND_SIZE_OR_INFINITY:
+                return "neither infinity nor a size such as 4096, 64M or 1.5G";
         case CONF_KIND_TIME:
                 return "not a time such as 5s, 1min 30s or 30d";
         case CONF_KIND_TIME_OR_INFINITY:
@@ -99,7 +101,7 @@ static int explain_range(const ConfKey *key, Slice value, char reason[CONF_REASO
         if (key->kind == CONF_KIND_TIME || or_infinity) {
                 conf_format_time(key->min, min, sizeof(min));
                 conf_format_time(key->max, max, sizeof(max));
-        } else if (key->kind == CONF_KIND_SIZE) {
+        } else if (key->kind == CONF_KIND_SIZE || key->kind == CONF_KIND_SIZE_OR_INFINITY) {
                 conf_format_size(key->min, min, sizeof(min));
                 conf_format_size(key->max, max, sizeof(max));
         } else {
@@ -115,13 +117,17 @@ static int set_number(const ConfKey *key, void *member, Slice value, char reason
         uint64_t number;
         int r;
 
+        if (key->kind == CONF_KIND_SIZE_OR_INFINITY && slice_equal(value, SLICE_LITERAL("infinity"))) {
+                *(uint64_t *) member = UINT64_MAX;
+                return 0;
+        }
         if (key->kind == CONF_KIND_TIME_OR_INFINITY && slice_equal(value, SLICE_LITERAL("infinity"))) {
                 *(usec_t *) member = USEC_INFINITY;
                 return 0;
         }
         if (key->kind == CONF_KIND_TIME || key->kind == CONF_KIND_TIME_OR_INFINITY)
                 r = conf_parse_time(value, &number);
-        else if (key->kind == CONF_KIND_SIZE)
+        else if (key->kind == CONF_KIND_SIZE || key->kind == CONF_KIND_SIZE_OR_INFINITY)
                 r = conf_parse_size(value, &number);
         else
                 r = text_to_uint64(value, UINT64_MAX, &number);
@@ -172,6 +178,7 @@ static int set_scalar(const ConfKey *key, void *conf, Slice value, char reason[C
         case CONF_KIND_SIZE:
         case CONF_KIND_TIME:
         case CONF_KIND_TIME_OR_INFINITY:
+        case CONF_KIND_SIZE_OR_INFINITY:
                 return set_number(key, member, value, reason);
         case CONF_KIND_ADVERTISE:
                 return set_advertise(key, conf, value, reason);

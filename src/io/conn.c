@@ -2,10 +2,8 @@
 #include "io/conn.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include "io/incoming.h"
 #include "io/loop.h"
 #include "io/outgoing.h"
+#include "io/send-window.h"
 
 /* In one turn of the loop, so that one fast reader does not keep the others waiting. */
 #define TURN_BYTES ((size_t) 256 * 1024)
@@ -46,8 +45,8 @@ struct Conn {
         Incoming in;
         Outgoing out;
         void *tag;
-        uint64_t n_written;             /* to the socket, ever */
-        uint64_t window_base;           /* bytes that had arrived there when the window began */
+        SendWindow window;
+        uint64_t n_granted;             /* bytes of the reply that its turn is for, and that are not sent yet */
         uint32_t events;                /* that `io` waits for */
         uint32_t n_drained;
 
@@ -56,7 +55,7 @@ struct Conn {
         bool has_reply;                 /* conn_reply() was called, on_replied not yet */
         bool close;                     /* after this reply */
         bool stopping;
-        bool has_window;
+        bool held;                      /* SENDING: the turn is still to come */
         bool dispatching;
         bool dead;                      /* freed as soon as the callback under way is left */
 };
@@ -201,23 +200,41 @@ static bool conn_read(Conn *c) {
 
 /* ---- replies ---- */
 
-/* Bytes that arrived there: those that wait in our kernel may be megabytes, and say nothing about the reader. */
-static uint64_t conn_n_arrived(const Conn *c) {
-        int waiting = 0;
-
-        if (ioctl(conn_fd(c), SIOCOUTQ, &waiting) < 0 || waiting < 0)
-                waiting = 0;
-        return c->n_written - MIN_OF((uint64_t) waiting, c->n_written);
-}
-
 static usec_t conn_window(const Conn *c) {
         return c->conf->rate_window > 0 ? c->conf->rate_window : RATE_WINDOW_USEC;
 }
 
-static void conn_begin_window(Conn *c, uint64_t n_arrived) {
-        c->has_window = true;
-        c->window_base = n_arrived;
-        deadline_set(&c->deadline, usec_add(conn_now(c), conn_window(c)));
+static void conn_begin_window(Conn *c) {
+        deadline_set(&c->deadline, send_window_begin(&c->window, conn_fd(c), conn_window(c), conn_now(c)));
+}
+
+/* Goes on with what was held back: the turn has come, or another one is to be asked for. */
+static void conn_release(Conn *c) {
+        c->held = false;
+        deadline_set(&c->deadline, send_window_resume(&c->window, conn_now(c)));
+}
+
+/*
+ * Is it this reply's turn in what all together may send? What has no body is no matter. Who must wait takes no part in
+ * the loop until then; and is not slow meanwhile.
+ */
+static bool conn_has_turn(Conn *c) {
+        uint64_t left = outgoing_body_left(&c->out);
+        usec_t at;
+        Now now;
+
+        if (c->held)
+                return false;
+        if (!c->conf->pace || c->n_granted > 0 || left == 0)
+                return true;
+        now_of_event(c->event, &now);
+        c->n_granted = pace_take(c->conf->pace, left, &now, &at);
+        if (at <= now.boottime)
+                return true;
+        c->held = true;
+        send_window_pause(&c->window, now.boottime);
+        deadline_set(&c->deadline, at);
+        return false;
 }
 
 static void conn_drain(Conn *c) {
@@ -253,7 +270,7 @@ static void conn_shut_down(Conn *c, ConnEnd why) {
 }
 
 static void conn_on_sent(Conn *c) {
-        c->has_window = false;
+        send_window_end(&c->window);
         conn_settle(c, true);
         if (c->dead)
                 return;
@@ -269,19 +286,28 @@ static void conn_on_sent(Conn *c) {
 
 /* Sends what can be sent. false: no more in this turn, or the connection is over. */
 static bool conn_send(Conn *c, size_t *budget) {
-        size_t before = *budget;
+        size_t share, n;
         int r;
 
-        r = outgoing_send(&c->out, conn_fd(c), budget);
-        c->n_written += before - *budget;
+        if (!conn_has_turn(c))
+                return false;
+        share = c->n_granted > 0 ? (size_t) MIN_OF((uint64_t) *budget, c->n_granted) : *budget;
+        n = share;
+        r = outgoing_send(&c->out, conn_fd(c), &share);
+        n -= share;
+        *budget -= n;
+        c->window.n_written += n;
+        c->n_granted -= MIN_OF((uint64_t) n, c->n_granted);
         switch (r) {
         case 0:
                 conn_on_sent(c);
                 return !c->dead;
         case OUTGOING_BLOCKED:
         case OUTGOING_BUDGET:
-                if (!c->has_window)
-                        conn_begin_window(c, conn_n_arrived(c));
+                if (r == OUTGOING_BUDGET && *budget > 0)
+                        return true; /* the next turn may have come already */
+                if (!c->window.open)
+                        conn_begin_window(c);
                 return false;
         case OUTGOING_BROKEN:
                 conn_finish(c, CONN_BROKEN);
@@ -309,7 +335,9 @@ static void conn_run(Conn *c) {
                 return;
 
         /* A socket that can be written to gives the next turn, also to a request that waits in the buffer. */
-        if (c->state == STATE_SENDING || (c->state == STATE_READING && c->in.unparsed))
+        if (c->state == STATE_SENDING && c->held)
+                conn_watch(c, 0);
+        else if (c->state == STATE_SENDING || (c->state == STATE_READING && c->in.unparsed))
                 conn_watch(c, EPOLLOUT);
         else if (c->state == STATE_READING)
                 conn_watch(c, EPOLLIN);
@@ -344,8 +372,6 @@ static void conn_on_events(Conn *c, uint32_t revents) {
 }
 
 static void conn_on_deadline(Conn *c, usec_t now) {
-        uint64_t n_arrived;
-
         switch (c->state) {
         case STATE_READING:
                 if (c->in.bytes.size > 0) {
@@ -357,11 +383,13 @@ static void conn_on_deadline(Conn *c, usec_t now) {
         case STATE_ANSWERING:
                 return;
         case STATE_SENDING:
-                n_arrived = conn_n_arrived(c);
-                if (rate_is_too_slow(n_arrived - MIN_OF(c->window_base, n_arrived), conn_window(c), c->conf->min_rate))
+                if (c->held) {
+                        conn_release(c);
+                        conn_run(c);
+                } else if (send_window_is_slow(&c->window, conn_fd(c), conn_window(c), c->conf->min_rate))
                         conn_finish(c, CONN_TOO_SLOW);
                 else
-                        conn_begin_window(c, n_arrived);
+                        conn_begin_window(c);
                 return;
         case STATE_DRAINING:
         case STATE_ENDED:
@@ -486,6 +514,7 @@ void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag
                 return;
         }
         c->state = STATE_SENDING;
+        c->n_granted = 0;
         /* Within a callback it goes out as soon as the handler returns, else in the next turn. */
         if (!c->dispatching)
                 conn_watch(c, EPOLLOUT);
@@ -493,6 +522,14 @@ void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag
 
 void conn_send_refusal(int fd, Slice head) {
         (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL); /* nobody waits for it */
+}
+
+void conn_pace_changed(Conn *c) {
+        if (c->dead || !c->held)
+                return;
+        c->n_granted = 0;
+        conn_release(c);
+        conn_watch(c, EPOLLOUT);
 }
 
 void conn_stop(Conn *c) {

@@ -7,7 +7,8 @@
  *
  * Deadlines: one per connection, re-armed at state changes, not at reads: a request head must be whole
  * request_timeout after its first byte; a silent connection is closed after idle_timeout; a reader slower than
- * min_rate over 30 s is cut, and one that takes nothing at all in 30 s also without min_rate; after lifetime the
+ * min_rate over 30 s is cut, and one that takes nothing at all in 30 s also without min_rate (the time that a reply waits
+ * for its turn, where bodies are sent at a Pace, is not the reader's and does not count); after lifetime the
  * connection ends when the reply under way is out. What is closed by this end is shut down for sending first and read
  * empty for a moment (64 KiB, 1 s), so that no reset destroys the reply.
  *
@@ -21,6 +22,7 @@
 #include "core/base.h"
 #include "core/buf.h"
 #include "core/msg.h"
+#include "io/pace.h"
 
 #include <systemd/sd-event.h>
 
@@ -32,6 +34,7 @@ typedef struct ConnConf {
         usec_t lifetime;                /* USEC_INFINITY: none */
         uint64_t min_rate;              /* bytes per second, 0: none */
         usec_t rate_window;             /* what it is measured over; 0: 30 s */
+        Pace *pace;                     /* borrowed: what all that share it may send together; NULL: no limit */
 } ConnConf;
 
 /* Why a connection ended, for log and counters. */
@@ -108,6 +111,8 @@ void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag
  * A short reply on a connection that is not taken, without waiting: a courtesy. The caller closes fd.
  */
 void conn_send_refusal(int fd, Slice head);
+/* Another rate was set of the Pace: a reply that waits asks for its turn anew. Not from within a handler. */
+void conn_pace_changed(Conn *c);
 /*
  * Reads no further request; on_end is called when the reply under way is out, or in the next turn where there is
  * none. A request that on_request told of is under way: its conn_reply() is waited for. So is the rest of one that has

@@ -53,6 +53,10 @@ static uint64_t body_size(const Outgoing *o) {
         return has_file(o) ? o->body.size : o->body.memory.size;
 }
 
+uint64_t outgoing_body_left(const Outgoing *o) {
+        return body_size(o) - o->body_sent;
+}
+
 /* The head and what of the body is in memory, in one segment where that fits. */
 static ssize_t send_memory(Outgoing *o, int fd, size_t budget) {
         struct iovec vectors[2] = { { o->head.data + o->head_sent, o->head.size - o->head_sent } };

@@ -34,6 +34,8 @@ int outgoing_begin(Outgoing *o, Slice head, const ConnBody *body) _must_check_;
  * failed, -ENODATA: the file is shorter than was promised.
  */
 int outgoing_send(Outgoing *o, int fd, size_t *budget) _must_check_;
+/* Bytes of the body that are still to be sent. */
+uint64_t outgoing_body_left(const Outgoing *o);
 /* Closes and releases; it holds nothing afterwards, and may hold nothing before. */
 void outgoing_done(Outgoing *o);
 

@@ -177,12 +177,13 @@ int serve_thread_take(ServeThread *t, int fd, const Endpoint *remote) {
 
 /* ---- the thread ---- */
 
-static ConnConf conn_conf_of(const PeerConf *settings) {
+static ConnConf conn_conf_of(const PeerConf *settings, Pace *pace) {
         return (ConnConf){
                 .request_timeout = settings->common.request_timeout,
                 .idle_timeout = settings->common.idle_timeout,
                 .lifetime = USEC_INFINITY,
                 .min_rate = settings->min_transfer_rate,
+                .pace = pace,
         };
 }
 
@@ -198,7 +199,7 @@ int serve_thread_new(const ServeConf *conf, const PeerConf *settings, unsigned n
         if (!t)
                 return -ENOMEM;
         t->conf = *conf;
-        t->conn_conf = conn_conf_of(settings);
+        t->conn_conf = conn_conf_of(settings, conf->pace);
         LIST_INIT(&t->clients);
         snprintf(name, sizeof(name), "download-%u", number % 1000);
         int k = loop_thread_new(name, setup, t, &t->loop);
@@ -238,7 +239,10 @@ typedef struct Reconfigure {
 
 static void run_reconfigure(Message *m) {
         Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
+        ServeClient *c;
         r->thread->conn_conf = r->conf;
+        LIST_FOREACH(c, &r->thread->clients, link)
+                conn_pace_changed(c->conn);
         free(r);
 }
 
@@ -248,7 +252,7 @@ void serve_thread_reconfigure(ServeThread *t, const PeerConf *settings) {
                 log_warning("No memory to tell a download thread of the new settings: it goes on with the old ones.");
                 return;
         }
-        *r = (Reconfigure){ .message = { .run = run_reconfigure }, .thread = t, .conf = conn_conf_of(settings) };
+        *r = (Reconfigure){ .message = { .run = run_reconfigure }, .thread = t, .conf = conn_conf_of(settings, t->conf.pace) };
         loop_thread_post(t->loop, &r->message);
 }
 

@@ -12,6 +12,7 @@
 #include "core/metrics.h"
 #include "io/conf.h"
 #include "io/mailbox.h"
+#include "io/pace.h"
 #include "peerd/documents.h"
 
 typedef struct ServeThread ServeThread;
@@ -27,6 +28,7 @@ typedef struct ServeConf {
         Documents *documents;
         ServeCounters *counters;
         const char *host;               /* name of this host, for pages */
+        Pace *pace;                     /* of all threads together */
         /* In the main loop: a connection is over; n_refused of its requests were refused. */
         void (*on_released)(const Endpoint *remote, unsigned n_refused, void *userdata);
         void *userdata;

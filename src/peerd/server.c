@@ -24,6 +24,7 @@ struct Server {
         ServeThread **threads;
         unsigned n_threads, next;
         size_t n_connections;
+        Pace *pace;                     /* Server.MaxUploadRate= */
         void (*on_stopped)(void *userdata);
         void *stopped_userdata;
         ServeCounters counters;
@@ -91,7 +92,9 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
                 return -ENOMEM;
         s->conf = *conf;
         apply_settings(s, settings);
-        int k = listener_new(conf->event, &s->listener_conf, &handler, s, &s->listener);
+        int k = pace_new(settings->max_upload_rate, &s->pace);
+        if (k == 0)
+                k = listener_new(conf->event, &s->listener_conf, &handler, s, &s->listener);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not make the listener");
         if (k == 0)
@@ -112,6 +115,7 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
                 .documents = conf->documents,
                 .counters = &s->counters,
                 .host = daemon_hostname(),
+                .pace = s->pace,
                 .on_released = on_released,
                 .userdata = s,
         };
@@ -129,6 +133,7 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
 void server_reconfigure(Server *s, const PeerConf *settings) {
         apply_settings(s, settings);
         listener_reconfigure(s->listener);
+        pace_set(s->pace, settings->max_upload_rate);
         for (unsigned i = 0; i < s->n_threads; i++)
                 serve_thread_reconfigure(s->threads[i], settings);
 }
@@ -155,6 +160,7 @@ Server *server_free(Server *s) {
                 serve_thread_free(s->threads[i]);
         free(s->threads);
         listener_free(s->listener);
+        pace_free(s->pace);
         free(s);
         return NULL;
 }

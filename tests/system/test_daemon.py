@@ -145,6 +145,8 @@ WRONG = {
         ("Store.Path", "rfc", '"rfc" is not an absolute path.'),
         ("Store.MaxFileSize", "5X", '"5X" is not a size such as 4096, 64M or 1.5G.'),
         ("Server.MinTransferRate", "2G", "2G is not in 0..1G."),
+        ("Server.MaxUploadRate", "512", "512 is not in 1K..1T."),
+        ("Server.MaxUploadRate", "fast", '"fast" is neither infinity nor a size such as 4096, 64M or 1.5G.'),
         ("Control.AllowUsers", "no/body", '"no/body" is not a user of this system.'),
         ("Control.AllowGroups", "no/body", '"no/body" is not a group of this system.'),
     ],

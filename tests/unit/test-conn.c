@@ -547,6 +547,146 @@ static void test_reader_that_takes_a_little_stays_without_a_rate(void **state) {
         free(bytes);
 }
 
+/* ---- at a pace ---- */
+
+/* One piece is out, and the next is due in minutes. */
+static void start_at_a_pace(Fixture *f, size_t size, char **ret_bytes) {
+        fixture_init(f);
+        assert_int_equal(pace_new(1, &f->conf.pace), 0);
+        f->answer = answer_with_body;
+        f->body = (ConnBody){ .fd = test_file(size, ret_bytes), .size = size };
+        fixture_connect(f, false);
+        test_send_text(f->peer.fd, REQUEST);
+        run_until(f->e, (test_read(&f->peer), f->peer.size >= FLOW_PIECE_MIN));
+}
+
+static void test_reply_waits_for_its_turn_and_wakes_nobody(void **state) {
+        size_t size = 3u << 20;
+        char *bytes;
+        Fixture f;
+
+        (void) state;
+        start_at_a_pace(&f, size, &bytes);
+        for (unsigned i = 0; i < 5; i++)
+                assert_true(sd_event_run(f.e, 0) >= 0);
+        assert_int_equal(sd_event_run(f.e, 0), 0);
+        test_read(&f.peer);
+        assert_in_range(f.peer.size, FLOW_PIECE_MIN, FLOW_PIECE_MIN + 5);
+
+        /* Without a limit all of it goes out. */
+        pace_set(f.conf.pace, FLOW_UNLIMITED);
+        f.in_call = true;
+        conn_pace_changed(f.conn);
+        f.in_call = false;
+        run_until(f.e, (test_read(&f.peer), f.peer.size >= size + 5) && f.n_replied == 1);
+        assert_int_equal(f.peer.size, size + 5);
+        assert_memory_equal(f.peer.data + 5, bytes, size);
+        assert_true(f.ok);
+        pace_free(f.conf.pace);
+        fixture_done(&f);
+        free(bytes);
+}
+
+static void test_reply_without_a_body_waits_for_nothing(void **state) {
+        char *bytes;
+        Fixture f;
+        Now now;
+        usec_t at;
+
+        (void) state;
+        fixture_init(&f);
+        assert_int_equal(pace_new(1, &f.conf.pace), 0);
+        now_read(&now);
+        assert_int_equal(pace_take(f.conf.pace, 1000, &now, &at), FLOW_PIECE_MIN);
+        fixture_connect(&f, false);
+        test_send_text(f.peer.fd, REQUEST REQUEST);
+        run_until(f.e, test_reader_has(&f.peer, "<RFC 1><RFC 1>"));
+        /* With one it does. */
+        f.answer = answer_with_body;
+        f.body = (ConnBody){ .fd = test_file(10, &bytes), .size = 10 };
+        test_send_text(f.peer.fd, REQUEST);
+        run_until(f.e, f.n_requests == 3);
+        assert_true(sd_event_run(f.e, 0) >= 0);
+        test_read(&f.peer);
+        assert_int_equal(f.peer.size, strlen("<RFC 1><RFC 1>"));
+        pace_free(f.conf.pace);
+        fixture_done(&f);
+        free(bytes);
+}
+
+static void test_peer_that_goes_while_its_reply_waits_is_noticed(void **state) {
+        const struct linger reset = { .l_onoff = 1 };
+        char *bytes;
+        Fixture f;
+
+        (void) state;
+        start_at_a_pace(&f, 100000, &bytes);
+        assert_int_equal(setsockopt(f.peer.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+        assert_int_equal(close(f.peer.fd), 0);
+        f.peer.fd = -1;
+        run_until(f.e, f.n_ended == 1);
+        assert_int_equal(f.why, CONN_BROKEN);
+        assert_false(f.ok);
+        assert_int_equal(f.n_sent, FLOW_PIECE_MIN - strlen("HEAD\n"));
+        pace_free(f.conf.pace);
+        fixture_done(&f);
+        free(bytes);
+}
+
+/* It has to wait for longer than the reader may be slow: but that is the others', who have their turn before. */
+static void test_own_pace_is_no_slowness_of_the_reader(void **state) {
+        size_t size = 3 * FLOW_PIECE_MAX;
+        char *bytes;
+        Fixture f;
+        usec_t at = 0, free_at;
+
+        (void) state;
+        fixture_init(&f);
+        assert_int_equal(pace_new(20 << 20, &f.conf.pace), 0);
+        f.conf.rate_window = 400 * USEC_PER_MSEC;
+        f.conf.min_rate = 1 << 20;
+        f.answer = answer_with_body;
+        f.body = (ConnBody){ .fd = test_file(size, &bytes), .size = size };
+        fixture_connect_unix(&f, &handler);
+        test_send_text(f.peer.fd, REQUEST);
+        run_until(f.e, f.n_requests == 1);
+        /* What its socket takes is out, and its time counts. */
+        assert_true(sd_event_run(f.e, 0) >= 0);
+        free_at = test_boottime() + 3 * f.conf.rate_window / 2;
+        while (at < free_at)
+                (void) pace_take(f.conf.pace, SIZE_MAX, &(Now){ .boottime = test_boottime() }, &at);
+        run_until(f.e, (test_read(&f.peer), f.peer.size >= FLOW_PIECE_MAX));
+        /* The next turn has come, the socket is full again: of the reader's time there is most of it left. */
+        run_until(f.e, test_boottime() >= at + 50 * USEC_PER_MSEC);
+        assert_int_equal(f.n_ended, 0);
+        run_until(f.e, (test_read(&f.peer), f.peer.size >= size + 5) && f.n_replied == 1);
+        assert_true(f.ok);
+        assert_int_equal(f.n_ended, 0);
+        pace_free(f.conf.pace);
+        fixture_done(&f);
+        free(bytes);
+}
+
+static void test_slow_reader_is_cut_at_a_pace_too(void **state) {
+        size_t size = 8u << 20;
+        char *bytes;
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        assert_int_equal(pace_new(100u << 20, &f.conf.pace), 0);
+        f.conf.rate_window = 50 * USEC_PER_MSEC;
+        f.answer = answer_with_body;
+        f.body = (ConnBody){ .fd = test_file(size, &bytes), .size = size };
+        fixture_connect(&f, true);
+        test_send_text(f.peer.fd, REQUEST);
+        run_until(f.e, f.n_ended == 1);
+        assert_int_equal(f.why, CONN_TOO_SLOW);
+        pace_free(f.conf.pace);
+        fixture_done(&f);
+        free(bytes);
+}
+
 static void test_half_closed_peer_gets_its_reply(void **state) {
         Fixture f;
 
@@ -906,6 +1046,11 @@ int main(void) {
                 cmocka_unit_test(test_slow_reader_is_cut),
                 cmocka_unit_test(test_reader_that_takes_nothing_is_cut_without_a_rate),
                 cmocka_unit_test(test_reader_that_takes_a_little_stays_without_a_rate),
+                cmocka_unit_test(test_reply_waits_for_its_turn_and_wakes_nobody),
+                cmocka_unit_test(test_reply_without_a_body_waits_for_nothing),
+                cmocka_unit_test(test_peer_that_goes_while_its_reply_waits_is_noticed),
+                cmocka_unit_test(test_own_pace_is_no_slowness_of_the_reader),
+                cmocka_unit_test(test_slow_reader_is_cut_at_a_pace_too),
                 cmocka_unit_test(test_half_closed_peer_gets_its_reply),
                 cmocka_unit_test(test_ends_are_told_apart),
                 cmocka_unit_test(test_reset_while_a_reply_is_due_ends_it),

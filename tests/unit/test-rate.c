@@ -164,6 +164,78 @@ static void test_reload_can_lift_the_limit_and_bring_it_back(void **state) {
         assert_int_equal(drain(t, "192.0.2.1", 0), 2);
 }
 
+/* ---- a flow ---- */
+
+static void test_a_flow_gives_its_rate_and_everybody_the_same(void **state) {
+        enum { TAKERS = 7, SECONDS = 60 };
+        const usec_t begin = 1000 * USEC_PER_SEC;
+        Flow f = { .per_sec = 100000 };
+        const size_t piece = flow_piece(&f);
+        usec_t at[TAKERS];
+        size_t n_sent[TAKERS] = {}, n_all = 0;
+
+        (void) state;
+        assert_int_equal(piece, 5000);
+        for (unsigned i = 0; i < TAKERS; i++)
+                at[i] = flow_take(&f, piece, &(Now){ .boottime = begin });
+        for (;;) {
+                unsigned next = 0;
+                for (unsigned i = 1; i < TAKERS; i++)
+                        if (at[i] < at[next])
+                                next = i;
+                if (at[next] >= begin + SECONDS * USEC_PER_SEC)
+                        break;
+                n_sent[next] += piece;
+                n_all += piece;
+                /* What flowed, what could have gone before, and what may be out a piece early. */
+                assert_true(n_all <= (at[next] - begin + FLOW_BURST_USEC) / 10 + piece);
+                at[next] = flow_take(&f, piece, &(Now){ .boottime = at[next] });
+        }
+        assert_in_range(n_all, SECONDS * 100000, SECONDS * 100000 + 2 * piece + 10000);
+        for (unsigned i = 1; i < TAKERS; i++)
+                assert_in_range(n_sent[i] + piece, n_sent[0], n_sent[0] + 2 * piece);
+}
+
+static void test_a_flow_makes_up_for_a_short_pause(void **state) {
+        static const struct {
+                usec_t pause;
+                size_t at_once;         /* pieces of 500 bytes, at 10,000 a second */
+        } table[] = {
+                { 0, 0 }, { 50 * USEC_PER_MSEC, 1 }, { 100 * USEC_PER_MSEC, 2 }, { 150 * USEC_PER_MSEC, 3 },
+                { USEC_PER_MINUTE, 3 }, { 100 * USEC_PER_DAY, 3 },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                Flow f = { .per_sec = 10000 };
+                Now now = { .boottime = 1000 * USEC_PER_SEC };
+                while (flow_take(&f, 500, &now) == now.boottime)
+                        ;
+                now.boottime = f.free_at + table[i].pause;
+                size_t n = 0;
+                while (flow_take(&f, 500, &now) == now.boottime)
+                        n++;
+                /* The one whose turn it is goes beside. */
+                assert_int_equal(n, table[i].at_once + 1 - (table[i].at_once == 3));
+        }
+}
+
+static void test_a_piece_is_neither_tiny_nor_huge(void **state) {
+        (void) state;
+        assert_int_equal(flow_piece(&(Flow){ .per_sec = 1 }), FLOW_PIECE_MIN);
+        assert_int_equal(flow_piece(&(Flow){ .per_sec = 1 << 20 }), (1 << 20) / 20);
+        assert_int_equal(flow_piece(&(Flow){ .per_sec = UINT64_C(1) << 40 }), FLOW_PIECE_MAX);
+}
+
+static void test_an_unlimited_flow_keeps_nobody_waiting(void **state) {
+        Flow f = { .per_sec = FLOW_UNLIMITED };
+        const Now now = { .boottime = 5 };
+
+        (void) state;
+        for (unsigned i = 0; i < 1000; i++)
+                assert_int_equal(flow_take(&f, FLOW_PIECE_MAX, &now), 5);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_bucket_gives_its_burst_then_its_rate),
@@ -174,6 +246,10 @@ int main(void) {
                 cmocka_unit_test(test_many_sources_cost_no_memory),
                 cmocka_unit_test(test_reload_keeps_fill_levels),
                 cmocka_unit_test(test_reload_can_lift_the_limit_and_bring_it_back),
+                cmocka_unit_test(test_a_flow_gives_its_rate_and_everybody_the_same),
+                cmocka_unit_test(test_a_flow_makes_up_for_a_short_pause),
+                cmocka_unit_test(test_a_piece_is_neither_tiny_nor_huge),
+                cmocka_unit_test(test_an_unlimited_flow_keeps_nobody_waiting),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
