@@ -61,7 +61,9 @@ def settle(command):
     if command.startswith("p2pdi-rsd"):
         return "until test -S rs/run/org.p2pdi.Registration; do :; done"
     name = re.search(r"--state-dir=(\w+)", command)[1]
-    return f"until p2pdi-ctl --control={name}/run/org.p2pdi.Peer 2>/dev/null | grep -q ', registered at'; do :; done"
+    # And alice, until she knows what bob has.
+    ready = "2 records" if name == "alice" else ", registered at"
+    return f"until p2pdi-ctl --control={name}/run/org.p2pdi.Peer 2>/dev/null | grep -q '{ready}'; do :; done"
 
 
 def execute(home, steps):
