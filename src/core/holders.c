@@ -24,6 +24,7 @@ struct Holder {
         bool is_stale;                  /* nobody names it; kept for its faults */
         unsigned n_failures;
         unsigned n_faults;
+        unsigned n_transfers;
         usec_t rtt_usec;
         usec_t quarantined_until;
         usec_t forgiven_at;             /* end of the fault-free span after the last quarantine */
@@ -285,6 +286,7 @@ static void to_info(const Holder *p, HolderInfo *ret) {
                 .seen_at = p->seen_at,
                 .confirmed_at = p->confirmed_at,
                 .generation = p->generation,
+                .n_transfers = p->n_transfers,
         };
 }
 
@@ -322,13 +324,23 @@ size_t holders_dialable(const Holders *h, bool servers_away, const Now *now, End
         return n_all;
 }
 
-int holders_compare(const Holders *h, const Endpoint *a, const Endpoint *b) {
+static int compare(const Holders *h, const Endpoint *a, const Endpoint *b, bool by_load) {
         const Holder *p = find(h, a), *q = find(h, b);
+        if (p && q && by_load && p->n_transfers != q->n_transfers)
+                return COMPARE(p->n_transfers, q->n_transfers);
         if (p && q)
                 return compare_rank(p, q);
         if (p || q)
                 return p ? -1 : 1;
         return endpoint_compare(a, b);
+}
+
+int holders_compare(const Holders *h, const Endpoint *a, const Endpoint *b) {
+        return compare(h, a, b, false);
+}
+
+int holders_compare_load(const Holders *h, const Endpoint *a, const Endpoint *b) {
+        return compare(h, a, b, true);
 }
 
 bool holders_next(const Holders *h, const Endpoint *after, HolderInfo *ret) {
@@ -385,6 +397,18 @@ void holders_failed(Holders *h, const Endpoint *e) {
         Holder *p = find(h, e);
         if (p && p->n_failures < UINT32_MAX)
                 set_rank(h, p, p->n_failures + 1, p->rtt_usec);
+}
+
+void holders_begin_transfer(Holders *h, const Endpoint *e) {
+        Holder *p = find(h, e);
+        if (p)
+                p->n_transfers++;
+}
+
+void holders_end_transfer(Holders *h, const Endpoint *e) {
+        Holder *p = find(h, e);
+        if (p && p->n_transfers > 0)
+                p->n_transfers--;
 }
 
 usec_t holders_fault(Holders *h, const Endpoint *e, const Now *now) {

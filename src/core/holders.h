@@ -35,6 +35,7 @@ typedef struct HolderInfo {
         usec_t seen_at;                 /* boottime of the last answer, 0: never */
         usec_t confirmed_at;            /* boottime: the request was sent that last confirmed its own index; 0: never */
         Generation generation;          /* of its own index as known here, {0,0}: nothing */
+        unsigned n_transfers;           /* documents that are being fetched from it */
 } HolderInfo;
 
 /* Answers */
@@ -83,6 +84,8 @@ bool holders_may_dial(const Holders *h, const Endpoint *e, bool servers_away, co
 size_t holders_dialable(const Holders *h, bool servers_away, const Now *now, Endpoint *ret, size_t n);
 /* The same order between two of them: < 0: a is better. One that is not in the table comes last. */
 int holders_compare(const Holders *h, const Endpoint *a, const Endpoint *b);
+/* The same, but who has fewer transfers under way comes first: for work that many share. */
+int holders_compare_load(const Holders *h, const Endpoint *a, const Endpoint *b);
 /* The first whose endpoint is > *after (NULL: the very first), ascending; false: none. */
 bool holders_next(const Holders *h, const Endpoint *after, HolderInfo *ret);
 size_t holders_count(const Holders *h);
@@ -91,6 +94,12 @@ size_t holders_count_listed(const Holders *h);
 /* What happened with one of them; unknown endpoints are ignored. */
 void holders_answered(Holders *h, const Endpoint *e, usec_t rtt_usec, const Now *now);
 void holders_failed(Holders *h, const Endpoint *e);     /* refused, timed out: no fault */
+/*
+ * A document begins to be fetched from it, and that ends: always both. One that left the table and came back meanwhile
+ * counts from none.
+ */
+void holders_begin_transfer(Holders *h, const Endpoint *e);
+void holders_end_transfer(Holders *h, const Endpoint *e);
 /*
  * A fault (protocol, section 4): quarantined; gives for how long from now. Another fault within a quarantine (of a
  * transfer that was already under way) does not lengthen it. What it said of its own index is forgotten: the caller

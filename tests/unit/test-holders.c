@@ -438,6 +438,35 @@ static void test_table_is_bounded(void **state) {
         assert_int_equal(holders_count_listed(h), HOLDERS_MAX);
 }
 
+/* Many transfers at once spread over all who have it, whatever their round trip. */
+static void test_fewest_transfers_first_where_load_counts(void **state) {
+        _cleanup_(holders_free_p) Holders *h = make();
+        Endpoint one = peer(1), two = peer(2), stranger = peer(9);
+        (void) state;
+
+        LIST(h, 0, true, 10, 1, 2);
+        answered(h, 1, 100, 10);
+        answered(h, 2, 200, 10);
+        assert_true(holders_compare_load(h, &one, &two) < 0);
+        holders_begin_transfer(h, &one);
+        assert_int_equal(get(h, 1).n_transfers, 1);
+        assert_true(holders_compare_load(h, &one, &two) > 0);
+        assert_true(holders_compare(h, &one, &two) < 0);
+        holders_begin_transfer(h, &two);
+        assert_true(holders_compare_load(h, &one, &two) < 0);
+        holders_end_transfer(h, &one);
+        holders_end_transfer(h, &one);
+        assert_int_equal(get(h, 1).n_transfers, 0);
+        /* Who came back meanwhile owes nothing, and who is not in the table comes last. */
+        LIST(h, 0, true, 20, 1);
+        LIST(h, 0, true, 30, 1, 2);
+        holders_end_transfer(h, &two);
+        assert_int_equal(get(h, 2).n_transfers, 0);
+        holders_begin_transfer(h, &stranger);
+        holders_begin_transfer(h, &one);
+        assert_true(holders_compare_load(h, &one, &stranger) < 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_only_named_peers_may_be_dialled),
@@ -459,6 +488,7 @@ int main(void) {
                 cmocka_unit_test(test_unknown_endpoints_are_ignored),
                 cmocka_unit_test(test_long_host_name_is_cut),
                 cmocka_unit_test(test_table_is_bounded),
+                cmocka_unit_test(test_fewest_transfers_first_where_load_counts),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
