@@ -1,64 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "core/lookup.h"
+#include "core/lookup-internal.h"
 
-#include <bsd/sys/tree.h>
 #include <errno.h>
-
-/*
- * Records looked at in one go; those of one number are rarely more, and beyond it the table of holders is walked
- * instead.
- */
-#define RECORDS_AT_ONCE 64
-
-/* What this lookup has to do with one peer. */
-typedef struct Try Try;
-struct Try {
-        RB_ENTRY(Try) node;
-        Endpoint peer;
-        unsigned n_fetches;
-        bool asked;             /* its index */
-        bool asking;            /* and it has not answered yet */
-        bool busy;              /* its answer was BUSY, and it is to be asked again */
-        bool was_busy;
-        bool gone;              /* a fetch did not reach it: no use asking it either */
-        bool spent;             /* not to be fetched from again */
-};
-
-RB_HEAD(TryTree, Try);
-
-static int compare_try(const Try *a, const Try *b) {
-        return endpoint_compare(&a->peer, &b->peer);
-}
-
-RB_GENERATE_INTERNAL(TryTree, Try, node, compare_try, __attribute__((unused)) static)
-
-struct Lookup {
-        LookupConf conf;
-        struct TryTree tries;
-        size_t n_tries;
-
-        bool server_asked;
-        bool server_told;
-        bool none_active;       /* the server says so */
-        bool servers_away;      /* so last known peers count */
-
-        bool fetching;
-        Endpoint fetching_from;
-
-        Endpoint *queue;        /* peers to ask, best first, as of when it was filled */
-        size_t n_queue, queue_at;
-        unsigned n_asking;
-        usec_t next_ask_at;
-        usec_t busy_until;      /* then all who were busy may be asked again */
-
-        bool any_answer;        /* of a peer, to this lookup or within fresh_usec */
-        bool any_fault;         /* a fetch ended in one */
-        bool undelivered;       /* a holder did not deliver, or is in quarantine */
-
-        bool done;
-        LookupResult result;
-        int error;
-};
 
 int lookup_new(const LookupConf *conf, Lookup **ret) {
         Lookup *l = calloc(1, sizeof(Lookup));
@@ -67,8 +10,12 @@ int lookup_new(const LookupConf *conf, Lookup **ret) {
 
         l->conf = *conf;
         l->conf.n_asks_max = MAX_OF(1u, MIN_OF(conf->n_asks_max, (unsigned) LOOKUP_ASKS_AT_ONCE));
-        l->servers_away = !conf->has_servers;
+        l->servers_away = conf->known_only ? conf->servers_away : !conf->has_servers;
+        l->server_told = conf->known_only || !conf->has_servers;
+        l->more_told = !conf->more_servers || l->server_told;
+        l->ask_pause = conf->ask_pause_usec;
         RB_INIT(&l->tries);
+        TAILQ_INIT(&l->dialled);
         *ret = l;
         return 0;
 }
@@ -77,153 +24,13 @@ Lookup *lookup_free(Lookup *l) {
         if (!l)
                 return NULL;
 
-        for (Try *t; (t = RB_MIN(TryTree, &l->tries));) {
-                RB_REMOVE(TryTree, &l->tries, t);
-                free(t);
-        }
+        lookup_free_tries(l);
         free(l->queue);
         free(l);
         return NULL;
 }
 
-static Try *find_try(Lookup *l, const Endpoint *peer) {
-        Try key = { .peer = *peer };
-        return RB_FIND(TryTree, &l->tries, &key);
-}
-
-static int find_or_add_try(Lookup *l, const Endpoint *peer, Try **ret) {
-        Try *t = find_try(l, peer);
-        if (!t) {
-                t = calloc(1, sizeof(Try));
-                if (!t)
-                        return -ENOMEM;
-                t->peer = *peer;
-                RB_INSERT(TryTree, &l->tries, t);
-                l->n_tries++;
-        }
-        *ret = t;
-        return 0;
-}
-
-/* Peers can come and go faster than they are tried: without this bound a lookup might never end. */
-static bool may_try(const Lookup *l, const Try *t) {
-        return t || l->n_tries < HOLDERS_MAX;
-}
-
-/* ---- whom to fetch from (protocol, section 4, step 3) ------------------------------------------------------------ */
-
-typedef struct Pick {
-        bool found;
-        RfcRecord record;
-        bool quarantined;       /* a holder who might have been */
-} Pick;
-
-static void consider(Lookup *l, const Holders *h, const RfcRecord *record, const Now *now, Pick *pick) {
-        const Try *t = find_try(l, &record->holder);
-        if (!may_try(l, t) || (t && t->spent))
-                return;
-
-        if (!holders_may_dial(h, &record->holder, l->servers_away, now)) {
-                HolderInfo info;
-                if (holders_get(h, &record->holder, &info) && info.quarantined_until > now->boottime)
-                        pick->quarantined |= info.listed || info.is_static || (l->servers_away && info.last_known);
-                return;
-        }
-
-        if (pick->found) {
-                if (pick->record.first_hand != record->first_hand) {
-                        if (pick->record.first_hand)
-                                return;
-                } else if (holders_compare(h, &pick->record.holder, &record->holder) <= 0)
-                        return;
-        }
-        pick->found = true;
-        pick->record = *record;
-}
-
-static void pick_holder(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, Pick *ret) {
-        RfcRecord records[RECORDS_AT_ONCE];
-        Pick pick = { 0 };
-
-        size_t n = rfc_index_find(x, l->conf.number, now, records, ELEMENTSOF(records));
-        for (size_t i = 0; i < MIN_OF(n, ELEMENTSOF(records)); i++)
-                consider(l, h, &records[i], now, &pick);
-
-        /* More than were looked at, and no good one among the first: false holders by the thousand must not hide the
-         * true one. */
-        if (n > ELEMENTSOF(records) && !(pick.found && pick.record.first_hand)) {
-                HolderInfo info;
-                for (bool more = holders_next(h, NULL, &info); more; more = holders_next(h, &info.endpoint, &info)) {
-                        RfcRecord record;
-                        if (rfc_index_get(x, l->conf.number, &info.endpoint, now, &record))
-                                consider(l, h, &record, now, &pick);
-                }
-        }
-        *ret = pick;
-}
-
-/* ---- whom to ask (step 4) ---------------------------------------------------------------------------------------- */
-
-/* Has it told lately all that it has? Not if some of that was evicted here since: then the index can't speak for it. */
-static bool is_fresh(const Lookup *l, const RfcIndex *x, const HolderInfo *info, const Now *now) {
-        return info->confirmed_at != 0 && usec_sub(now->boottime, info->confirmed_at) < l->conf.fresh_usec &&
-               (rfc_index_is_whole(x, &info->endpoint) || rfc_index_count_source(x, &info->endpoint) == 0);
-}
-
-static bool is_due(const Lookup *l, const Try *t, const Now *now) {
-        return t->busy && !t->gone && now->boottime >= l->busy_until;
-}
-
-static bool worth_asking(Lookup *l, const RfcIndex *x, const Holders *h, const Endpoint *peer, const Now *now) {
-        const Try *t = find_try(l, peer);
-        if (!may_try(l, t) || (t && (t->asked || t->gone) && !is_due(l, t, now)))
-                return false;
-        if (!holders_may_dial(h, peer, l->servers_away, now))
-                return false;
-
-        HolderInfo info;
-        if (!holders_get(h, peer, &info))
-                return false;
-        if (is_fresh(l, x, &info, now)) {
-                l->any_answer = true;
-                return false;
-        }
-        return true;
-}
-
-static bool next_in_queue(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, Endpoint *ret) {
-        for (; l->queue_at < l->n_queue; l->queue_at++)
-                if (worth_asking(l, x, h, &l->queue[l->queue_at], now)) {
-                        *ret = l->queue[l->queue_at];
-                        return true;
-                }
-        return false;
-}
-
-/* 0: *ret_found tells whether there is one, and *ret is it. */
-static int pick_peer(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, bool *ret_found, Endpoint *ret) {
-        if (next_in_queue(l, x, h, now, ret)) {
-                *ret_found = true;
-                return 0;
-        }
-        /* Who has come since the queue was filled is seen when it has run dry, once: filling costs a walk over all. */
-        if (l->n_asking > 0) {
-                *ret_found = false;
-                return 0;
-        }
-
-        size_t n = holders_dialable(h, l->servers_away, now, NULL, 0);
-        Endpoint *queue = reallocarray(l->queue, MAX_OF(n, (size_t) 1), sizeof(Endpoint));
-        if (!queue)
-                return -ENOMEM;
-        l->queue = queue;
-        l->n_queue = holders_dialable(h, l->servers_away, now, queue, n);
-        l->queue_at = 0;
-        *ret_found = next_in_queue(l, x, h, now, ret);
-        return 0;
-}
-
-/* ---- the steps --------------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static void finish(Lookup *l, LookupResult result, int error) {
         l->done = true;
@@ -234,7 +41,7 @@ static void finish(Lookup *l, LookupResult result, int error) {
 static LookupResult result_of_exhausted(const Lookup *l) {
         if (l->any_fault)
                 return LOOKUP_INTEGRITY;
-        if (!l->any_answer && (l->none_active || l->servers_away))
+        if (!l->any_answer && !l->conf.known_only && (l->none_active || l->servers_away))
                 return LOOKUP_NO_PEERS;
         return l->undelivered ? LOOKUP_UNREACHABLE : LOOKUP_NOT_HELD;
 }
@@ -245,6 +52,8 @@ static LookupStep step_done(const Lookup *l) {
                 .result = l->result,
                 .error = l->error,
                 .servers_away = l->conf.has_servers && l->servers_away,
+                .n_asked = l->n_asked,
+                .n_unasked = l->n_unasked,
         };
 }
 
@@ -252,15 +61,40 @@ static LookupStep step_wait(usec_t at) {
         return (LookupStep){ .what = LOOKUP_WAIT, .at = at };
 }
 
-static int step_fetch(Lookup *l, const RfcRecord *record, LookupStep *ret) {
+/* ---- fetching ---------------------------------------------------------------------------------------------------- */
+
+static Fetch *find_fetch(Lookup *l, const Endpoint *peer) {
+        for (size_t i = 0; i < ELEMENTSOF(l->fetches); i++)
+                if (l->fetches[i].from && (!peer || endpoint_equal(&l->fetches[i].from->peer, peer)))
+                        return &l->fetches[i];
+        return NULL;
+}
+
+static Fetch *free_fetch(Lookup *l) {
+        for (size_t i = 0; i < ELEMENTSOF(l->fetches); i++)
+                if (!l->fetches[i].from)
+                        return &l->fetches[i];
+        return NULL;
+}
+
+/* When nothing will have come of any that is under way for long enough to look further; 0: there is none. */
+static usec_t quiet_at(const Lookup *l) {
+        usec_t at = 0;
+        for (size_t i = 0; i < ELEMENTSOF(l->fetches); i++)
+                if (l->fetches[i].from)
+                        at = MAX_OF(at, usec_add(l->fetches[i].heard_at, l->conf.hedge_usec));
+        return at;
+}
+
+static int step_fetch(Lookup *l, Fetch *f, const RfcRecord *record, const Now *now, LookupStep *ret) {
         Try *t;
-        int r = find_or_add_try(l, &record->holder, &t);
+        int r = lookup_find_or_add_try(l, &record->holder, &t);
         if (r < 0)
                 return r;
 
         t->n_fetches++;
-        l->fetching = true;
-        l->fetching_from = record->holder;
+        t->fetching = true;
+        *f = (Fetch){ .from = t, .heard_at = now->boottime };
         *ret = (LookupStep){
                 .what = LOOKUP_FETCH,
                 .peer = record->holder,
@@ -270,59 +104,130 @@ static int step_fetch(Lookup *l, const RfcRecord *record, LookupStep *ret) {
         return 0;
 }
 
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+static void end_dialled(Lookup *l, Try *t) {
+        TAILQ_REMOVE(&l->dialled, t, link);
+        l->n_dialled--;
+}
+
+/* Whoever is not connected by now is not being asked: that may well be never. */
+static void pass_over_hanging(Lookup *l, const Now *now) {
+        for (Try *t; (t = TAILQ_FIRST(&l->dialled)) && usec_add(t->dialled_at, LOOKUP_DIAL_USEC) <= now->boottime;) {
+                end_dialled(l, t);
+                t->asking = ASK_HANGING;
+                l->n_hanging++;
+        }
+}
+
+/* When there is room for one more; USEC_INFINITY: when something has happened. */
+static usec_t room_at(const Lookup *l, const Now *now) {
+        if (lookup_n_asking(l) >= LOOKUP_DIALS_AT_ONCE || l->n_connected >= l->conf.n_asks_max)
+                return USEC_INFINITY;
+        if (l->n_connected + l->n_dialled < l->conf.n_asks_max)
+                return now->boottime;
+        return usec_add(TAILQ_FIRST(&l->dialled)->dialled_at, LOOKUP_DIAL_USEC);
+}
+
 static int step_ask(Lookup *l, const Endpoint *peer, const Now *now, LookupStep *ret) {
         Try *t;
-        int r = find_or_add_try(l, peer, &t);
+        int r = lookup_find_or_add_try(l, peer, &t);
         if (r < 0)
                 return r;
 
-        t->asked = t->asking = true;
+        /* The longer nobody answers, the more look dead, and the faster they are gone through. */
+        if (lookup_n_asking(l) > 0)
+                l->ask_pause = MAX_OF(l->ask_pause / 2, MIN_OF(l->conf.ask_pause_usec, (usec_t) LOOKUP_PAUSE_MIN_USEC));
+        l->next_ask_at = usec_add(now->boottime, l->ask_pause);
+        l->n_asked += !t->asked;
+        t->asked = true;
+        t->asking = ASK_DIALLED;
+        t->dialled_at = now->boottime;
+        TAILQ_INSERT_TAIL(&l->dialled, t, link);
+        l->n_dialled++;
         t->busy = false;
-        l->n_asking++;
-        l->next_ask_at = usec_add(now->boottime, l->conf.ask_pause_usec);
         *ret = (LookupStep){ .what = LOOKUP_ASK_INDEX, .peer = *peer };
         return 0;
 }
 
+/* ---- the steps --------------------------------------------------------------------------------------------------- */
+
+static bool ask_servers(Lookup *l, LookupStep *ret) {
+        if (l->server_told)
+                return false;
+        *ret = l->server_asked ? step_wait(USEC_INFINITY) : (LookupStep){ .what = LOOKUP_ASK_SERVER };
+        l->server_asked = true;
+        return true;
+}
+
+/* The first that answered need not be the one that lists the holder. */
+static bool ask_more_servers(Lookup *l, LookupStep *ret) {
+        if (l->more_told || l->servers_away)
+                return false;
+        *ret = l->more_asked ? step_wait(USEC_INFINITY) : (LookupStep){ .what = LOOKUP_ASK_SERVER, .others = true };
+        l->more_asked = true;
+        return true;
+}
+
+/* Somebody to ask, or something to wait for, else *ret_exhausted. */
+static int next_ask(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, LookupStep *ret,
+                    bool *ret_exhausted) {
+        bool found;
+        Endpoint peer;
+
+        pass_over_hanging(l, now);
+        usec_t at = room_at(l, now);
+        if (at > now->boottime) {
+                *ret = step_wait(at);
+                return 0;
+        }
+        int r = lookup_pick_peer(l, x, h, now, &found, &peer);
+        if (r < 0)
+                return r;
+        if (found && (lookup_n_asking(l) == 0 || now->boottime >= l->next_ask_at))
+                return step_ask(l, &peer, now, ret);
+        if (lookup_n_asking(l) > 0)
+                *ret = step_wait(found ? l->next_ask_at : USEC_INFINITY);
+        else if (now->boottime < l->busy_until)
+                *ret = step_wait(l->busy_until);
+        else
+                *ret_exhausted = true;
+        return 0;
+}
+
 int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, LookupStep *ret) {
+        if (l->began_at == 0)
+                l->began_at = now->boottime;
         if (l->done) {
                 *ret = step_done(l);
                 return 0;
         }
-        if (l->conf.has_servers && !l->server_told) {
-                *ret = l->server_asked ? step_wait(USEC_INFINITY) : (LookupStep){ .what = LOOKUP_ASK_SERVER };
-                l->server_asked = true;
+        if (ask_servers(l, ret))
                 return 0;
-        }
-        if (l->fetching) {
-                *ret = step_wait(USEC_INFINITY);
+        usec_t quiet = quiet_at(l);
+        if (quiet > now->boottime) {
+                *ret = step_wait(quiet);
                 return 0;
         }
 
         Pick pick;
-        pick_holder(l, x, h, now, &pick);
-        if (pick.found)
-                return step_fetch(l, &pick.record, ret);
+        Fetch *f = free_fetch(l);
+        lookup_pick_holder(l, x, h, now, &pick);
+        if (pick.found && f)
+                return step_fetch(l, f, &pick.record, now, ret);
 
-        if (l->n_asking >= l->conf.n_asks_max) {
+        bool exhausted = l->conf.known_only;
+        if (!exhausted) {
+                int r = next_ask(l, x, h, now, ret, &exhausted);
+                if (r < 0 || !exhausted)
+                        return r;
+        }
+        if (find_fetch(l, NULL)) {
                 *ret = step_wait(USEC_INFINITY);
                 return 0;
         }
-        bool found;
-        Endpoint peer;
-        int r = pick_peer(l, x, h, now, &found, &peer);
-        if (r < 0)
-                return r;
-        if (found && (l->n_asking == 0 || now->boottime >= l->next_ask_at))
-                return step_ask(l, &peer, now, ret);
-        if (l->n_asking > 0) {
-                *ret = step_wait(found ? l->next_ask_at : USEC_INFINITY);
+        if (ask_more_servers(l, ret))
                 return 0;
-        }
-        if (now->boottime < l->busy_until) {
-                *ret = step_wait(l->busy_until);
-                return 0;
-        }
 
         l->undelivered = l->undelivered || pick.quarantined;
         finish(l, result_of_exhausted(l), 0);
@@ -330,45 +235,75 @@ int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, 
         return 0;
 }
 
+/* ---- how they went ----------------------------------------------------------------------------------------------- */
+
 void lookup_server_told(Lookup *l, LookupOutcome outcome, int error) {
-        if (l->done || !l->server_asked || l->server_told)
+        if (l->done || !(l->server_told ? l->more_asked && !l->more_told : l->server_asked))
                 return;
 
+        bool more = l->server_told;
         l->server_told = true;
+        l->more_told = l->more_told || more;
         if (outcome == LOOKUP_BROKEN)
                 finish(l, LOOKUP_FAILED, error);
+        else if (more)
+                l->none_active = l->none_active && outcome != LOOKUP_OK;
         else if (outcome == LOOKUP_EMPTY)
                 l->none_active = true;
         else if (outcome != LOOKUP_OK)
                 l->servers_away = true;
 }
 
-void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now) {
-        Try *t = find_try(l, peer);
-        if (l->done || !t || !t->asking)
+void lookup_index_connected(Lookup *l, const Endpoint *peer) {
+        Try *t = lookup_find_try(l, peer);
+        if (l->done || !t || (t->asking != ASK_DIALLED && t->asking != ASK_HANGING))
                 return;
 
-        t->asking = false;
-        l->n_asking--;
+        if (t->asking == ASK_DIALLED)
+                end_dialled(l, t);
+        else
+                l->n_hanging--;
+        t->asking = ASK_CONNECTED;
+        l->n_connected++;
+}
+
+void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now) {
+        Try *t = lookup_find_try(l, peer);
+        if (l->done || !t || t->asking == ASK_NONE)
+                return;
+
+        lookup_index_connected(l, peer);
+        t->asking = ASK_NONE;
+        l->n_connected--;
         l->next_ask_at = now->boottime;
-        if (outcome == LOOKUP_BROKEN)
+        if (outcome == LOOKUP_BROKEN) {
                 finish(l, LOOKUP_FAILED, error);
-        else if (outcome == LOOKUP_BUSY) {
-                if (t->was_busy)
-                        return;
+                return;
+        }
+        if (outcome == LOOKUP_BUSY && !t->was_busy) {
                 t->busy = t->was_busy = true;
                 l->busy_until = usec_add(now->boottime, LOOKUP_BUSY_USEC);
-        } else if (outcome != LOOKUP_GONE)
-                l->any_answer = true;
+                return;
+        }
+        t->answered = outcome != LOOKUP_GONE && outcome != LOOKUP_BUSY;
+        l->any_answer = l->any_answer || t->answered;
+        l->n_unasked += !t->answered;
+}
+
+void lookup_fetch_heard(Lookup *l, const Endpoint *peer, const Now *now) {
+        Fetch *f = find_fetch(l, peer);
+        if (f)
+                f->heard_at = now->boottime;
 }
 
 void lookup_fetch_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now) {
-        if (l->done || !l->fetching || !endpoint_equal(&l->fetching_from, peer))
+        Fetch *f = find_fetch(l, peer);
+        if (l->done || !f)
                 return;
 
-        Try *t = find_try(l, peer);
-        assert(t);
-        l->fetching = false;
+        Try *t = f->from;
+        *f = (Fetch){ 0 };
+        t->fetching = false;
         l->next_ask_at = now->boottime;
         t->spent = true;
 
@@ -382,6 +317,7 @@ void lookup_fetch_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, i
         case LOOKUP_GONE:
         case LOOKUP_BUSY:
                 l->undelivered = true;
+                l->n_gone++;
                 t->gone = true;
                 return;
         case LOOKUP_EMPTY:

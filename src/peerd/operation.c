@@ -11,7 +11,7 @@
 /* How old the list of a query may be that began after all of these downloads had been asked for. */
 #define QUERY_SHARED_USEC (10 * USEC_PER_SEC)
 /* The next peer is asked for its index beside the first when that has not answered by then. */
-#define ASK_PAUSE_USEC (200 * USEC_PER_MSEC)
+#define ASK_PAUSE_USEC (100 * USEC_PER_MSEC)
 
 static int operation_compare(const Operation *a, const Operation *b) {
         return a->number < b->number ? -1 : a->number > b->number;
@@ -311,6 +311,7 @@ static void run_rechecked(Message *m) {
                 .number = o->number,
                 .fresh_usec = c->settings.pull_interval,
                 .ask_pause_usec = ASK_PAUSE_USEC,
+                .hedge_usec = USEC_INFINITY,
                 .n_asks_max = LOOKUP_ASKS_AT_ONCE,
                 .has_servers = c->settings.n_servers > 0,
         };

@@ -197,6 +197,7 @@ void peer_look_up(Peer *p, uint32_t number) {
                 .number = number,
                 .fresh_usec = w->conf.pull_usec,
                 .ask_pause_usec = 300 * USEC_PER_MSEC,
+                .hedge_usec = 300 * USEC_PER_MSEC,
                 .n_asks_max = LOOKUP_ASKS_AT_ONCE,
                 .has_servers = true,
         };

@@ -25,8 +25,9 @@
  *   text:9                  the digest of what is said from now on
  *   drop:1                  the record of holder 1 is dropped
  *   +100                    a tenth of a second passes
- *   server ask:1 fetch:1 wait wait:100 done:ok      what lookup_next() must say; wait:100 is for 100 ms
+ *   server others ask:1 fetch:1 wait wait:100 done:ok       what lookup_next() must say; wait:100 is for 100 ms
  *   >server:ok >ask:1:gone >fetch:1:fault           what it is told
+ *   >up:1 >heard:1                                  connected to be asked, something came of the document
  */
 #define NUMBER 7230
 
@@ -51,6 +52,7 @@ static const LookupConf conf_usual = {
         .number = NUMBER,
         .fresh_usec = 600 * USEC_PER_SEC,
         .ask_pause_usec = 100 * USEC_PER_MSEC,
+        .hedge_usec = USEC_INFINITY,
         .n_asks_max = 3,
         .has_servers = true,
 };
@@ -197,6 +199,14 @@ static void word_tell(World *w, Slice word, Slice rest) {
         }
         assert_true(next_number(&first, &n));
         Endpoint e = peer(n);
+        if (slice_equal(word, SLICE_LITERAL(">up"))) {
+                lookup_index_connected(w->lookup, &e);
+                return;
+        }
+        if (slice_equal(word, SLICE_LITERAL(">heard"))) {
+                lookup_fetch_heard(w->lookup, &e, &w->now);
+                return;
+        }
         LookupOutcome outcome = outcome_of(rest);
         int error = outcome == LOOKUP_BROKEN ? -ENOSPC : 0;
         if (slice_equal(word, SLICE_LITERAL(">ask")))
@@ -220,7 +230,7 @@ static void next_word(World *w, char *ret, size_t size) {
                         snprintf(ret, size, "wait:%u", (unsigned) ((s->at - w->now.boottime) / USEC_PER_MSEC));
                 break;
         case LOOKUP_ASK_SERVER:
-                strlcpy(ret, "server", size);
+                strlcpy(ret, s->others ? "others" : "server", size);
                 break;
         case LOOKUP_ASK_INDEX:
                 snprintf(ret, size, "ask:%u", n);
@@ -329,9 +339,10 @@ static void test_asks_peer_by_peer_and_fetches_from_whoever_has_it(void **state)
 static void test_asks_are_staggered(void **state) {
         (void) state;
         PLAY(&conf_usual,
-             "list:1,2,3,4,5 server >server:ok ask:1 wait:100 +60 wait:40 +40 ask:2 wait:100 +100 ask:3 wait +1000 "
-             "wait "
-             ">ask:2:empty ask:4 wait >ask:1:gone ask:5 wait says:3:- >ask:3:ok fetch:3 wait >fetch:3:ok done:ok",
+             "list:1,2,3,4,5 server >server:ok ask:1 wait:100 >up:1 +60 wait:40 +40 ask:2 wait:50 >up:2 +50 ask:3 >up:3 "
+             "wait +1000 wait "
+             ">ask:2:empty ask:4 wait:50 >up:4 wait >ask:1:gone ask:5 >up:5 wait says:3:- >ask:3:ok fetch:3 wait "
+             ">fetch:3:ok done:ok",
              /* on failure at once, not after the pause; and when all are asked, nothing to wake for */
              "list:1,2 server >server:ok ask:1 +1 >ask:1:gone ask:2 wait >ask:2:empty done:not-held",
              "list:1,2 server >server:ok ask:1 wait:100 +100 ask:2 wait >ask:2:empty wait >ask:1:empty done:not-held",
@@ -512,6 +523,7 @@ static void test_asks_at_once_are_bounded(void **state) {
                         assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &w.now, &w.step), 0);
                         if (w.step.what != LOOKUP_ASK_INDEX)
                                 break;
+                        lookup_index_connected(w.lookup, &w.step.peer);
                 }
                 assert_int_equal(w.step.what, LOOKUP_WAIT);
                 assert_int_equal(n, wishes[i][1]);
@@ -581,6 +593,158 @@ static void test_ends_against_an_index_that_grows(void **state) {
         world_done(&w);
 }
 
+static void test_second_holder_beside_a_quiet_one(void **state) {
+        LookupConf conf = conf_usual;
+        (void) state;
+
+        conf.hedge_usec = 300 * USEC_PER_MSEC;
+        PLAY(&conf,
+             /* the first whole one wins; what is told of the other then is ignored */
+             "list:1,2,3 says:1:- says:2:- says:3:- fresh:3 server >server:ok fetch:1 wait:300 +299 wait:1 +1 fetch:2 wait:300 "
+             "+300 wait >fetch:2:ok done:ok >fetch:1:fault done:ok",
+             "list:1,2 says:1:- says:2:- fresh:1 fresh:2 server >server:ok fetch:1 +300 fetch:2 >heard:2 >fetch:1:ok "
+             "done:ok",
+             /* whatever comes of it buys it as much time again */
+             "list:1,2 says:1:- says:2:- server >server:ok fetch:1 +200 >heard:1 wait:300 +300 fetch:2 wait:300",
+             /* at most two; one that failed makes place for the next */
+             "list:1,2,3,4 says:1:- says:2:- says:3:- fresh:1 fresh:2 fresh:3 fresh:4 server >server:ok fetch:1 +300 "
+             "fetch:2 +300 wait >fetch:1:gone fetch:3 wait:300 >fetch:3:gone wait >fetch:2:gone done:unreachable",
+             /* nobody else is known to have it: others are asked meanwhile, and it may still come */
+             "list:1,2 says:1:- server >server:ok fetch:1 +300 ask:2 wait >ask:2:empty wait >fetch:1:ok done:ok",
+             "list:1,2 says:1:- server >server:ok fetch:1 +300 ask:2 says:2:- >ask:2:ok fetch:2 >fetch:2:ok done:ok");
+
+        conf.hedge_usec = 0;
+        PLAY(&conf, "list:1,2,3 says:1:- says:2:- says:3:- server >server:ok fetch:1 fetch:2 ask:3");
+}
+
+/* The word of hundreds that are gone by now does not hide the one who is there. */
+static void test_holders_that_are_gone_are_no_reason_to_trust_the_rest(void **state) {
+        LookupConf conf = conf_usual;
+        (void) state;
+
+        conf.hedge_usec = 300 * USEC_PER_MSEC;
+        PLAY(&conf,
+             "list:1,2,3,4,5 says:1:- says:2:- says:3:- says:4:- says:5:- fresh:1 fresh:2 fresh:3 fresh:4 fresh:5 +1000 "
+             "server >server:ok fetch:1 >fetch:1:gone fetch:2 >fetch:2:gone fetch:3 +300 fetch:4 +300 ask:5 >up:5 "
+             "says:5:- >ask:5:ok wait >fetch:3:gone fetch:5 >fetch:5:ok done:ok");
+}
+
+static void test_who_hangs_is_not_counted(void **state) {
+        (void) state;
+        PLAY(&conf_usual,
+             /* three at once: a fourth when the first has hung for 50 ms, and none while three are connected */
+             "list:1,2,3,4,5,6,7 server >server:ok ask:1 +100 ask:2 +50 ask:3 +25 ask:4 wait:12 +13 ask:5 wait:12 +12 "
+             "ask:6 >up:1 >up:2 >up:6 wait +5000 wait >ask:1:empty ask:7 wait:50",
+             /* a late connection counts from then on, an end without one frees its place */
+             "list:1,2,3,4,5 server >server:ok ask:1 +100 ask:2 +100 ask:3 +100 ask:4 +100 >up:1 >up:2 >up:3 wait "
+             ">ask:4:gone wait >ask:1:empty ask:5 >ask:2:empty >ask:3:empty >ask:5:empty done:not-held");
+}
+
+/* A thousand that drop every packet: all are dialled within seconds, and no more than so many hang at once. */
+static void test_a_thousand_that_drop_packets(void **state) {
+        struct {
+                Endpoint peer;
+                usec_t until;
+        } hanging[LOOKUP_DIALS_AT_ONCE];
+        size_t n = 0, first = 0, n_max = 0, n_all = 0;
+        LookupConf conf = conf_usual;
+        usec_t began;
+        World w;
+        (void) state;
+
+        conf.n_asks_max = LOOKUP_ASKS_AT_ONCE;
+        world_init(&w, &conf);
+        began = w.now.boottime;
+        holders_list_begin(w.holders, 0);
+        for (unsigned p = 1; p <= 1000; p++) {
+                Endpoint e = peer(p);
+                assert_int_equal(holders_list_add(w.holders, 0, &e, p, SLICE_LITERAL(""), &w.now), 0);
+        }
+        holders_list_end(w.holders, 0, true);
+        play(&w, "server >server:ok");
+        for (;;) {
+                assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &w.now, &w.step), 0);
+                if (w.step.what == LOOKUP_DONE)
+                        break;
+                if (w.step.what == LOOKUP_ASK_INDEX) {
+                        assert_true(n < ELEMENTSOF(hanging));
+                        hanging[(first + n) % ELEMENTSOF(hanging)].peer = w.step.peer;
+                        hanging[(first + n) % ELEMENTSOF(hanging)].until = w.now.boottime + 2 * USEC_PER_SEC;
+                        n++;
+                        n_max = MAX_OF(n_max, n);
+                        n_all++;
+                        continue;
+                }
+                assert_int_equal(w.step.what, LOOKUP_WAIT);
+                assert_true(w.step.at > w.now.boottime && n > 0);
+                w.now.boottime = MIN_OF(w.step.at, hanging[first].until);
+                if (w.now.boottime < hanging[first].until)
+                        continue;
+                lookup_index_told(w.lookup, &hanging[first].peer, LOOKUP_GONE, 0, &w.now);
+                first = (first + 1) % ELEMENTSOF(hanging);
+                n--;
+        }
+        assert_int_equal(w.step.result, LOOKUP_NOT_HELD);
+        assert_int_equal(n_all, 1000);
+        assert_int_equal(n_max, LOOKUP_DIALS_AT_ONCE);
+        assert_int_equal(w.step.n_asked, 1000);
+        assert_int_equal(w.step.n_unasked, 1000);
+        /* two rounds of 2 s, and some for the pace */
+        assert_in_range(w.now.boottime - began, 4 * USEC_PER_SEC, 6 * USEC_PER_SEC);
+        world_done(&w);
+}
+
+static void test_other_servers_before_giving_up(void **state) {
+        LookupConf conf = conf_usual;
+        (void) state;
+
+        conf.more_servers = true;
+        PLAY(&conf,
+             "server list:1 >server:ok ask:1 >ask:1:empty others wait wait page:2 >server:ok ask:2 says:2:- >ask:2:ok "
+             "fetch:2 >fetch:2:ok done:ok",
+             "server >server:empty others >server:empty done:no-peers",
+             "server >server:empty others page:1 >server:ok ask:1 >ask:1:gone done:not-held",
+             "server list:1 >server:ok ask:1 >ask:1:empty others >server:gone done:not-held",
+             "server >server:empty others >server:broken done:failed",
+             /* none of them answered at first: not again */
+             "last:1 server >server:gone ask:1 >ask:1:empty done:not-held",
+             "list:1 says:1:- server >server:ok fetch:1 >fetch:1:ok done:ok");
+}
+
+static void test_only_what_is_known_is_taken(void **state) {
+        LookupConf conf = conf_usual;
+        World w;
+        (void) state;
+
+        conf.known_only = true;
+        PLAY(&conf,
+             "list:1,2 says:1:- fetch:1 wait >fetch:1:gone done:unreachable", "list:1,2 says:1:7 done:not-held",
+             "last:1 says:1:- done:not-held", "done:not-held",
+             "list:1,2 says:1:- fault:1 done:not-held", "list:1,2 says:2:1 fault:1 done:unreachable");
+        conf.servers_away = true;
+        PLAY(&conf, "last:1 says:1:- fetch:1 >fetch:1:ok done:ok");
+
+        /* whoever has the least to do, the better one for the rest */
+        world_init(&w, &conf);
+        play(&w, "list:1,2,3 says:1:- says:2:- says:3:-");
+        Endpoint busy = peer(1);
+        holders_begin_transfer(w.holders, &busy);
+        play(&w, "fetch:2 >fetch:2:gone fetch:3 >fetch:3:gone fetch:1 >fetch:1:ok done:ok");
+        world_done(&w);
+}
+
+static void test_tells_how_many_could_not_be_asked(void **state) {
+        World w;
+        (void) state;
+
+        world_init(&w, &conf_usual);
+        play(&w, "list:1,2,3,4 fresh:4 server >server:ok ask:1 >ask:1:gone ask:2 >ask:2:busy ask:3 >ask:3:empty +1000 "
+                 "ask:2 >ask:2:busy done:not-held");
+        assert_int_equal(w.step.n_asked, 3);
+        assert_int_equal(w.step.n_unasked, 2);
+        world_done(&w);
+}
+
 static void test_result_names(void **state) {
         (void) state;
         assert_string_equal(lookup_result_name(LOOKUP_FOUND), "ok");
@@ -606,6 +770,13 @@ int main(void) {
                 cmocka_unit_test(test_asks_at_once_are_bounded),
                 cmocka_unit_test(test_thousands_of_false_holders_hide_nobody),
                 cmocka_unit_test(test_ends_against_an_index_that_grows),
+                cmocka_unit_test(test_second_holder_beside_a_quiet_one),
+                cmocka_unit_test(test_holders_that_are_gone_are_no_reason_to_trust_the_rest),
+                cmocka_unit_test(test_who_hangs_is_not_counted),
+                cmocka_unit_test(test_a_thousand_that_drop_packets),
+                cmocka_unit_test(test_other_servers_before_giving_up),
+                cmocka_unit_test(test_only_what_is_known_is_taken),
+                cmocka_unit_test(test_tells_how_many_could_not_be_asked),
                 cmocka_unit_test(test_result_names),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
