@@ -23,6 +23,7 @@
 
 typedef enum CallState {
         STATE_CONNECTING,
+        STATE_READY,            /* nothing is sent yet: on_ready decides */
         STATE_SENDING,
         STATE_HEAD,
         STATE_BODY,
@@ -56,6 +57,7 @@ struct Call {
         bool was_open;                  /* the connection is one of the pool's */
         bool stays_open;                /* the server does not close it after this exchange */
         bool paused;
+        bool waits;             /* for call_go() */
         bool dispatching;
         bool dead;                      /* freed as soon as the callback under way is left */
 };
@@ -193,7 +195,7 @@ static void call_begin_window(Call *c) {
 }
 
 static bool call_is_held(const Call *c) {
-        return c->paused && (c->state == STATE_BODY || c->state == STATE_CLOSING);
+        return c->waits || (c->paused && (c->state == STATE_BODY || c->state == STATE_CLOSING));
 }
 
 static void call_on_deadline(Call *c, usec_t now) {
@@ -341,7 +343,25 @@ static void call_begin_sending(Call *c) {
         if (getsockname(call_fd(c), (struct sockaddr *) &local, &size) == 0)
                 c->is_connected = endpoint_from_sockaddr((struct sockaddr *) &local, &c->local) == 0;
         c->connected_at = clock_boottime();
-        call_begin_step(c, STATE_SENDING, c->conf->answer_timeout);
+        call_begin_step(c, STATE_READY, c->conf->answer_timeout);
+}
+
+/* Off, not only deaf, for the same reason as in call_pause(). */
+static void call_on_ready(Call *c) {
+        int r = c->handler->on_ready ? c->handler->on_ready(c, c->userdata) : 0;
+
+        if (c->dead)
+                return;
+        if (r < 0) {
+                call_finish(c, CALL_FAILED, r);
+                return;
+        }
+        if (r != CALL_HOLD) {
+                c->state = STATE_SENDING;
+                return;
+        }
+        c->waits = true;
+        (void) sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
 }
 
 static void call_on_connected(Call *c) {
@@ -379,6 +399,9 @@ static void call_run(Call *c) {
                 switch (c->state) {
                 case STATE_CONNECTING:
                         call_on_connected(c);
+                        break;
+                case STATE_READY:
+                        call_on_ready(c);
                         break;
                 case STATE_SENDING:
                         more = call_send(c);
@@ -540,6 +563,25 @@ int call_new(sd_event *e, const Endpoint *to, const Request *request, const Call
 
         *ret = TAKE_PTR(c);
         return 0;
+}
+
+int call_set_request(Call *c, const Request *request) {
+        assert(c->state == STATE_READY && request->verb == c->verb);
+        outgoing_done(&c->out);
+        c->out = OUTGOING_INIT;
+        buf_clear(&c->request);
+        return call_write_request(c, request);
+}
+
+void call_go(Call *c) {
+        if (c->dead || !c->waits)
+                return;
+        c->waits = false;
+        /* What is measured on a connection that was open begins now. */
+        if (c->was_open)
+                c->connected_at = clock_boottime();
+        call_begin_step(c, STATE_SENDING, c->conf->answer_timeout);
+        (void) sd_event_source_set_enabled(c->io, SD_EVENT_ON); /* without memory for it, the deadline ends the Call */
 }
 
 const Endpoint *call_remote(const Call *c) {

@@ -52,6 +52,11 @@ typedef enum CallEnd {
 /* "ok", "refused", "timeout", "broken", "malformed", "too-slow", "aborted", "failed" */
 const char *call_end_name(CallEnd e);
 
+/* Answers of on_ready */
+enum {
+        CALL_HOLD = 1,                  /* not yet: call_go() will tell */
+};
+
 typedef struct CallHandler {
         /* Head of the reply; slices valid during the call. bytes: as received. < 0: abort the call. */
         int (*on_reply)(Call *c, const Reply *reply, Slice bytes, void *userdata);
@@ -62,6 +67,12 @@ typedef struct CallHandler {
         int (*on_body)(Call *c, Slice bytes, void *userdata);
         /* The end, exactly once, never from within call_new(). The Call is freed after it. */
         void (*on_end)(Call *c, CallEnd end, int error, void *userdata);
+        /*
+         * The connection stands, and the request is about to be sent: the last moment for call_set_request(). 0: send;
+         * CALL_HOLD: wait, without a deadline, for call_go(). < 0: this host failed, the end of it. NULL: always 0.
+         * Comes again where the request has to be sent again.
+         */
+        int (*on_ready)(Call *c, void *userdata);
 } CallHandler;
 
 /*
@@ -75,6 +86,10 @@ int call_new(sd_event *e, const Endpoint *to, const Request *request, const Call
 Call *call_free(Call *c);
 DEFINE_CLEANUP(Call *, call_free)
 
+/* Another request in place of the first, of the same verb: from on_ready until it is sent. -errno. */
+int call_set_request(Call *c, const Request *request) _must_check_;
+/* After CALL_HOLD: the request is sent now. */
+void call_go(Call *c);
 const Endpoint *call_remote(const Call *c);
 /* Own end of the connection; false before it stands. */
 bool call_local(const Call *c, Endpoint *ret);

@@ -40,7 +40,7 @@ static void on_end(_unused_ Call *c, CallEnd end, _unused_ int error, void *user
         f->end = end;
 }
 
-static const CallHandler handler = { on_reply, on_body, on_end };
+static const CallHandler handler = { on_reply, on_body, on_end, NULL };
 static const Request get_rfc = { .verb = VERB_GET_RFC, .version = MSG_P2PDI_1_0, .rfc = 7230 };
 static const Request keepalive = { .verb = VERB_KEEPALIVE, .version = MSG_P2PDI_1_0, .cookie = 1 };
 

@@ -20,7 +20,7 @@ typedef struct Fixture {
         bool pause_in_reply, pause_in_body;
         bool free_in_reply, free_in_body;
         /* what was seen */
-        unsigned n_replies, n_ended, status;
+        unsigned n_replies, n_ended, n_ready, status;
         char *body;                     /* owned, NUL-terminated */
         size_t body_size, largest;
         CallEnd end;
@@ -72,8 +72,8 @@ static void on_end(Call *c, CallEnd end, int error, void *userdata) {
         f->error = error;
 }
 
-static const CallHandler handler = { on_reply, on_body, on_end };
-static const CallHandler handler_without_body = { on_reply, NULL, on_end };
+static const CallHandler handler = { on_reply, on_body, on_end, NULL };
+static const CallHandler handler_without_body = { on_reply, NULL, on_end, NULL };
 
 static const Request get_rfc = { .verb = VERB_GET_RFC, .version = MSG_P2PDI_1_0, .rfc = 7230, .transaction = 1 };
 
@@ -553,6 +553,58 @@ static void test_call_and_conn_exchange_a_file_in_one_loop(void **state) {
         free(bytes);
 }
 
+static int hold_ready(Call *c, void *userdata) {
+        Fixture *f = userdata;
+
+        assert_ptr_equal(c, f->call);
+        assert_false(f->in_call);
+        f->n_ready++;
+        return CALL_HOLD;
+}
+
+/* It waits for its turn, for longer than an answer may take, and asks for something else then. */
+static void test_request_waits_until_it_is_told(void **state) {
+        static const CallHandler holding = { on_reply, on_body, on_end, hold_ready };
+        Request other = get_rfc;
+        usec_t until;
+        Endpoint local;
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        f.conf.answer_timeout = 20 * USEC_PER_MSEC;
+        fixture_start(&f, &holding);
+        run_until(f.e, fixture_accept(&f));
+        run_until(f.e, f.n_ready == 1);
+        until = test_boottime() + 3 * f.conf.answer_timeout;
+        run_until(f.e, test_boottime() >= until);
+        assert_false(test_reader_has(&f.server, "G"));
+        assert_int_equal(f.n_ended, 0);
+        assert_true(call_local(f.call, &local));
+
+        f.conf.answer_timeout = USEC_PER_MINUTE;
+        f.in_call = true;
+        other.rfc = 9110;
+        assert_int_equal(call_set_request(f.call, &other), 0);
+        call_go(f.call);
+        call_go(f.call);
+        f.in_call = false;
+        run_until(f.e, test_reader_has(&f.server, "\r\n\r\n"));
+        assert_memory_equal(f.server.data, "GET RFC 9110 P2P-DI/1.0\r\n", 25);
+        test_send_text(f.server.fd, REPLY_HEAD("2") "ok");
+        fixture_close_server(&f);
+        run_until(f.e, f.n_ended == 1);
+        assert_int_equal(f.end, CALL_OK);
+        assert_int_equal(f.n_ready, 1);
+        fixture_done(&f);
+
+        /* One that waits can be freed. */
+        fixture_init(&f);
+        fixture_start(&f, &holding);
+        run_until(f.e, f.n_ready == 1);
+        fixture_done(&f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_request_is_written_and_reply_read),
@@ -571,6 +623,7 @@ int main(void) {
                 cmocka_unit_test(test_time_in_a_pause_does_not_count),
                 cmocka_unit_test(test_reset_while_paused_does_not_spin),
                 cmocka_unit_test(test_own_end_is_bound_to_the_source),
+                cmocka_unit_test(test_request_waits_until_it_is_told),
                 cmocka_unit_test(test_call_and_conn_exchange_a_file_in_one_loop),
         };
 
