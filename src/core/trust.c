@@ -1,27 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/trust.h"
 
-static const char *const grade_names[_GRADE_MAX] = {
-        [GRADE_DISPUTED] = "disputed",
-        [GRADE_SINGLE] = "single",
-        [GRADE_AGREED] = "agreed",
-        [GRADE_VERIFIED] = "verified",
-};
-
-const char *grade_name(Grade g) {
-        assert(g < _GRADE_MAX);
-        return grade_names[g];
-}
-
-int grade_from_name(Slice s, Grade *ret) {
-        for (unsigned g = 0; g < _GRADE_MAX; g++)
-                if (slice_equal(s, slice_of(grade_names[g]))) {
-                        *ret = g;
-                        return 0;
-                }
-        return TRUST_BAD_GRADE;
-}
-
 typedef enum Voice {
         VOICE_FIRST_HAND,
         VOICE_HEARSAY,
@@ -43,6 +22,7 @@ typedef struct Poll {
         size_t n_stated;                /* texts that a holder states himself */
         size_t most;                    /* prefixes of the text that has most */
         bool tied;                      /* more than one has */
+        size_t n_records;               /* that were looked at */
         size_t n;
         Statement statements[TRUST_RECORDS_MAX + 1];
 } Poll;
@@ -65,8 +45,9 @@ static void poll_collect(Poll *p, const RfcIndex *x, uint32_t number, const Now 
         uint32_t cursor = 0;
         RfcRecord rec;
 
-        p->n = 0;
-        for (size_t i = 0; i < TRUST_RECORDS_MAX && rfc_index_next_record(x, number, &cursor, &rec); i++) {
+        p->n = p->n_records = 0;
+        while (p->n_records < TRUST_RECORDS_MAX && rfc_index_next_record(x, number, &cursor, &rec)) {
+                p->n_records++;
                 if (now->boottime >= rec.expires_at)
                         continue;
                 p->statements[p->n++] = (Statement){
@@ -140,6 +121,8 @@ static bool is_better(const TrustText *a, const TrustText *b) {
                 return a->grade > b->grade;
         if (a->n_prefixes != b->n_prefixes)
                 return a->n_prefixes > b->n_prefixes;
+        if (a->own != b->own)
+                return a->own;
         if (a->n_holders != b->n_holders)
                 return a->n_holders > b->n_holders;
         return memcmp(&a->digest, &b->digest, sizeof(a->digest)) < 0;
@@ -180,4 +163,42 @@ Grade trust_grade(const RfcIndex *x, const TrustConf *conf, uint32_t number, con
                         return poll_grade(&p, &t);
         }
         return poll_grade(&p, &(TrustText){ .digest = *digest });
+}
+
+bool trust_number(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Now *now, TrustNumber *ret,
+                  size_t *n_records) {
+        TrustText best = {};
+        Poll p;
+
+        poll_open(&p, x, conf, number, now);
+        *n_records += MAX_OF(p.n_records, (size_t) 1);
+        if (p.n == 0)
+                return false;
+        *ret = (TrustNumber){ .n_holders = p.n };
+        for (size_t at = 0; at < p.n; ret->n_texts++) {
+                TrustText t = poll_next(&p, &at);
+                t.grade = poll_grade(&p, &t);
+                if (t.own || (!best.own && (ret->n_texts == 0 || is_better(&t, &best))))
+                        best = t;
+        }
+        ret->text = best;
+        return true;
+}
+
+bool trust_survey(const RfcIndex *x, const TrustConf *conf, uint32_t *after, size_t max_records, const Now *now,
+                  TrustSurvey *s) {
+        size_t n_records = 0;
+
+        while (n_records < max_records) {
+                TrustNumber n;
+                uint32_t number = rfc_index_next_number(x, *after, now);
+                if (number == 0)
+                        return false;
+                *after = number;
+                if (!trust_number(x, conf, number, now, &n, &n_records))
+                        continue;
+                s->n_at_risk += n.n_holders == 1;
+                s->n_disputed += n.text.grade == GRADE_DISPUTED;
+        }
+        return true;
 }

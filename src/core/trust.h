@@ -15,32 +15,12 @@
  * text known by hearsay only is disputed. Nor is the own copy a vote: it came from the others.
  */
 
+#include "core/grade.h"
 #include "core/manifest.h"
 #include "core/rfc-index.h"
 
-/* Rising. */
-typedef enum Grade {
-        GRADE_DISPUTED,
-        GRADE_SINGLE,
-        GRADE_AGREED,
-        GRADE_VERIFIED,
-        _GRADE_MAX,
-} Grade;
-
-/* Answers */
-enum {
-        TRUST_BAD_GRADE = 1,            /* no such word; the output is untouched */
-};
-
-/* As it is configured and shown: "disputed", "single", "agreed", "verified". */
-const char *grade_name(Grade g);
-/* Exactly one of these words. */
-int grade_from_name(Slice s, Grade *ret) _must_check_;
-
-#define TRUST_QUORUM_MAX 64
-
 typedef struct TrustConf {
-        unsigned quorum;                /* Integrity.Quorum=: 1..TRUST_QUORUM_MAX */
+        unsigned quorum;                /* Integrity.Quorum=: 1..GRADE_QUORUM_MAX */
         const Manifest *manifest;       /* borrowed; NULL: none */
 } TrustConf;
 
@@ -64,9 +44,33 @@ typedef struct TrustText {
 #define TRUST_RECORDS_MAX 4096
 
 /*
- * The texts of that number, best first: by grade, then prefixes, holders, digest; up to n. Gives how many there are. The
- * own copy's is among them, also if nobody else has it. Needs 300 kB of stack.
+ * The texts of that number, best first: by grade, prefixes, the own copy's first, holders, digest; up to n. Gives how many
+ * there are. The own copy's is among them, also if nobody else has it. Needs 300 kB of stack.
  */
 size_t trust_texts(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Now *now, TrustText *ret, size_t n);
-/* The grade that this digest has, or would have if a holder stated it by hearsay. */
+/* The grade of that digest; of one that nobody states: as if by hearsay. Costs as much. */
 Grade trust_grade(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Digest *digest, const Now *now);
+
+/* A number as a whole. */
+typedef struct TrustNumber {
+        size_t n_holders;               /* of any text, this peer and hearsay counted: of what is looked at */
+        size_t n_texts;
+        TrustText text;                 /* the one that counts here: the own copy's, else the best */
+} TrustNumber;
+
+/* false: nobody is known to hold it. Adds to *n_records how many records were looked at, one at least. */
+bool trust_number(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Now *now, TrustNumber *ret,
+                  size_t *n_records);
+
+/* What all numbers together tell; zeroed at first. */
+typedef struct TrustSurvey {
+        size_t n_at_risk;               /* numbers with exactly one holder, this peer counted */
+        size_t n_disputed;              /* numbers whose text that counts here is disputed */
+} TrustSurvey;
+
+/*
+ * Adds the numbers > *after, until some max_records were looked at; *after moves on. true: there is more. By slices,
+ * between which the index may change.
+ */
+bool trust_survey(const RfcIndex *x, const TrustConf *conf, uint32_t *after, size_t max_records, const Now *now,
+                  TrustSurvey *s);

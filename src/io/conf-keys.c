@@ -151,6 +151,15 @@ static const ConfKey peer_keys[] = {
         { "Store", "MaxFileSize", CONF_KIND_SIZE, offsetof(PeerConf, max_file_size),
           .min = 1, .max = UINT64_C(1) << 40, .preset = "64M",
           .comment = "Bytes of the largest document that is taken or fetched." },
+        { "Integrity", "Quorum", CONF_KIND_COUNT, offsetof(PeerConf, quorum),
+          .min = 1, .max = GRADE_QUORUM_MAX, .preset = "2",
+          .comment = "How many sources (IPv4 addresses, IPv6 /64) must state the same digest of a document for it to\n"
+                     "count as agreed." },
+        { "Integrity", "Accept", CONF_KIND_GRADE, offsetof(PeerConf, accept), .preset = "single",
+          .comment = "The lowest grade of a document that is fetched: single, agreed, verified." },
+        { "Integrity", "Manifest", CONF_KIND_PATH, offsetof(PeerConf, manifest),
+          .comment = "A SHA256SUMS file that says what the documents are: what it names is verified, and beats what\n"
+                     "peers say. Read at start and reload. Empty: none." },
         KEYS_ACCESS_LIMITS,
         { "Control", "AllowUsers", CONF_KIND_USERS, offsetof(PeerConf, allow_uids), offsetof(PeerConf, n_allow_uids),
           .max = LIST_MAX,

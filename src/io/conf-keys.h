@@ -19,6 +19,7 @@ typedef enum ConfKind {
         CONF_KIND_SIZE_OR_INFINITY,     /* uint64_t, UINT64_MAX: "infinity" */
         CONF_KIND_BOOL,                 /* bool */
         CONF_KIND_LOG_LEVEL,            /* LogLevel */
+        CONF_KIND_GRADE,                /* Grade: what a document may have to be taken */
         CONF_KIND_PATH,                 /* char *: absolute; NULL when empty */
         CONF_KIND_DATABASE,             /* char *: the part after "sqlite:" */
         CONF_KIND_ADVERTISE,            /* bool at offset_n, Address at offset */

@@ -53,6 +53,8 @@ static const char *kind_expectation(ConfKind kind) {
                 return "neither yes nor no";
         case CONF_KIND_LOG_LEVEL:
                 return "not a log level: emerg, alert, crit, err, warning, notice, info, debug";
+        case CONF_KIND_GRADE:
+                return "not a grade: single, agreed, verified";
         case CONF_KIND_PATH:
                 return "not an absolute path";
         case CONF_KIND_DATABASE:
@@ -193,6 +195,16 @@ static int set_scalar(const ConfKey *key, void *conf, Slice value, char reason[C
                 memcpy(text, value.data, value.size);
                 text[value.size] = '\0';
                 r = log_level_from_text(text, member);
+                break;
+        }
+        case CONF_KIND_GRADE: {
+                Grade grade;
+
+                /* What is disputed is never taken. */
+                if (grade_from_name(value, &grade) == 0 && grade != GRADE_DISPUTED) {
+                        *(Grade *) member = grade;
+                        r = 0;
+                }
                 break;
         }
         case CONF_KIND_PATH:

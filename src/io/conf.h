@@ -15,6 +15,7 @@
 
 #include "core/address.h"
 #include "core/base.h"
+#include "core/grade.h"
 
 typedef enum ConfProgram {
         CONF_RS,
@@ -93,6 +94,9 @@ typedef struct PeerConf {
         uint32_t max_entries;
         char *store_path;               /* NULL: "rfc" in the state directory */
         uint64_t max_file_size;
+        uint32_t quorum;                /* 1..GRADE_QUORUM_MAX */
+        Grade accept;                   /* not GRADE_DISPUTED */
+        char *manifest;                 /* NULL: none */
         uint32_t *allow_uids, *allow_gids;      /* Control.AllowUsers=, AllowGroups=, resolved when loaded */
         size_t n_allow_uids, n_allow_gids;
 } PeerConf;

@@ -151,6 +151,9 @@ static void test_defaults_of_the_peer(void **state) {
         assert_int_equal(c->max_entries, 1000000);
         assert_null(c->store_path);
         assert_true(c->max_file_size == 64 << 20);
+        assert_int_equal(c->quorum, 2);
+        assert_int_equal(c->accept, GRADE_SINGLE);
+        assert_null(c->manifest);
 }
 
 static void test_infinite_time_where_it_means_something(void **state) {
@@ -185,6 +188,8 @@ static void test_every_kind_of_value_arrives(void **state) {
                                         "Static=192.0.2.1:1 [2001:db8::2]:2 192.0.2.1:1\n"
                                         "[Store]\n"
                                         "Path=/srv/r f;c#\n"
+                                        "[Integrity]\n"
+                                        "Quorum=64\nAccept=verified\nManifest=/srv/SHA256SUMS\n"
                                         "[Control]\n"
                                         "AllowUsers=root 4242\n"
                                         "AllowGroups=root\n"
@@ -210,6 +215,9 @@ static void test_every_kind_of_value_arrives(void **state) {
         endpoint_to_text(&c->static_peers[1], text);
         assert_string_equal(text, "[2001:db8::2]:2");
         assert_string_equal(c->store_path, "/srv/r f;c#");
+        assert_int_equal(c->quorum, 64);
+        assert_int_equal(c->accept, GRADE_VERIFIED);
+        assert_string_equal(c->manifest, "/srv/SHA256SUMS");
         assert_int_equal(c->n_allow_uids, 2);
         assert_int_equal(c->allow_uids[1], 4242);
         assert_int_equal(c->n_allow_gids, 1);
@@ -307,6 +315,14 @@ static void test_wrong_values_say_what_is_allowed(void **state) {
                 { CONF_PEER, "[Store]\nMaxFileSize=2T\n", 2, "Store.MaxFileSize=: 2T is not in 1..1T." },
                 { CONF_PEER, "[Store]\nMaxFileSize=many\n", 2,
                   "Store.MaxFileSize=: \"many\" is not a size such as 4096, 64M or 1.5G." },
+                { CONF_PEER, "[Integrity]\nQuorum=0\n", 2, "Integrity.Quorum=: 0 is not in 1..64." },
+                { CONF_PEER, "[Integrity]\nQuorum=65\n", 2, "Integrity.Quorum=: 65 is not in 1..64." },
+                { CONF_PEER, "[Integrity]\nAccept=disputed\n", 2,
+                  "Integrity.Accept=: \"disputed\" is not a grade: single, agreed, verified." },
+                { CONF_PEER, "[Integrity]\nAccept=Agreed\n", 2,
+                  "Integrity.Accept=: \"Agreed\" is not a grade: single, agreed, verified." },
+                { CONF_PEER, "[Integrity]\nManifest=SHA256SUMS\n", 2,
+                  "Integrity.Manifest=: \"SHA256SUMS\" is not an absolute path." },
                 { CONF_PEER, "[Control]\nAllowUsers=root no-such-user-here\n", 2,
                   "Control.AllowUsers=: \"no-such-user-here\" is not a user of this system." },
                 { CONF_PEER, "[Control]\nAllowGroups=no-such-group-here\n", 2,

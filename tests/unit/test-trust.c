@@ -278,7 +278,7 @@ static void test_only_the_living_are_heard(void **state) {
 static void test_quorum_of_64(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
-        const TrustConf conf = { .quorum = TRUST_QUORUM_MAX };
+        const TrustConf conf = { .quorum = GRADE_QUORUM_MAX };
         char said[40];
 
         for (unsigned i = 1; i <= 64; i++) {
@@ -362,9 +362,9 @@ static void test_grades_have_names(void **state) {
                 assert_int_equal(grade_from_name(slice_of(grade_name(i)), &g), 0);
                 assert_int_equal(g, i);
         }
-        assert_int_equal(grade_from_name(SLICE_LITERAL("Single"), &g), TRUST_BAD_GRADE);
-        assert_int_equal(grade_from_name(SLICE_LITERAL("singl"), &g), TRUST_BAD_GRADE);
-        assert_int_equal(grade_from_name(SLICE_LITERAL(""), &g), TRUST_BAD_GRADE);
+        assert_int_equal(grade_from_name(SLICE_LITERAL("Single"), &g), GRADE_BAD);
+        assert_int_equal(grade_from_name(SLICE_LITERAL("singl"), &g), GRADE_BAD);
+        assert_int_equal(grade_from_name(SLICE_LITERAL(""), &g), GRADE_BAD);
         assert_int_equal(g, GRADE_VERIFIED);
 }
 
