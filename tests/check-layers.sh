@@ -29,7 +29,7 @@ BEGIN {
         # Files that belong to a module of another name.
         n = split("http-date:http http-reply:http proto-fields:proto proto-lines:proto proto-reply:proto rfc-title:rfc-meta rfc-meta-entry:rfc-meta " \
                   "rfc-meta-internal:rfc-meta rfc-index-internal:rfc-index lookup-internal:lookup lookup-pick:lookup " \
-                  "index-bounds:rfc-index index-delta:rfc-index index-due:rfc-index index-encode:rfc-index index-merge:rfc-index index-source:rfc-index index-store:rfc-index index-survey:rfc-index index-table:rfc-index " \
+                  "index-bounds:rfc-index index-delta:rfc-index index-due:rfc-index index-encode:rfc-index index-merge:rfc-index index-source:rfc-index index-store:rfc-index index-table:rfc-index " \
                   "peer-changes:peer-list peer-days:peer-list peer-order:peer-list peer-sources:peer-list peer-table:peer-list " \
                   "peer-terms:peer-list", pair, " ")
         for (i = 1; i <= n; i++) {

@@ -272,17 +272,6 @@ size_t rfc_index_count(const RfcIndex *x);
 size_t rfc_index_size(const RfcIndex *x);
 /* How many RFCs others hold, by those records; and by forgotten ones, until rfc_index_expire(). */
 size_t rfc_index_count_numbers(const RfcIndex *x);
-/* What all records together tell; zeroed at first. */
-typedef struct IndexSurvey {
-        size_t n_at_risk;                       /* numbers with exactly one holder, this peer counted */
-        size_t n_disputed;                      /* numbers of which holders, this peer counted, state different digests
-                                                   themselves */
-} IndexSurvey;
-/*
- * Adds what there is of the numbers > *after, some max_records live and dead records and all of the number that it has
- * come to; *after moves on. true: there is more. By slices, between which the index may change.
- */
-bool rfc_index_survey(const RfcIndex *x, uint32_t *after, size_t max_records, const Now *now, IndexSurvey *s);
 /* How many first-hand records of that source; one that has expired counts until rfc_index_expire(). */
 size_t rfc_index_count_source(const RfcIndex *x, const Endpoint *source);
 

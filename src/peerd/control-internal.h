@@ -88,6 +88,8 @@ void control_visit_again(VisitJob *j);
 #define LIST_BATCH 32
 /* The index's lock is given back after this: what an entry costs depends on how many are said to hold it. */
 #define LIST_SLICE_USEC (USEC_PER_MSEC / 2)
+/* Records that a survey looks at per hold of the lock: some 200 µs. */
+#define SURVEY_SLICE 512
 
 /*
  * A list that is made in the client's thread, batch by batch: each batch comes to the main loop, is sent, and the job

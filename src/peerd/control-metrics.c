@@ -6,8 +6,7 @@
 #include "io/log.h"
 #include "peerd/metrics.h"
 
-/* Records looked at per hold of the lock, and peers looked at in one turn of the client's thread: some 100 µs. */
-#define SURVEY_SLICE 1024
+/* Peers looked at in one turn of the client's thread: some 100 µs. */
 #define PEERS_SLICE 512
 /* More than any metric but that of the control requests has. */
 #define SERIES_MAX 64
@@ -89,7 +88,7 @@ typedef struct MetricsJob {
         /* index */
         bool surveyed;
         uint32_t number;
-        IndexSurvey survey;
+        TrustSurvey survey;
         /* peers */
         bool has_endpoint;
         Endpoint endpoint;
@@ -260,7 +259,8 @@ static bool metrics_answer(VisitJob *visit, ControlRequest *r) {
 }
 
 static bool survey_slice(MetricsJob *j, Documents *d, const Now *now) {
-        bool more = rfc_index_survey(documents_lock(d), &j->number, SURVEY_SLICE, now, &j->survey);
+        const RfcIndex *x = documents_lock(d);
+        bool more = trust_survey(x, documents_trust(d), &j->number, SURVEY_SLICE, now, &j->survey);
         documents_unlock(d);
         return more;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The inside of Documents, for documents.c (what other threads ask), documents-scan.c (what the disk worker finds) and
- * own-index.c (the snapshot) only.
+ * The inside of Documents, for documents.c (what other threads ask), documents-scan.c (what the disk worker finds),
+ * documents-trust.c (the manifest) and own-index.c (the snapshot) only.
  */
 
 #include <bsd/sys/tree.h>
@@ -34,9 +34,12 @@ struct Documents {
         const RfcMeta *meta;            /* the library's; NULL: no editor's index */
         LibraryStamp editor_stamp;
         Digest editor_digest;
+        TrustConf trust;
+        Manifest *manifest;             /* owned; that of trust */
         /* --- */
         atomic_bool scanned;
         bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
+        char *manifest_path;            /* owned; the disk worker's */
         usec_t retry_after;             /* goes with retry_message */
         sd_event_source *watch, *retry_timer;           /* main loop */
         Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
@@ -49,6 +52,11 @@ OwnIndex *own_index_new(void);
 int documents_refresh_own(Documents *d);
 /* The same behind whatever else is queued there: many changes make one snapshot. In the disk worker. */
 void documents_queue_encode(Documents *d);
+
+/* ---- documents-trust.c ---- */
+
+/* The disk worker is gone. */
+void documents_done_trust(Documents *d);
 
 /* ---- documents-scan.c ---- */
 

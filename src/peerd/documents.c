@@ -57,6 +57,7 @@ Documents *documents_free(Documents *d) {
         event_source_free(d->watch);
         event_source_free(d->retry_timer);
         d->meta = NULL;
+        documents_done_trust(d);
         library_free(d->library);
         documents_free_stamps(d);
         rfc_index_free(d->index);

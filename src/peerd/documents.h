@@ -10,6 +10,7 @@
 #include "core/base.h"
 #include "core/page.h"
 #include "core/rfc-index.h"
+#include "core/trust.h"
 #include "io/library.h"
 #include "io/mailbox.h"
 
@@ -67,6 +68,14 @@ void documents_unlock(Documents *d);
  * documents_lock() and documents_unlock().
  */
 const RfcMeta *documents_meta(const Documents *d);
+/* By what documents are graded. To be called, and used, likewise. */
+const TrustConf *documents_trust(const Documents *d);
+/*
+ * Integrity.Quorum= and Manifest= (NULL: none), which is read; what is wrong with it is logged. At the start in the main
+ * thread, before documents_start(); then in the disk worker.
+ */
+void documents_init_trust(Documents *d, unsigned quorum, const char *manifest);
+void documents_reload_trust(Documents *d, unsigned quorum, const char *manifest);
 /* A new reference to the present snapshot; never NULL. */
 OwnIndex *documents_own_index(Documents *d);
 /*

@@ -83,7 +83,7 @@
         X(INDEX_GENERATION, GAUGE, "p2pdi_peer_index_generation", "", "",                                         \
           "Generation of the own documents: each change makes it one more.")             \
         X(INDEX_DISPUTED, GAUGE, "p2pdi_peer_index_disputed", "", "",                                                  \
-          "RFCs whose holders, this peer among them, state different digests themselves.")                             \
+          "RFCs of which holders, this peer among them, have different texts, and none is agreed or verified.")                             \
         X(INDEX_PULLS, COUNTER, "p2pdi_peer_index_pulls_total", "",                                                    \
           "kind=" PEERD_PULL_KINDS(METRIC_VALUE) ";result=" PEERD_PULL_RESULTS(METRIC_VALUE),                          \
           "Indexes of other peers asked for, by what was asked and how that ended.")                                   \

@@ -99,6 +99,7 @@ static void on_reload(void *userdata) {
                 apply_log_settings(fresh);
                 const RfcIndexLimits limits = index_limits(fresh);
                 documents_reconfigure(p->documents, &limits, fresh->max_file_size);
+                documents_reload_trust(p->documents, fresh->quorum, fresh->manifest);
                 server_reconfigure(p->server, fresh);
                 client_reconfigure(p->client, fresh);
                 k = registration_reconfigure(p->registration, fresh);
@@ -227,7 +228,10 @@ static int open_documents(Peerd *p) {
                 .on_scanned = on_scanned,
                 .userdata = p,
         };
-        return documents_new(&conf, &p->documents);
+        k = documents_new(&conf, &p->documents);
+        if (k == 0)
+                documents_init_trust(p->documents, p->conf->quorum, p->conf->manifest);
+        return k;
 }
 
 static int open_client(Peerd *p) {

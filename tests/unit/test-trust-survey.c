@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* rfc_index_survey(): what all records together tell. */
+/* trust_survey(): what all records together tell. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,14 +7,15 @@
 
 #include <cmocka.h>
 
-#include "core/rfc-index.h"
 #include "core/text.h"
+#include "core/trust.h"
 
 #define SEC USEC_PER_SEC
 #define TTL 7200
 #define A "192.0.2.1:1000"
 #define B "192.0.2.2:1000"
 #define C "192.0.2.3:1000"
+#define C2 "192.0.2.3:1001"
 
 static const Now NOW = { .boottime = 100 * SEC };
 
@@ -69,16 +70,22 @@ static void learn(RfcIndex *x, const char *source, uint32_t number, const char *
 }
 
 /* By slices of each length: the answer is the same. */
-static void expect(const RfcIndex *x, const Now *now, size_t n_at_risk, size_t n_disputed) {
+static void expect_with(const RfcIndex *x, const Manifest *manifest, const Now *now, size_t n_at_risk, size_t n_disputed) {
+        const TrustConf conf = { .quorum = 2, .manifest = manifest };
+
         for (size_t slice = 1; slice < 12; slice++) {
-                IndexSurvey s = {};
+                TrustSurvey s = {};
                 uint32_t after = 0;
 
-                while (rfc_index_survey(x, &after, slice, now, &s))
+                while (trust_survey(x, &conf, &after, slice, now, &s))
                         ;
                 assert_int_equal(s.n_at_risk, n_at_risk);
                 assert_int_equal(s.n_disputed, n_disputed);
         }
+}
+
+static void expect(const RfcIndex *x, const Now *now, size_t n_at_risk, size_t n_disputed) {
+        expect_with(x, NULL, now, n_at_risk, n_disputed);
 }
 
 static void test_empty_index_tells_nothing(void **state) {
@@ -112,7 +119,7 @@ static void test_statement_and_hearsay_about_one_holder_are_one(void **state) {
         expect(x, &NOW, 1, 0);
 }
 
-static void test_different_digests_are_a_dispute_if_their_holders_say_so(void **state) {
+static void test_different_digests_are_a_dispute_unless_some_agree(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
 
@@ -124,10 +131,47 @@ static void test_different_digests_are_a_dispute_if_their_holders_say_so(void **
         learn(x, A, 3, C, 97);
         own(x, 4, 4);
         learn(x, B, 4, C, 96);
-        own(x, 5, 5);                           /* three, one of another mind */
+        own(x, 5, 5);                           /* the own copy is no vote: one to one */
         learn(x, A, 5, "-", 5);
         learn(x, B, 5, "-", 95);
         expect(x, &NOW, 0, 3);
+        learn(x, A, 6, "-", 6);                 /* two to one: agreed */
+        learn(x, B, 6, "-", 6);
+        learn(x, C, 6, "-", 94);
+        own(x, 7, 93);                          /* the same, but the own copy is of another mind */
+        learn(x, A, 7, "-", 7);
+        learn(x, B, 7, "-", 7);
+        learn(x, A, 8, "-", 8);                 /* two from one address are not two */
+        learn(x, C, 8, "-", 92);
+        learn(x, C2, 8, "-", 92);
+        expect(x, &NOW, 0, 5);
+}
+
+static Manifest *make_manifest(uint32_t number, uint8_t byte) {
+        _cleanup_buf_ Buf b = BUF_INIT(200);
+        char text[DIGEST_TEXT_SIZE];
+        Digest d = digest(byte);
+        Manifest *m;
+
+        digest_to_text(&d, text);
+        assert_int_equal(buf_printf(&b, "%s  rfc%u.txt\n", text, number), 0);
+        assert_int_equal(manifest_new(&m), 0);
+        assert_int_equal(manifest_feed(m, buf_slice(&b)), 0);
+        assert_int_equal(manifest_end(m), 0);
+        return m;
+}
+
+static void test_manifest_ends_a_dispute_or_makes_one(void **state) {
+        (void) state;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(manifest_free_p) Manifest *right = make_manifest(1, 2), *other = make_manifest(1, 3);
+
+        learn(x, A, 1, "-", 1);
+        learn(x, B, 1, "-", 2);
+        own(x, 1, 2);
+        expect_with(x, NULL, &NOW, 0, 1);
+        expect_with(x, right, &NOW, 0, 0);
+        expect_with(x, other, &NOW, 0, 1);
 }
 
 static void test_what_has_expired_is_forgotten_or_gone_does_not_count(void **state) {
@@ -150,7 +194,8 @@ int main(void) {
                 cmocka_unit_test(test_empty_index_tells_nothing),
                 cmocka_unit_test(test_one_holder_is_a_risk_two_are_none),
                 cmocka_unit_test(test_statement_and_hearsay_about_one_holder_are_one),
-                cmocka_unit_test(test_different_digests_are_a_dispute_if_their_holders_say_so),
+                cmocka_unit_test(test_different_digests_are_a_dispute_unless_some_agree),
+                cmocka_unit_test(test_manifest_ends_a_dispute_or_makes_one),
                 cmocka_unit_test(test_what_has_expired_is_forgotten_or_gone_does_not_count),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
