@@ -16,6 +16,8 @@ enum {
         OPTION_RAW = 1 << 3,            /* Ctl.raw */
         OPTION_CONFIG = 1 << 4,         /* Ctl.config */
         OPTION_FOLLOW = 1 << 5,         /* Ctl.follow */
+        OPTION_AT_RISK = 1 << 6,        /* Ctl.at_risk */
+        OPTION_DISPUTED = 1 << 7,       /* Ctl.disputed */
 };
 
 typedef struct Option {

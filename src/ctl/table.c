@@ -135,6 +135,7 @@ void table_add_state(Table *t, const char *text) {
                 { "timeout", SHOW_RED },      { "broken", SHOW_RED },      { "malformed", SHOW_RED },
                 { "last-known", SHOW_GREY },  { "unlisted", SHOW_GREY },   { "absent", SHOW_GREY },
                 { "obsolete", SHOW_GREY },    { "unchanged", SHOW_GREEN },
+                { "verified", SHOW_GREEN },   { "agreed", SHOW_GREEN },    { "disputed", SHOW_RED },
         };
         ShowColour colour = SHOW_PLAIN;
 

@@ -27,7 +27,7 @@ DEFINE_CLEANUP(Table *, table_free)
 /* The next cell, row by row. NULL and "" are shown as "-". Lack of memory is told by table_print(). */
 void table_add(Table *t, const char *text);
 void table_add_uint(Table *t, uint64_t value);
-/* One whose word is a state, in its colour: "active" green, "quarantined" red, "obsolete" grey; unknown ones plain. */
+/* One whose word is a state, in its colour: "active" green, "quarantined" and "disputed" red, "obsolete" grey; unknown ones plain. */
 void table_add_state(Table *t, const char *text);
 size_t table_rows(const Table *t);
 /* Where the style has a width, what does not fit into the last column is cut. 0, -ENOMEM. */

@@ -45,13 +45,14 @@ static int ranges_from_arguments(int argc, char **argv, json_t **ret) {
 }
 
 static int show_documents(const Ctl *ctl, const json_t *documents) {
+        bool all = ctl->all || ctl->at_risk || ctl->disputed;
         _cleanup_(table_free_p) Table *t = NULL;
         size_t n = json_array_size(documents), n_local = 0;
         char size[SHOW_TEXT_SIZE];
         uint64_t bytes = 0;
         int r;
 
-        r = table_new(ctl->all ? ">RFC >HOLDERS LOCAL >SIZE TITLE" : ">RFC >SIZE TITLE", &t);
+        r = table_new(all ? ">RFC >HOLDERS LOCAL >SIZE TRUST TITLE" : ">RFC >SIZE TRUST TITLE", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -59,16 +60,17 @@ static int show_documents(const Ctl *ctl, const json_t *documents) {
                 bool local = member_bool(d, "local");
 
                 table_add_uint(t, member_uint(d, "number"));
-                if (ctl->all) {
+                if (all) {
                         table_add_uint(t, member_uint(d, "holders"));
                         table_add(t, local ? "yes" : "no");
                 }
                 table_add(t, show_size(member_uint(d, "size"), size));
+                table_add_state(t, member_string(d, "trust"));
                 table_add(t, member_string(d, "title"));
                 n_local += local;
                 bytes += local ? member_uint(d, "size") : 0;
         }
-        if (ctl->all)
+        if (all)
                 return ctl_show_table(ctl, t, "%zu RFC%s listed, %zu local.", n, plural(n), n_local);
         return ctl_show_table(ctl, t, "%zu RFC%s listed, %s.", n, plural(n), show_size(bytes, size));
 }
@@ -86,7 +88,8 @@ int verb_list(Ctl *ctl, int argc, char **argv) {
                 r = ranges_from_arguments(names.argc, names.argv, &ranges);
         if (r != 0)
                 return r;
-        parameters = json_pack("{s:o*, s:b}", "ranges", ranges, "all", ctl->all);
+        parameters = json_pack("{s:o*, s:b, s:b, s:b}", "ranges", ranges, "all", ctl->all, "atRisk", ctl->at_risk,
+                               "disputed", ctl->disputed);
         if (!parameters)
                 return -ENOMEM;
         r = ctl_call_list(ctl, "org.p2pdi.Peer.List", parameters, "document", &documents);
@@ -103,7 +106,7 @@ int ctl_show_holders(const Ctl *ctl, const json_t *holders) {
         char text[SHOW_TEXT_SIZE];
         int r;
 
-        r = table_new("HOLDER >ID ~HOST STATE STATED-BY >SIZE SHA256 >RTT EXPIRES", &t);
+        r = table_new("HOLDER >ID ~HOST STATE STATED-BY >SIZE SHA256 TRUST >RTT EXPIRES", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -119,6 +122,7 @@ int ctl_show_holders(const Ctl *ctl, const json_t *holders) {
                 table_add(t, member_bool(h, "firstHand") ? "itself" : member_string(h, "statedBy"));
                 table_add(t, show_size(member_uint(h, "size"), text));
                 table_add(t, show_digest(member_string(h, "sha256"), text));
+                table_add_state(t, member_string(h, "trust"));
                 table_add(t, member_is_set(h, "rttUSec") ? show_duration(member_uint(h, "rttUSec"), text) : NULL);
                 table_add(t, member_is_set(h, "expiresInSec")
                                      ? show_timespan(member_uint(h, "expiresInSec") * USEC_PER_SEC, text)

@@ -71,15 +71,20 @@ static void show_texts(const json_t *rfc) {
         for (size_t i = 0; i < json_array_size(texts); i++) {
                 const json_t *t = json_array_get(texts, i);
                 uint64_t n = member_uint(t, "holders"), n_hearsay = member_uint(t, "hearsay");
-                const char *digest = member_string(t, "sha256");
-                char size[SHOW_TEXT_SIZE], hearsay[64] = "";
+                uint64_t n_prefixes = member_uint(t, "prefixes");
+                const char *digest = member_string(t, "sha256"), *trust = member_string(t, "trust");
+                char size[SHOW_TEXT_SIZE], prefixes[64] = "", hearsay[64] = "";
 
+                if (n_prefixes < n)
+                        (void) snprintf(prefixes, sizeof(prefixes), " from %" PRIu64 " address%s", n_prefixes,
+                                        n_prefixes == 1 ? "" : "es");
                 if (n_hearsay > 0)
                         (void) snprintf(hearsay, sizeof(hearsay), ", and by hearsay %" PRIu64 " more", n_hearsay);
                 show_line(stdout, i == 0 ? "SHA-256" : NULL, "%s", digest ? digest : "-");
-                show_line(stdout, NULL, "%s%s, %" PRIu64 " other peer%s state%s it%s",
-                          show_size(member_uint(t, "size"), size), member_bool(t, "local") ? ", in the store" : "", n,
-                          plural(n), n == 1 ? "s" : "", hearsay);
+                show_line(stdout, NULL, "%s, %s%s, %" PRIu64 " other peer%s%s state%s it%s",
+                          show_size(member_uint(t, "size"), size), trust ? trust : "-",
+                          member_bool(t, "local") ? ", in the store" : "", n, plural(n), prefixes, n == 1 ? "s" : "",
+                          hearsay);
         }
 }
 

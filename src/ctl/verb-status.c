@@ -73,8 +73,9 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         const json_t *servers = json_object_get(s, "servers");
         const char *path = member_string(s, "storePath");
         uint64_t n_stored = member_uint(s, "storeDocuments"), n_known = member_uint(s, "indexDocuments");
-        uint64_t n_records = member_uint(s, "indexRecords");
-        char size[SHOW_TEXT_SIZE];
+        uint64_t n_records = member_uint(s, "indexRecords"), n_disputed = member_uint(s, "indexDisputed");
+        uint64_t n_manifest = member_uint(s, "manifestDocuments");
+        char size[SHOW_TEXT_SIZE], disputed[64] = "";
 
         show_head(ctl, s, is_well(s));
         for (size_t i = 0; i < json_array_size(servers); i++)
@@ -85,8 +86,12 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         show_line(stdout, "Store", "%" PRIu64 " RFC%s, %s in %s%s", n_stored, plural(n_stored),
                   show_size(member_uint(s, "storeBytes"), size), path ? path : "-",
                   member_bool(s, "scanning") ? " (being scanned)" : "");
-        show_line(stdout, "Index", "%" PRIu64 " RFC%s, %" PRIu64 " record%s, own generation %" PRIu64, n_known,
-                  plural(n_known), n_records, plural(n_records), member_uint(s, "generation"));
+        if (n_disputed > 0)
+                (void) snprintf(disputed, sizeof(disputed), ", %" PRIu64 " disputed", n_disputed);
+        show_line(stdout, "Index", "%" PRIu64 " RFC%s, %" PRIu64 " record%s%s, own generation %" PRIu64, n_known,
+                  plural(n_known), n_records, plural(n_records), disputed, member_uint(s, "generation"));
+        if (member_is_set(s, "manifestDocuments"))
+                show_line(stdout, "Manifest", "names %" PRIu64 " RFC%s", n_manifest, plural(n_manifest));
         show_line(stdout, "Peers", "%" PRIu64 " known, %" PRIu64 " active", member_uint(s, "peersKnown"),
                   member_uint(s, "peersActive"));
         show_line(stdout, "Transfers",

@@ -5,7 +5,7 @@
 
 /*
  * All is told in one message, which may have VARLINK_MESSAGE_MAX bytes. Whatever peers and the index say, it does not come
- * near: a holder takes 900 bytes at most, a text 150.
+ * near: a holder takes 900 bytes at most, a text 220.
  */
 #define DESCRIBED_HOLDERS_MAX 500
 #define DESCRIBED_TITLES_SIZE (64u << 10)       /* of all related ones; real are some 10 kB at most */
@@ -76,64 +76,20 @@ static bool set_meta(json_t *j, const RfcMeta *meta, uint32_t number) {
 
 /* ---- texts: what the holders say that it is ---- */
 
-typedef struct Text {
-        const RfcRecord *record;                /* one that states it */
-        bool local;
-        size_t n_first_hand, n_hearsay;
-} Text;
-
-static int compare_records(const void *a, const void *b) {
-        const RfcRecord *x = *(const RfcRecord *const *) a, *y = *(const RfcRecord *const *) b;
-        int k = memcmp(x->digest.bytes, y->digest.bytes, DIGEST_SIZE);
-        return k != 0 ? k : (x->size > y->size) - (x->size < y->size);
-}
-
-/* The own one first, then those that most say. */
-static int compare_texts(const void *a, const void *b) {
-        const Text *x = a, *y = b;
-        if (x->local != y->local)
-                return x->local ? -1 : 1;
-        if (x->n_first_hand != y->n_first_hand)
-                return x->n_first_hand > y->n_first_hand ? -1 : 1;
-        if (x->n_hearsay != y->n_hearsay)
-                return x->n_hearsay > y->n_hearsay ? -1 : 1;
-        return compare_records(&x->record, &y->record);
-}
-
-/* By the records, sorted; gives how many texts there are. */
-static size_t count_texts(const RfcRecord *const *records, size_t n, Text *texts) {
-        size_t n_texts = 0;
-        for (size_t i = 0; i < n; i++) {
-                if (n_texts == 0 || compare_records(&texts[n_texts - 1].record, &records[i]) != 0)
-                        texts[n_texts++] = (Text){ .record = records[i] };
-                Text *t = &texts[n_texts - 1];
-                t->local |= records[i]->own;
-                t->n_first_hand += !records[i]->own && records[i]->first_hand;
-                t->n_hearsay += !records[i]->first_hand;
-        }
-        return n_texts;
-}
-
-static json_t *texts_json(const RfcRecord *records, size_t n) {
-        _cleanup_free_ const RfcRecord **sorted = reallocarray(NULL, n + 1, sizeof(*sorted));
-        _cleanup_free_ Text *texts = reallocarray(NULL, n + 1, sizeof(*texts));
+static json_t *texts_json(const ControlTexts *t) {
         json_t *list = json_array();
 
-        if (!sorted || !texts)
-                return list;
-        for (size_t i = 0; i < n; i++)
-                sorted[i] = &records[i];
-        qsort(sorted, n, sizeof(*sorted), compare_records);
-        size_t n_texts = count_texts(sorted, n, texts);
-        qsort(texts, n_texts, sizeof(*texts), compare_texts);
-        for (size_t i = 0; i < n_texts; i++) {
+        for (size_t i = 0; i < t->n; i++) {
+                const TrustText *text = &t->texts[i];
                 json_t *j = json_object();
 
-                control_set_digest(j, &texts[i].record->digest);
-                control_set_int(j, "size", texts[i].record->size);
-                control_set_bool(j, "local", texts[i].local);
-                control_set_int(j, "holders", texts[i].n_first_hand);
-                control_set_int(j, "hearsay", texts[i].n_hearsay);
+                control_set_digest(j, &text->digest);
+                control_set_int(j, "size", text->size);
+                control_set_trust(j, text->grade);
+                control_set_bool(j, "local", text->own);
+                control_set_int(j, "holders", text->n_holders);
+                control_set_int(j, "prefixes", text->n_prefixes);
+                control_set_int(j, "hearsay", text->n_hearsay);
                 (void) json_array_append_new(list, j);
         }
         return list;
@@ -143,7 +99,7 @@ static json_t *texts_json(const RfcRecord *records, size_t n) {
 
 /* In the client's thread. */
 static void describe(DescribeJob *j, Documents *d, const Holders *h, bool servers_away, const Now *now,
-                     RfcRecord records[HOLDERS_SHOWN_MAX + 1]) {
+                     RfcRecord records[HOLDERS_SHOWN_MAX + 1], ControlTexts *texts) {
         json_t *rfc = json_object(), *holders = json_array();
         const uint32_t number = j->number;
 
@@ -153,7 +109,8 @@ static void describe(DescribeJob *j, Documents *d, const Holders *h, bool server
         size_t n = local + MIN_OF(rfc_index_find(x, number, now, records + local, HOLDERS_SHOWN_MAX),
                                   (size_t) HOLDERS_SHOWN_MAX);
         j->known = set_meta(rfc, documents_meta(d), number);
-        json_t *document = control_document(x, documents_meta(d), number, now);
+        json_t *document = control_document(x, documents_meta(d), documents_trust(d), number, now);
+        control_texts(texts, x, documents_trust(d), number, now);
         documents_unlock(d);            /* the records' titles may go now, and are not shown */
 
         j->known |= n > 0;
@@ -163,10 +120,13 @@ static void describe(DescribeJob *j, Documents *d, const Holders *h, bool server
                         (void) json_object_set(rfc, "title", json_object_get(document, "title"));
                 (void) json_object_set_new(rfc, "document", document);
         }
-        for (size_t i = 0; i < MIN_OF(n, (size_t) DESCRIBED_HOLDERS_MAX); i++)
-                (void) json_array_append_new(holders, records[i].own ? control_holder_self(&records[i])
-                                                                     : control_holder(&records[i], h, servers_away, now));
-        (void) json_object_set_new(rfc, "texts", texts_json(records, n));
+        for (size_t i = 0; i < MIN_OF(n, (size_t) DESCRIBED_HOLDERS_MAX); i++) {
+                const RfcRecord *r = &records[i];
+                Grade grade = control_texts_grade(texts, &r->digest);
+                (void) json_array_append_new(holders, r->own ? control_holder_self(r, grade)
+                                                             : control_holder(r, grade, h, servers_away, now));
+        }
+        (void) json_object_set_new(rfc, "texts", texts_json(texts));
         (void) json_object_set_new(rfc, "holders", holders);
         j->rfc = rfc;
 }
@@ -189,9 +149,10 @@ static bool describe_answer(VisitJob *visit, ControlRequest *r) {
 
 static bool describe_look(VisitJob *visit, Client *c, Holders *h, bool servers_away, const Now *now) {
         _cleanup_free_ RfcRecord *records = reallocarray(NULL, HOLDERS_SHOWN_MAX + 1, sizeof(*records));
+        _cleanup_free_ ControlTexts *texts = malloc(sizeof(*texts));
 
-        if (records)
-                describe(MESSAGE_OF(visit, DescribeJob, visit), client_documents(c), h, servers_away, now, records);
+        if (records && texts)
+                describe(MESSAGE_OF(visit, DescribeJob, visit), client_documents(c), h, servers_away, now, records, texts);
         return false;
 }
 

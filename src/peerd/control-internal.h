@@ -106,7 +106,7 @@ typedef struct ListJob {
         bool more;
         /* where it stands, and what is listed */
         RfcSet set;
-        bool all;
+        bool all, at_risk, disputed;
         Search *search;                         /* owned */
         bool local, current;
         uint32_t number;
@@ -127,14 +127,29 @@ int control_list_start(Control *c, VarlinkCall *call, ListJob *template) _must_c
  * What is known of that number, as Document, but for "path". Under the lock. meta: NULL: no editor's index. NULL: nobody
  * is known to hold it, or no memory.
  */
-json_t *control_document(const RfcIndex *x, const RfcMeta *meta, uint32_t number, const Now *now);
+json_t *control_document(const RfcIndex *x, const RfcMeta *meta, const TrustConf *trust, uint32_t number,
+                         const Now *now);
 /* The path, if it is in the library. Needs no lock. */
 void control_document_add_path(json_t *document, const Library *l);
 /* "status": "current" or "obsolete", where that is known. Under the lock. */
 void control_set_status(json_t *j, const RfcMeta *meta, uint32_t number);
-/* As Holder: this peer, and another one. In the client's thread. */
-json_t *control_holder_self(const RfcRecord *own);
-json_t *control_holder(const RfcRecord *r, const Holders *h, bool servers_away, const Now *now);
+/* "trust". */
+void control_set_trust(json_t *j, Grade grade);
+/* As Holder: this peer, and another one. grade: of its text. In the client's thread. */
+json_t *control_holder_self(const RfcRecord *own, Grade grade);
+json_t *control_holder(const RfcRecord *r, Grade grade, const Holders *h, bool servers_away, const Now *now);
+
+/* The texts of one number, for whoever shows its records. */
+#define CONTROL_TEXTS_MAX 500
+typedef struct ControlTexts {
+        size_t n;
+        TrustText texts[CONTROL_TEXTS_MAX];
+} ControlTexts;
+
+/* Under the lock. */
+void control_texts(ControlTexts *t, const RfcIndex *x, const TrustConf *trust, uint32_t number, const Now *now);
+/* Of a record of that number. */
+Grade control_texts_grade(const ControlTexts *t, const Digest *digest);
 
 /* NULL: no memory. */
 ControlRequest *control_request_new(Control *c, VarlinkCall *call);

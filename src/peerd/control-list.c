@@ -11,7 +11,7 @@
 
 static uint32_t next_known(const ListJob *j, const RfcIndex *x, uint32_t after, const Now *now) {
         RfcRecord own;
-        return j->all ? rfc_index_next_number(x, after, now) : rfc_index_next_own(x, after, &own) ? own.number : 0;
+        return j->all || j->at_risk || j->disputed ? rfc_index_next_number(x, after, now) : rfc_index_next_own(x, after, &own) ? own.number : 0;
 }
 
 /*
@@ -33,8 +33,18 @@ static uint32_t next_number(const ListJob *j, const RfcIndex *x, uint32_t after,
         return 0;
 }
 
+static bool is_wanted(const ListJob *j, const RfcIndex *x, const TrustConf *trust, const Now *now) {
+        size_t n_records = 0;
+        TrustNumber n;
+
+        if (!j->at_risk && !j->disputed)
+                return true;
+        return trust_number(x, trust, j->number, now, &n, &n_records) && (!j->at_risk || n.n_holders == 1) &&
+               (!j->disputed || n.text.grade == GRADE_DISPUTED);
+}
+
 /* Under the lock. true: there may be more. */
-static bool list_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, const Now *now) {
+static bool list_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, const TrustConf *trust, const Now *now) {
         Now begin, at;
 
         now_read(&begin);
@@ -43,7 +53,8 @@ static bool list_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, const
                 if (number == 0)
                         return false;
                 j->number = number;
-                (void) json_array_append_new(j->batch, control_document(x, meta, number, now));
+                if (is_wanted(j, x, trust, now))
+                        (void) json_array_append_new(j->batch, control_document(x, meta, trust, number, now));
                 now_read(&at);
         } while (json_array_size(j->batch) < LIST_BATCH && at.boottime - begin.boottime < LIST_SLICE_USEC);
         return true;
@@ -57,7 +68,7 @@ static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away,
         (void) servers_away;
 
         RfcIndex *x = documents_lock(d);
-        bool more = list_slice(j, x, documents_meta(d), now);
+        bool more = list_slice(j, x, documents_meta(d), documents_trust(d), now);
         documents_unlock(d);
         json_array_foreach(j->batch, i, document)
                 control_document_add_path(document, documents_library(d));
@@ -70,6 +81,8 @@ int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {
                 .member = "document",
                 .fill = fill_documents,
                 .all = json_is_true(json_object_get(parameters, "all")),
+                .at_risk = json_is_true(json_object_get(parameters, "atRisk")),
+                .disputed = json_is_true(json_object_get(parameters, "disputed")),
         };
         for (size_t i = 0; i < json_array_size(ranges); i++) {
                 RfcRange range;
@@ -87,18 +100,22 @@ int control_list(VarlinkCall *call, json_t *parameters, void *userdata) {
 static bool fill_holders(ListJob *j, Client *c, Holders *h, bool servers_away, const Now *now) {
         Documents *d = client_documents(c);
         _cleanup_free_ RfcRecord *records = reallocarray(NULL, HOLDERS_SHOWN_MAX, sizeof(*records));
+        _cleanup_free_ ControlTexts *texts = malloc(sizeof(*texts));
         RfcRecord own;
 
-        if (!records)
+        if (!records || !texts)
                 return false;
         RfcIndex *x = documents_lock(d);
         size_t n = MIN_OF(rfc_index_find(x, j->number, now, records, HOLDERS_SHOWN_MAX), (size_t) HOLDERS_SHOWN_MAX);
         bool local = rfc_index_get_own(x, j->number, &own);
+        control_texts(texts, x, documents_trust(d), j->number, now);
         documents_unlock(d);            /* the titles may go now, and are not shown */
         if (local)
-                (void) json_array_append_new(j->batch, control_holder_self(&own));
-        for (size_t i = 0; i < n; i++)
-                (void) json_array_append_new(j->batch, control_holder(&records[i], h, servers_away, now));
+                (void) json_array_append_new(j->batch, control_holder_self(&own, control_texts_grade(texts, &own.digest)));
+        for (size_t i = 0; i < n; i++) {
+                Grade grade = control_texts_grade(texts, &records[i].digest);
+                (void) json_array_append_new(j->batch, control_holder(&records[i], grade, h, servers_away, now));
+        }
         return false;
 }
 
@@ -160,6 +177,8 @@ int control_list_peers(VarlinkCall *call, json_t *parameters, void *userdata) {
 typedef struct StatusJob {
         VisitJob visit;
         size_t n_known, n_active;
+        uint32_t number;                        /* the survey is there */
+        TrustSurvey survey;
 } StatusJob;
 
 static json_t *servers_json(const Registration *r, const Now *now) {
@@ -188,7 +207,7 @@ static json_t *servers_json(const Registration *r, const Now *now) {
         return list;
 }
 
-static void set_index(json_t *s, Documents *d) {
+static void set_index(json_t *s, const StatusJob *j, Documents *d) {
         uint64_t bytes;
         size_t n;
         Now now;
@@ -200,6 +219,12 @@ static void set_index(json_t *s, Documents *d) {
         Generation g = rfc_index_generation(x);
         control_set_int(s, "indexRecords", rfc_index_count(x));
         control_set_int(s, "indexDocuments", rfc_index_count_numbers(x));
+        control_set_int(s, "indexDisputed", j->survey.n_disputed);
+        if (documents_trust(d)->manifest) {
+                ManifestInfo info;
+                manifest_get_info(documents_trust(d)->manifest, &info);
+                control_set_int(s, "manifestDocuments", info.n_named);
+        }
         documents_unlock(d);
         control_set_int(s, "epoch", g.epoch);
         control_set_int(s, "generation", g.number);
@@ -230,7 +255,7 @@ static json_t *status_json(const StatusJob *j) {
         (void) json_object_set_new(s, "servers", servers_json(p->registration, &now));
         control_set_bool(s, "scanning", !documents_scanned(p->documents));
         control_set_string(s, "storePath", slice_of(p->store_path));
-        set_index(s, p->documents);
+        set_index(s, j, p->documents);
         control_set_int(s, "peersKnown", j->n_known);
         control_set_int(s, "peersActive", j->n_active);
         control_set_int(s, "uploadsActive", uploads.n_active);
@@ -251,12 +276,14 @@ static bool status_answer(VisitJob *visit, ControlRequest *r) {
 
 static bool status_look(VisitJob *visit, Client *c, Holders *h, bool servers_away, const Now *now) {
         StatusJob *j = MESSAGE_OF(visit, StatusJob, visit);
-        (void) c;
+        Documents *d = client_documents(c);
         (void) servers_away;
-        (void) now;
         j->n_known = holders_count(h);
         j->n_active = holders_count_listed(h);
-        return false;
+        const RfcIndex *x = documents_lock(d);
+        bool more = trust_survey(x, documents_trust(d), &j->number, SURVEY_SLICE, now, &j->survey);
+        documents_unlock(d);
+        return more;
 }
 
 static void status_free(ControlJob *job) {

@@ -33,7 +33,8 @@ static bool is_wanted(const ListJob *j, const RfcIndex *x, const RfcMeta *meta, 
 }
 
 /* Under the lock. true: there may be more. */
-static bool search_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, const Now *now) {
+static bool search_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, const TrustConf *trust,
+                         const Now *now) {
         Now begin, at;
 
         now_read(&begin);
@@ -43,7 +44,7 @@ static bool search_slice(ListJob *j, const RfcIndex *x, const RfcMeta *meta, con
                         return false;
                 j->number = number;
                 if (is_wanted(j, x, meta, now))
-                        (void) json_array_append_new(j->batch, control_document(x, meta, number, now));
+                        (void) json_array_append_new(j->batch, control_document(x, meta, trust, number, now));
                 now_read(&at);
         } while (json_array_size(j->batch) < LIST_BATCH && at.boottime - begin.boottime < LIST_SLICE_USEC);
         return true;
@@ -73,7 +74,7 @@ static bool fill_search(ListJob *j, Client *c, Holders *h, bool servers_away, co
         if (!scratch)
                 return false;
         RfcIndex *x = documents_lock(d);
-        bool more = search_slice(j, x, documents_meta(d), now);
+        bool more = search_slice(j, x, documents_meta(d), documents_trust(d), now);
         documents_unlock(d);
         json_array_foreach(j->batch, i, document) {
                 control_document_add_path(document, documents_library(d));

@@ -144,7 +144,8 @@ static const VarlinkParameter get_parameters[] = {
         { "numbers", VARLINK_INT_ARRAY }, { "transaction", VARLINK_STRING | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter number_parameters[] = { { "number", VARLINK_INT }, {} };
 static const VarlinkParameter list_parameters[] = {
-        { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
+        { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL },
+        { "atRisk", VARLINK_BOOL | VARLINK_OPTIONAL }, { "disputed", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter explain_parameters[] = {
         { "transaction", VARLINK_STRING | VARLINK_OPTIONAL }, { "number", VARLINK_INT | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter search_parameters[] = { { "words", VARLINK_STRING_ARRAY },

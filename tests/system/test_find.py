@@ -96,7 +96,7 @@ def test_what_search_tells_of_a_document(net):
     a, b, _ = net
     seven, eight, nine = search(a, "host")
     assert seven == {"number": 7, "title": "Host Software for Tests", "size": 4000, "sha256": sha256(document(7)),
-                     "local": False, "holders": 1, "holdersActive": 1, "status": "obsolete"}
+                     "trust": "single", "local": False, "holders": 1, "holdersActive": 1, "status": "obsolete"}
     assert (eight["holders"], eight["holdersActive"], eight["status"]) == (2, 2, "current")
     assert (nine["local"], nine["path"], nine["holders"]) == (True, a.path(9), 2)
     # b has no editor's index: titles out of the texts, and no status.
@@ -139,8 +139,8 @@ def test_describe(net):
     assert rfc["obsoletedBy"] == rfc["updates"] == rfc["updatedBy"] == []
     assert (rfc["document"]["local"], rfc["document"]["path"], rfc["document"]["holders"]) == (True, a.path(9), 2)
     assert rfc["texts"] == [
-        {"sha256": sha256(document(9)), "size": 4000, "local": True, "holders": 1, "hearsay": 0},
-        {"sha256": sha256(document(9, seed=1)), "size": 4000, "local": False, "holders": 1, "hearsay": 0}]
+        {"sha256": sha256(document(9, seed=seed)), "size": 4000, "trust": "disputed", "local": local, "holders": 1,
+         "prefixes": 1, "hearsay": 0} for seed, local in ((0, True), (1, False))]
     assert {h["holder"]: h["sha256"] for h in rfc["holders"]} == {
         "-": sha256(document(9)), b.text: sha256(document(9)), c.text: sha256(document(9, seed=1))}
     seven = describe(a, 7)
@@ -317,9 +317,9 @@ def test_show(net):
         "    Obsoletes: RFC 7: Host Software for Tests",
         f"     In store: {a.path(9)}, 3.9K",
         f"      SHA-256: {digests[0]}",
-        "               3.9K, in the store, 1 other peer states it",
+        "               3.9K, disputed, in the store, 1 other peer states it",
         f"               {digests[1]}",
-        "               3.9K, 1 other peer states it"]
+        "               3.9K, disputed, 1 other peer states it"]
     assert legend == "3 holders listed.\n"
     assert [line.split()[0] for line in table.split("\n")] == ["HOLDER", "-"] + [
         h["holder"] for h in describe(a, 9)["holders"] if h["holder"] != "-"]
