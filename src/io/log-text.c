@@ -34,6 +34,7 @@ static const char *const kinds[_LOG_EVENT_MAX] = {
         [LOG_EVENT_FETCH_FAILED] = "failed fetches",
         [LOG_EVENT_NOT_HELD] = "documents that were not found",
         [LOG_EVENT_DIGEST_MISMATCH] = "digests that do not match",
+        [LOG_EVENT_DISPUTED] = "disputed RFCs",
         [LOG_EVENT_QUARANTINED] = "quarantined peers",
         [LOG_EVENT_CONF_LOADED] = "configurations loaded",
         [LOG_EVENT_CONF_INVALID] = "issues of the configuration",

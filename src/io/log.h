@@ -39,6 +39,7 @@
         X(FETCH_FAILED, "bffdccfd0f3e41728138406fc17b1199")                                                           \
         X(NOT_HELD, "5cd70ee964124261b5e78084d559ee0d")                                                               \
         X(DIGEST_MISMATCH, "de9b8cc84efb4fd5813d24ae3b8e2c3e")                                                        \
+        X(DISPUTED, "77cab8557ea94b258d767bd260307b92")                                                               \
         X(QUARANTINED, "7fa2fac5e53643d5b5f967828336ea86")                                                            \
         X(CONF_LOADED, "0a2e133daed04ed6a7da4df5431026e0")                                                            \
         X(CONF_INVALID, "d9ac40223dc84beba8197d58844204d4")                                                           \

@@ -4,8 +4,8 @@
 /*
  * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
  * (PQuery), pull.c and pull-merge.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked),
- * background.c (the same for nobody in particular), count.c (metrics), commit.c (the disk worker's: documents that are
- * committed together).
+ * background.c (the same for nobody in particular), disputes.c (what peers disagree about), count.c (metrics), commit.c (the
+ * disk worker's: documents that are committed together).
  */
 
 #include "io/call.h"
@@ -25,6 +25,7 @@ typedef struct Pull Pull;
 typedef struct Query Query;
 typedef struct Transfer Transfer;
 typedef struct Refresh Refresh;
+typedef struct Disputes Disputes;
 
 /* A document that came whole, on its way into the library; part of whatever waits for that. The disk worker's. */
 typedef struct Commit {
@@ -88,6 +89,7 @@ struct Client {
         LIST_HEAD(, ClientEvent) events;        /* on their way to the main loop and back */
         size_t n_events;
         sd_event_source *expiry_timer;
+        Disputes *disputes;
         CallPool *pool;                         /* connections to peers and servers that stay open */
         STAILQ_HEAD(, Commit) commits;          /* the disk worker's, like the two that follow */
         Message commit_message;
@@ -196,6 +198,15 @@ void pulls_distrust(Client *c, const Endpoint *peer);
 /* Expires records; sets the timer anew. */
 void pull_arm_expiry(Client *c);
 int pull_on_expiry(sd_event_source *s, uint64_t usec, void *userdata);
+
+/* ---- disputes.c ---- */
+
+/* In the setup of the thread, for its loop. -errno. */
+int disputes_new(Client *c, sd_event *e, Disputes **ret) _must_check_;
+/* What is known, or what it is judged by, has changed. */
+void disputes_stir(Disputes *d);
+/* The thread is gone. */
+Disputes *disputes_free(Disputes *d);
 
 /* ---- transfer.c ---- */
 

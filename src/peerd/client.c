@@ -75,6 +75,7 @@ static void run_reconfigure(Message *m) {
         settings_apply(r->client, &r->settings);
         pull_arm_expiry(r->client);     /* the limits of the index may be others, too */
         background_reconfigured(r->client->background);
+        disputes_stir(r->client->disputes);
         free(r);
 }
 
@@ -371,10 +372,13 @@ static int setup(sd_event *e, void *userdata) {
         if (k >= 0)
                 k = call_pool_new(e, &c->pool);
         if (k >= 0)
+                k = disputes_new(c, e, &c->disputes);
+        if (k >= 0)
                 k = background_new(c, e, &c->background);
         if (k < 0) {
                 c->expiry_timer = event_source_free(c->expiry_timer);
                 c->pool = call_pool_free(c->pool);
+                c->disputes = disputes_free(c->disputes);
                 return k;
         }
         c->settings.call.pool = c->settings.transfer.pool = c->pool;
@@ -448,6 +452,7 @@ Client *client_free(Client *c) {
         background_free(c->background);
         free(c->remembered);
         event_source_free(c->expiry_timer);
+        disputes_free(c->disputes);
         call_pool_free(c->pool);
         loop_thread_free(c->loop);
         sd_event_unref(e);

@@ -60,6 +60,8 @@ void pull_end(Pull *p, LookupOutcome outcome, const char *result, const IndexMer
                 log_transaction(LOG_EVENT_INDEX_PULLED, &f, "Index not pulled: %s.", result);
 
         client_count_pull(c, kind, result);
+        if (merged && merged->n_added + merged->n_removed > 0)
+                disputes_stir(c->disputes);
 
         /* Gone before anybody hears of the end: they may ask again at once. */
         const Endpoint peer = p->peer;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who says what, and what comes of it: grades, the manifest, list --disputed and --at-risk, show, where, status."""
+"""Who says what, and what comes of it: grades, the manifest, list --disputed and --at-risk, show, where, status, the log."""
 
 import os
 
@@ -67,6 +67,31 @@ def test_one_against_one_is_a_dispute(world):
     assert [d["number"] for d in a.json("list", "--disputed", "--at-risk")] == []
 
 
+def test_dispute_is_logged_once_while_it_lasts(world):
+    b, c = holders(world, A, B)
+    a = reader(world, [b, c])
+    line = r"RFC 7 is disputed: 2 texts are known, and peers agree on none\."
+    a.wait_log(line)
+    # The next look finds another one, and has nothing to say of this one.
+    b.documents[8], c.documents[8] = document(8), document(8, seed=1)
+    b.generation = c.generation = 2
+    a.ctl("refresh")
+    a.wait_log(r"RFC 8 is disputed: ")
+    assert a.count_log(line) == 1
+    # It ends, and comes back.
+    c.documents[7] = A
+    b.documents[9], c.documents[9] = document(9), document(9, seed=1)
+    b.generation = c.generation = 3
+    a.ctl("refresh")
+    a.wait_log(r"RFC 9 is disputed: ")
+    assert disputed(a) == [8, 9]
+    c.documents[7] = B
+    c.generation = 4
+    a.ctl("refresh")
+    a.wait_log(line, n=2)
+    assert a.count_log("RFC 8 is disputed") == a.count_log("RFC 9 is disputed") == 1
+
+
 def test_many_peers_behind_one_address_never_agree(world):
     liars = [world.holder({7: B}, address="127.0.0.9") for _ in range(20)]
     a = reader(world, liars)
@@ -108,6 +133,7 @@ def test_own_copy_is_no_vote(world):
     assert [(d["trust"], d["sha256"]) for d in a.json("list")] == [("disputed", sha256(A)), ("single", sha256(document(8)))]
     assert disputed(a) == [7]
     assert [line.split()[2] for line in a.ctl("list", "--no-legend").text.splitlines()] == ["disputed", "single"]
+    a.wait_log(r"RFC 7 is disputed: the copy in the library is not what 2 other peers state\.")
     assert [h["trust"] for h in a.json("where", "7") if h["holder"] == "-"] == ["disputed"]
 
 
@@ -132,6 +158,7 @@ def test_manifest_beats_all(world):
     a.wait_log(r"The manifest \S+ is read: it names 2 RFCs\.")
     assert texts(a) == {sha256(A): ("verified", 1, 1, 0, False), sha256(B): ("disputed", 2, 2, 0, False)}
     assert disputed(a) == [8]
+    a.wait_log(r"RFC 8 is disputed: the copy in the library is not what the manifest names\.")
     assert a.json("status")["manifestDocuments"] == 2 and "Manifest: names 2 RFCs\n" in a.ctl("status").text
     # A changed one is taken at a reload, and one that is configured no more is in force no more.
     write_manifest(path, f"{sha256(B)}  rfc7.txt")
