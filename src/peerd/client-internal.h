@@ -43,7 +43,8 @@ TAILQ_HEAD(RefreshList, Refresh);
 
 /* Settings of the client: a copy, since the main loop's may be replaced. */
 typedef struct ClientSettings {
-        CallConf call;                          /* of queries and pulls */
+        CallConf call;                          /* of queries and pulls of an index */
+        CallConf ask;                           /* of questions about some numbers */
         CallConf transfer;                      /* of documents */
         HoldersLimits holders;
         usec_t pull_interval;                   /* who has told all within it is not asked again for a document */

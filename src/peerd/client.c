@@ -12,6 +12,12 @@
 /* Answers to queries are small and come at once, or something is wrong. */
 #define ANSWER_TIMEOUT_USEC (10 * USEC_PER_SEC)
 #define IDLE_TIMEOUT_USEC (10 * USEC_PER_SEC)
+/*
+ * Who sends a line now and then is never slow, and would be listened to for hours: an index of 16 MiB has so long, and
+ * what is answered about some numbers, which somebody waits for.
+ */
+#define INDEX_TIMEOUT_USEC (5 * USEC_PER_MINUTE)
+#define ASK_TIMEOUT_USEC (20 * USEC_PER_SEC)
 #define REFRESHED_USEC (10 * USEC_PER_MINUTE)
 
 /* ---- settings ---- */
@@ -23,7 +29,7 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                         .answer_timeout = ANSWER_TIMEOUT_USEC,
                         .idle_timeout = IDLE_TIMEOUT_USEC,
                         .min_rate = p->min_transfer_rate,
-                        .total_timeout = USEC_INFINITY,
+                        .total_timeout = INDEX_TIMEOUT_USEC,
                 },
                 .holders = { .quarantine_usec = p->quarantine, .quarantine_max_usec = 10 * USEC_PER_MINUTE },
                 /* Without pulls in the background it is for how long a refresh is good. */
@@ -39,7 +45,9 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                 s.call.has_source = true;
                 s.call.source = p->common.listen[0].endpoint.address;
         }
-        s.transfer = s.call;
+        s.ask = s.transfer = s.call;
+        s.ask.total_timeout = ASK_TIMEOUT_USEC;
+        s.transfer.total_timeout = USEC_INFINITY;
         if (p->n_static_peers > 0) {
                 s.static_peers = reallocarray(NULL, p->n_static_peers, sizeof(Endpoint));
                 if (!s.static_peers)
@@ -56,7 +64,7 @@ static void settings_apply(Client *c, const ClientSettings *s) {
         c->settings = *s;
         if (c->pool)
                 call_pool_clear(c->pool);       /* their source may not be the own address any more */
-        c->settings.call.pool = c->settings.transfer.pool = c->pool;
+        c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = c->pool;
         holders_set_limits(c->holders, &s->holders);
         holders_clear_static(c->holders);
         for (size_t i = 0; i < s->n_static_peers; i++)
@@ -381,7 +389,7 @@ static int setup(sd_event *e, void *userdata) {
                 c->disputes = disputes_free(c->disputes);
                 return k;
         }
-        c->settings.call.pool = c->settings.transfer.pool = c->pool;
+        c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = c->pool;
         c->event = e;
         background_reconfigured(c->background);
         return 0;

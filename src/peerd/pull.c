@@ -84,6 +84,8 @@ static bool asks_for_own(const Pull *p) {
         return p->asked.epoch > 0 || p->own_only;
 }
 
+static const char TOO_LARGE[] = "it is over 65536 records or 16 MiB";
+
 static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata) {
         Pull *p = userdata;
         Client *c = p->client;
@@ -100,6 +102,10 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
                      reply->has_index_digest;
         if (reply->status != 200 && !delta)
                 return reply->length > 0 ? -ECANCELED : 0;
+        if (reply->length > PROTO_INDEX_BYTES_MAX) {
+                p->refused = TOO_LARGE;
+                return -ECANCELED;
+        }
         const IndexMergeConf conf = {
                 .kind = delta                   ? INDEX_MERGE_DELTA :
                         p->kind == PULL_NUMBERS ? INDEX_MERGE_SET :
@@ -121,7 +127,7 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
         atomic_fetch_add(&p->client->counters.n_index_bytes, bytes.size);
         int k = p->merge ? index_merge_feed(p->merge, bytes) : -ECANCELED;
         if (k == RFC_INDEX_TOO_LARGE)
-                p->refused = "it is over 65536 records or 16 MiB";
+                p->refused = TOO_LARGE;
         else if (k > 0)
                 p->refused = "a line is malformed, double or out of order";
         return k > 0 ? -ECANCELED : k;
@@ -197,7 +203,8 @@ static void run_begin(Message *m) {
         request.has_if_generation = asks_for_own(p);
         request.if_generation = p->asked;
         request.rfcs = p->set;                  /* lent */
-        int k = call_new(c->event, &p->peer, &request, &c->settings.call, &handler, p, &p->call);
+        const CallConf *conf = p->kind == PULL_NUMBERS ? &c->settings.ask : &c->settings.call;
+        int k = call_new(c->event, &p->peer, &request, conf, &handler, p, &p->call);
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not ask for an index");
                 pull_end(p, LOOKUP_GONE, "failed", NULL);
