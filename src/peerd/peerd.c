@@ -7,12 +7,16 @@
 #include "peerd/peerd.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "core/text.h"
 #include "io/log.h"
+
+/* A block as large as that is a mapping of its own. */
+#define LARGE_BLOCK (1 << 20)
 
 static void apply_log_settings(const PeerConf *c) {
         log_set_level(c->common.log_level);
@@ -409,6 +413,11 @@ int main(int argc, char *argv[]) {
         int status = EXIT_FAILURE;
 
         log_open("p2pdi-peerd");
+        /*
+         * Indexes come and go, up to 16 MiB each: they are to go back to the system then, and not to lie among records that
+         * stay, as they do once the C library has raised its limit by itself.
+         */
+        (void) mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
         int k = daemon_parse_options(argc, argv, "p2pdi-peerd", "p2pdi", true, &p.options, &status);
         if (k == DAEMON_EXIT)
                 return status;
