@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A registration server and its peers in one process, on a virtual clock, with faults: peers crash, come back, leave;
- * documents come and go; messages are lost; the server is away or loses its memory; a few peers serve false bytes, one
- * tells of holders that do not exist. Then the network heals, and what was promised must hold:
+ * documents come and go; messages are lost; the network falls apart; the server is away or loses its memory; clocks are
+ * set; every tenth peer lies in one of six ways. Then all heals but the liars, and what was promised must hold:
  *
  *   - at all times: nobody is told of a peer one TTL after its last word, and no record of a dead peer is offered then;
- *     nobody dials an address that the server does not list; no false byte is taken; a lookup ends
+ *     nobody dials an address that the server does not list; no false byte is taken from who did not state it; nobody
+ *     honest is put into quarantine; a copy that was brought up to date by deltas is what its holder had at that
+ *     generation; no rubbish is merged; a lookup ends
  *   - when all is well again: every document that a live honest peer holds is found by everybody, others are not
  *
  * The seed is printed; the same seed gives the same run, which is checked too.
@@ -14,113 +16,21 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "check.h"
+#include "faults.h"
+#include "figures.h"
 #include "peer.h"
 #include "world.h"
-
-#define PERMILLE_LOST 30
-#define CHECK_EVERY (20 * USEC_PER_SEC)
 
 typedef struct Options {
         WorldConf world;
         unsigned n_seeds;
         unsigned minutes;               /* of faults */
+        bool figures;
+        bool any;                       /* something was said: else all that make check wants */
 } Options;
 
-/* ---- what must hold at all times --------------------------------------------------------------------------------- */
-
-static void check_records(World *w, const Peer *p) {
-        RfcRecord records[256];
-
-        for (uint32_t number = 1; number <= w->conf.n_documents; number++) {
-                size_t n = rfc_index_find(p->index, number, &w->now, records, ELEMENTSOF(records));
-                for (size_t i = 0; i < MIN_OF(n, ELEMENTSOF(records)); i++) {
-                        const Peer *holder = world_peer_at(w, &records[i].holder);
-                        w->count.checked++;
-                        if (holder == p)
-                                world_fail(w, "peer %u has a record of others about itself", p->n);
-                        if (holder && !holder->alive && holder->died_at + w->conf.ttl_usec <= w->now.boottime)
-                                world_fail(w, "peer %u offers document %u of peer %u, dead since %.6f s", p->n, number,
-                                           holder->n, (double) holder->died_at / 1e6);
-                }
-        }
-}
-
-static void check_all(World *w, void *arg, uint64_t unused _unused_) {
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                if (w->peers[i]->alive)
-                        check_records(w, w->peers[i]);
-        world_at(w, w->now.boottime + CHECK_EVERY, check_all, arg, 0);
-}
-
-/* ---- faults ------------------------------------------------------------------------------------------------------ */
-
-static Peer *any_peer(World *w) {
-        return w->peers[world_draw(w, w->conf.n_peers)];
-}
-
-static uint32_t any_document(World *w) {
-        return 1 + (uint32_t) world_draw(w, w->conf.n_documents);
-}
-
-static void one_fault(World *w) {
-        Peer *p = any_peer(w);
-        uint64_t dice = world_draw(w, 100);
-
-        if (dice < 20) {
-                if (p->alive && !p->leaving) {
-                        w->count.crashes++;
-                        peer_crash(p);
-                }
-        } else if (dice < 28) {
-                if (p->alive && !p->leaving) {
-                        w->count.leaves++;
-                        peer_leave(p);
-                }
-        } else if (dice < 60) {
-                if (!p->alive)
-                        peer_start(p);
-        } else if (dice < 75)
-                peer_add_document(p, any_document(w));
-        else if (dice < 90)
-                peer_remove_document(p, any_document(w));
-        else if (dice < 97)
-                w->server_up = !w->server_up;
-        else if (dice < 98) {
-                world_say(w, "server: forgets everything");
-                world_server_amnesia(w);
-        } else
-                w->loss_permille = w->loss_permille ? 0 : PERMILLE_LOST;
-}
-
-/* until: no faults after that. */
-static void faults(World *w, void *arg, uint64_t until) {
-        if (w->now.boottime >= until)
-                return;
-        one_fault(w);
-        world_at(w, w->now.boottime + world_draw(w, 10 * USEC_PER_SEC), faults, arg, until);
-}
-
-static void wishes(World *w, void *arg, uint64_t until) {
-        if (w->now.boottime >= until)
-                return;
-        peer_look_up(any_peer(w), any_document(w));
-        world_at(w, w->now.boottime + world_draw(w, 2 * USEC_PER_SEC), wishes, arg, until);
-}
-
-/* ---- the course of a run ----------------------------------------------------------------------------------------- */
-
-static void populate(World *w) {
-        for (unsigned i = 0; i < w->conf.n_peers; i++) {
-                Peer *p = w->peers[i];
-
-                p->lies = i % 10 == 3;
-                p->poisons = i == 5;
-                for (uint32_t number = 1; number <= w->conf.n_documents; number++)
-                        p->has[number] = world_chance(w, 80);
-                if (!world_chance(w, 200))
-                        peer_start(p);
-        }
-}
+/* ---- finding all that is there ----------------------------------------------------------------------------------- */
 
 static unsigned count_runs(const World *w) {
         unsigned n = 0;
@@ -131,127 +41,204 @@ static unsigned count_runs(const World *w) {
         return n;
 }
 
-static unsigned count_alive(const World *w) {
-        unsigned n = 0;
-
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                n += w->peers[i]->alive;
-        return n;
-}
-
-/*
- * A lookup asks and fetches at most three times a peer, and each call is answered or given up within
- * SIM_CALL_TIMEOUT.
- */
+/* That they end is seen to by each of them. */
 static void drain(World *w) {
-        usec_t until = w->now.boottime + 4 * w->conf.n_peers * SIM_CALL_TIMEOUT;
-
-        while (count_runs(w) > 0 && w->now.boottime < until)
-                world_run(w, w->now.boottime + SIM_CALL_TIMEOUT);
-        if (count_runs(w) > 0)
-                world_fail(w, "%u lookups did not end", count_runs(w));
+        while (count_runs(w) > 0)
+                world_run(w, world_in(w, SIM_CALL_TIMEOUT));
 }
 
-static void heal(World *w) {
-        w->loss_permille = 0;
-        w->server_up = true;
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                if (w->peers[i]->leaving && w->peers[i]->alive)
-                        peer_crash(w->peers[i]);
+/* Of one document, as things are. */
+static RunWant *want_of_all(const World *w) {
+        const size_t n = w->conf.n_documents;
+        RunWant *want = calloc(n + 1, sizeof(RunWant));
+        bool *false_texts = calloc(n + 1, sizeof(bool));
+        if (!want || !false_texts)
+                abort();
 
-        /* The dead are forgotten after one TTL; who was told to wait does so for MEMBERSHIP_BACKOFF_MAX_USEC; then
-         * all pull. */
-        world_run(w, w->now.boottime + w->conf.ttl_usec + MEMBERSHIP_BACKOFF_MAX_USEC + 3 * w->conf.pull_usec);
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                if (w->peers[i]->alive && w->peers[i]->membership.state != MEMBERSHIP_ACTIVE)
-                        world_fail(w, "peer %u is still not registered", i);
+        for (uint32_t number = 1; number <= n; number++)
+                want[number] = RUN_MUST_MISS;
+        for (unsigned i = 0; i < w->conf.n_peers; i++) {
+                const Peer *p = w->peers[i];
+                for (size_t k = 0; p->alive && k < p->n_has; k++) {
+                        RunWant *it = &want[p->has[k]];
+                        bool sound = p->lie == LIE_NONE || p->lie == LIE_HEARSAY;
+                        *it = sound || *it == RUN_MUST_FIND ? RUN_MUST_FIND : RUN_ANY;
+                        false_texts[p->has[k]] |= p->lie == LIE_DIGEST;
+                }
+        }
+        for (uint32_t number = 1; number <= n; number++)
+                if (false_texts[number])
+                        want[number] = RUN_ANY;
+        free(false_texts);
+        return want;
+}
 
-        /* Some newcomers who know nothing yet: they have to ask their way. */
+/* Some newcomers who know nothing yet: they have to ask their way. */
+static void start_newcomers(World *w) {
         for (unsigned i = 0, n = 0; i < w->conf.n_peers && n < 3; i++)
                 if (!w->peers[i]->alive) {
-                        memset(w->peers[i]->has, 0, (w->conf.n_documents + 1) * sizeof(bool));
-                        w->peers[i]->lies = false;
+                        w->peers[i]->n_has = 0;
+                        w->peers[i]->lie = LIE_NONE;
+                        w->peers[i]->reads = false;
                         peer_start(w->peers[i]);
                         n++;
                 }
         /* Two exchanges: the server may have forgotten their cookies. */
-        world_run(w, w->now.boottime + 5 * SIM_LATENCY_MAX);
+        world_run(w, world_in(w, 5 * SIM_LATENCY_MAX));
 }
 
-/* held: some live peer had the document; honest: one that serves what it states. */
-static void check_result(const World *w, const Peer *p, uint32_t number, bool held, bool honest) {
-        if (p->result[number] < 0)
-                return;         /* its own library had it */
-
-        const char *result = lookup_result_name((LookupResult) p->result[number]);
-        if (honest && !p->has[number])
-                world_fail(w, "peer %u, document %u: an honest peer holds it, but the lookup says %s", p->n, number,
-                           result);
-        if (!held && p->has[number])
-                world_fail(w, "peer %u, document %u: nobody held it, but it was found", p->n, number);
-        if (!held && p->result[number] != LOOKUP_NOT_HELD && p->result[number] != LOOKUP_NO_PEERS)
-                world_fail(w, "peer %u, document %u: nobody holds it, but the lookup says %s", p->n, number, result);
-        if (p->result[number] == LOOKUP_NO_PEERS && count_alive(w) > 1)
-                world_fail(w, "peer %u, document %u: other peers are there, but the lookup says %s", p->n, number,
-                           result);
+/*
+ * In a small world all look up everything. In a big one every document is looked up by one reader or two; those who have
+ * to ask their way, newcomers among them, look up some.
+ */
+static bool is_wanted(const World *w, const Peer *p, uint32_t number) {
+        if (w->conf.n_peers <= 64)
+                return true;
+        if (p->reads)
+                return (number + p->n) % MAX_OF(w->conf.n_readers * 2 / 3, 1u) == 0;
+        bool is_new = w->now.boottime - p->started_at < USEC_PER_SEC;
+        return is_new ? number % (w->conf.n_documents / 20 + 1) == 0 :
+                        p->n % 20 == 1 && number % w->conf.n_documents == p->n;
 }
 
 static void find_all(World *w) {
-        const size_t n = w->conf.n_documents;
-        bool *honest = calloc(n + 1, sizeof(bool)), *held = calloc(n + 1, sizeof(bool));
-        if (!honest || !held)
-                abort();
-
+        start_newcomers(w);
+        RunWant *want = want_of_all(w);
         for (unsigned i = 0; i < w->conf.n_peers; i++)
-                for (uint32_t number = 1; number <= n; number++)
-                        if (w->peers[i]->alive && w->peers[i]->has[number]) {
-                                held[number] = true;
-                                honest[number] |= !w->peers[i]->lies;
-                        }
-
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                for (uint32_t number = 1; number <= n; number++) {
-                        w->peers[i]->result[number] = -1;
-                        peer_look_up(w->peers[i], number);
-                }
+                for (uint32_t number = 1; number <= w->conf.n_documents; number++)
+                        if (is_wanted(w, w->peers[i], number))
+                                peer_look_up(w->peers[i], number, want[number]);
+        free(want);
         drain(w);
-
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                for (uint32_t number = 1; number <= n && w->peers[i]->alive; number++)
-                        check_result(w, w->peers[i], number, held[number], honest[number]);
-        free(honest);
-        free(held);
 }
 
-static uint64_t run_once(const Options *o, bool report) {
-        World *w = world_new(&o->world);
-        usec_t until = w->now.boottime + o->minutes * USEC_PER_MINUTE;
+/* ---- the course of a run ----------------------------------------------------------------------------------------- */
 
-        populate(w);
-        world_at(w, w->now.boottime, check_all, NULL, 0);
-        world_run(w, w->now.boottime + 2 * w->conf.pull_usec);
-        world_at(w, w->now.boottime, faults, NULL, until);
-        world_at(w, w->now.boottime, wishes, NULL, until);
+static void report(const World *w) {
+        const WorldCount *c = &w->count;
+
+        printf("seed %llu: %u peers, %.1f h: %lu events, %lu calls (%lu lost, %lu cut off, %lu refused); %lu joins, %lu "
+               "crashes, %lu leaves, %lu partitions, %lu clocks set; %lu lookups (%lu found, %lu fooled, longest %.0f s); "
+               "pulls: %lu full, %lu deltas, %lu unchanged, %lu refused, %lu healed; %lu quarantines; checked: %lu records, "
+               "%lu copies, %lu deaths; trace %016llx\n",
+               (unsigned long long) w->conf.seed, w->conf.n_peers, (double) w->now.boottime / 3600e6, c->events, c->calls,
+               c->lost, c->cut, c->refused, c->joins, c->crashes, c->leaves, c->partitions, c->jumps, c->lookup.n,
+               c->lookup.n_by_result[LOOKUP_FOUND], c->fooled, (double) c->lookup.longest_usec / 1e6, c->pull.n_full,
+               c->pull.n_delta, c->pull.n_same, c->pull.n_refused, c->pull.n_healed, c->quarantines, c->checked,
+               c->copies_checked, c->deaths_checked, (unsigned long long) w->trace);
+        fflush(stdout);
+}
+
+static uint64_t run_once(const WorldConf *conf, unsigned minutes, bool tell) {
+        World *w = world_new(conf);
+
+        faults_populate(w);
+        check_start(w);
+        world_run(w, world_in(w, 2 * w->conf.pull_usec));
+
+        usec_t until = world_in(w, minutes * USEC_PER_MINUTE);
+        faults_start(w, until);
+        faults_start_wishes(w, conf->wish_usec, until);
         world_run(w, until);
         drain(w);
-        heal(w);
+        faults_heal(w);
         find_all(w);
 
         uint64_t trace = w->trace;
-        if (report) {
-                const WorldCount *c = &w->count;
-                printf("seed %llu: %.0f s, %lu events, %lu calls (%lu lost, %lu refused), %lu lookups (%lu found), "
-                       "%lu merges (%lu deltas), %lu quarantines, %lu crashes, %lu leaves, %lu records checked, trace %016llx\n",
-                       (unsigned long long) o->world.seed, (double) w->now.boottime / 1e6, c->events, c->calls, c->lost,
-                       c->refused, c->lookups, c->found, c->merges, c->deltas, c->quarantines, c->crashes, c->leaves, c->checked,
-                       (unsigned long long) trace);
-                fflush(stdout);
-        }
+        if (tell)
+                report(w);
         world_free(w);
         return trace;
 }
 
+static void run_twice(const WorldConf *conf, unsigned minutes) {
+        WorldConf again = *conf;
+
+        again.verbose = false;
+        if (run_once(conf, minutes, true) != run_once(&again, minutes, false)) {
+                fprintf(stderr, "sim: seed %llu: two runs differ\n", (unsigned long long) conf->seed);
+                exit(EXIT_FAILURE);
+        }
+}
+
+static void run_seeds(const Options *o) {
+        WorldConf conf = o->world;
+
+        run_twice(&conf, o->minutes);
+        for (unsigned i = 1; i < o->n_seeds; i++) {
+                conf.seed++;
+                (void) run_once(&conf, o->minutes, true);
+        }
+}
+
 /* ---- the command ------------------------------------------------------------------------------------------------- */
+
+static const WorldConf small_world = {
+        .seed = 1,
+        .n_peers = 30,
+        .n_readers = 24,
+        .n_documents = 40,
+        .ttl_usec = 10 * USEC_PER_MINUTE,
+        .keep_alive_usec = 200 * USEC_PER_SEC,
+        .pull_usec = 100 * USEC_PER_SEC,
+        .wish_usec = USEC_PER_MINUTE,
+        .peers_per_reply = 7,
+        .absent_permille = 200,
+        .liars = true,
+};
+
+static const WorldConf big_world = {
+        .seed = 1,
+        .n_peers = 1000,
+        .n_readers = 10,
+        .n_documents = 1000,
+        .ttl_usec = 20 * USEC_PER_MINUTE,
+        .keep_alive_usec = 400 * USEC_PER_SEC,
+        .pull_usec = 5 * USEC_PER_MINUTE,
+        .wish_usec = 60 * USEC_PER_MINUTE,
+        .peers_per_reply = 300,
+        .absent_permille = 200,
+        .liars = true,
+};
+
+/*
+ * As the daemons are configured when nobody says otherwise. In a small group all pull. In a big one some do, to save time:
+ * what they find and send is the same, but newcomers, who ask at random, meet more who don't know.
+ */
+static WorldConf figures_world(const Options *o, unsigned n_peers) {
+        return (WorldConf){
+                .seed = o->world.seed,
+                .n_peers = n_peers,
+                .n_readers = n_peers <= 100 ? n_peers : MIN_OF(n_peers, o->world.n_readers),
+                .n_documents = o->world.n_documents,
+                .ttl_usec = PROTO_TTL_SEC * USEC_PER_SEC,
+                .keep_alive_usec = PROTO_TTL_SEC / 3 * USEC_PER_SEC,
+                .pull_usec = 10 * USEC_PER_MINUTE,
+                .wish_usec = USEC_PER_HOUR,
+                .peers_per_reply = 1000,
+                .only_readers_look_up = true,
+        };
+}
+
+static void print_figures(const Options *o) {
+        static const unsigned sizes[] = { 10, 100, 1000 };
+
+        figures_print_head();
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+                const WorldConf conf = figures_world(o, sizes[i]);
+                figures_run(&conf, o->minutes);
+        }
+}
+
+static void run_all(void) {
+        const Options small = { .world = small_world, .n_seeds = 2, .minutes = 30 };
+        Options figures = { .world = big_world, .minutes = 10 };
+
+        run_seeds(&small);
+        (void) run_once(&big_world, 5, true);
+        figures.world.n_readers = 5;
+        print_figures(&figures);
+}
 
 static unsigned number_of(const char *option, const char *s) {
         char *end;
@@ -265,75 +252,61 @@ static unsigned number_of(const char *option, const char *s) {
 }
 
 static void usage(void) {
-        printf("sim [--seed=1] [--seeds=3] [--peers=30] [--documents=40] [--minutes=30] [--verbose]\n");
+        printf("sim [--figures] [--seed=1] [--seeds=1] [--peers=1000] [--readers=10] [--documents=1000] [--minutes=60]\n"
+               "    [--verbose]\n"
+               "Without any option: what make check runs. Up to 64 peers: everything is checked each time; above, samples.\n");
 }
 
 static void parse(int argc, char **argv, Options *o) {
         static const struct option options[] = {
-                { "seed", required_argument, NULL, 's' },     { "seeds", required_argument, NULL, 'n' },
-                { "peers", required_argument, NULL, 'p' },    { "documents", required_argument, NULL, 'd' },
-                { "minutes", required_argument, NULL, 'm' },  { "verbose", no_argument, NULL, 'v' },
-                { "help", no_argument, NULL, 'h' },           { 0 },
+                { "seed", required_argument, NULL, 's' },      { "seeds", required_argument, NULL, 'n' },
+                { "peers", required_argument, NULL, 'p' },     { "readers", required_argument, NULL, 'r' },
+                { "documents", required_argument, NULL, 'd' }, { "minutes", required_argument, NULL, 'm' },
+                { "figures", no_argument, NULL, 'f' },         { "verbose", no_argument, NULL, 'v' },
+                { "help", no_argument, NULL, 'h' },            { 0 },
+        };
+        unsigned *const to[] = {
+                ['n'] = &o->n_seeds, ['p'] = &o->world.n_peers, ['r'] = &o->world.n_readers,
+                ['d'] = &o->world.n_documents, ['m'] = &o->minutes,
         };
         int c, i = 0;
 
-        while ((c = getopt_long(argc, argv, "", options, &i)) >= 0)
-                switch (c) {
-                case 's':
+        while ((c = getopt_long(argc, argv, "", options, &i)) >= 0) {
+                o->any = true;
+                if (c == 's')
                         o->world.seed = number_of("seed", optarg);
-                        break;
-                case 'n':
-                        o->n_seeds = number_of("seeds", optarg);
-                        break;
-                case 'p':
-                        o->world.n_peers = number_of("peers", optarg);
-                        break;
-                case 'd':
-                        o->world.n_documents = number_of("documents", optarg);
-                        break;
-                case 'm':
-                        o->minutes = number_of("minutes", optarg);
-                        break;
-                case 'v':
+                else if (c == 'f')
+                        o->figures = true;
+                else if (c == 'v')
                         o->world.verbose = true;
-                        break;
-                case 'h':
+                else if ((size_t) c < ELEMENTSOF(to) && to[c])
+                        *to[c] = number_of(options[i].name, optarg);
+                else {
                         usage();
-                        exit(EXIT_SUCCESS);
-                default:
-                        usage();
-                        exit(2);
+                        exit(c == 'h' ? EXIT_SUCCESS : 2);
                 }
+        }
 }
 
 int main(int argc, char **argv) {
-        Options o = {
-                .world = {
-                        .seed = 1,
-                        .n_peers = 30,
-                        .n_documents = 40,
-                        .ttl_usec = 10 * USEC_PER_MINUTE,
-                        .keep_alive_usec = 200 * USEC_PER_SEC,
-                        .pull_usec = 100 * USEC_PER_SEC,
-                        .peers_per_reply = 7,
-                },
-                .n_seeds = 3,
-                .minutes = 30,
-        };
-        uint64_t first = 0;
-        Options again;
+        Options o = { .world = big_world, .n_seeds = 1, .minutes = 60 };
 
         parse(argc, argv, &o);
-        again = o;
-        again.world.verbose = false;
-        for (unsigned i = 0; i < o.n_seeds; i++, o.world.seed++) {
-                uint64_t trace = run_once(&o, true);
-                if (i == 0)
-                        first = trace;
+        if (o.world.n_peers <= 64) {
+                WorldConf conf = small_world;
+                conf.seed = o.world.seed;
+                conf.verbose = o.world.verbose;
+                conf.n_peers = o.world.n_peers;
+                conf.n_readers = MIN_OF(o.world.n_readers, conf.n_peers);
+                conf.n_documents = MIN_OF(o.world.n_documents, conf.n_documents);
+                o.world = conf;
         }
-        if (run_once(&again, false) != first) {
-                fprintf(stderr, "sim: seed %llu: two runs differ\n", (unsigned long long) again.world.seed);
-                return EXIT_FAILURE;
-        }
+        o.world.n_readers = MIN_OF(o.world.n_readers, o.world.n_peers);
+        if (!o.any)
+                run_all();
+        else if (o.figures)
+                print_figures(&o);
+        else
+                run_seeds(&o);
         return EXIT_SUCCESS;
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/* Who holds what, who lies, and what goes wrong. */
+
+#include "peer.h"
+
+/* Documents unevenly on peers, liars among them, and most of them started. */
+void faults_populate(World *w);
+/* Until then something goes wrong now and again, to any peer or to all. */
+void faults_start(World *w, usec_t until);
+/* Peers look up what they wish, each about so often. */
+void faults_start_wishes(World *w, usec_t every, usec_t until);
+/* Nothing is wrong any more, but for the liars, and all had the time to learn that. */
+void faults_heal(World *w);
