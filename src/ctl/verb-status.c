@@ -75,6 +75,7 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         uint64_t n_stored = member_uint(s, "storeDocuments"), n_known = member_uint(s, "indexDocuments");
         uint64_t n_records = member_uint(s, "indexRecords"), n_disputed = member_uint(s, "indexDisputed");
         uint64_t n_manifest = member_uint(s, "manifestDocuments");
+        const char *metadata = member_string(s, "metadataDate");
         char size[SHOW_TEXT_SIZE], disputed[64] = "";
 
         show_head(ctl, s, is_well(s));
@@ -88,8 +89,9 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
                   member_bool(s, "scanning") ? " (being scanned)" : "");
         if (n_disputed > 0)
                 (void) snprintf(disputed, sizeof(disputed), ", %" PRIu64 " disputed", n_disputed);
-        show_line(stdout, "Index", "%" PRIu64 " RFC%s, %" PRIu64 " record%s%s, own generation %" PRIu64, n_known,
-                  plural(n_known), n_records, plural(n_records), disputed, member_uint(s, "generation"));
+        show_line(stdout, "Index", "%" PRIu64 " RFC%s, %" PRIu64 " record%s%s, own generation %" PRIu64 "%s%s", n_known,
+                  plural(n_known), n_records, plural(n_records), disputed, member_uint(s, "generation"),
+                  metadata ? ", metadata of " : "", metadata ? metadata : "");
         if (member_is_set(s, "manifestDocuments"))
                 show_line(stdout, "Manifest", "names %" PRIu64 " RFC%s", n_manifest, plural(n_manifest));
         show_line(stdout, "Peers", "%" PRIu64 " known, %" PRIu64 " active", member_uint(s, "peersKnown"),

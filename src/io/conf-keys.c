@@ -145,6 +145,9 @@ static const ConfKey peer_keys[] = {
         { "Index", "MaxEntries", CONF_KIND_COUNT, offsetof(PeerConf, max_entries),
           .min = 1, .max = 10000000, .preset = "1000000",
           .comment = "Records in the merged index, own ones included." },
+        { "Index", "MetadataFile", CONF_KIND_PATH, offsetof(PeerConf, metadata_file),
+          .comment = "The RFC Editor's rfc-index.txt. Empty: rfc-index.txt in the library if it is there, otherwise\n"
+                     "the newest that other peers hold." },
         { "Store", "Path", CONF_KIND_PATH, offsetof(PeerConf, store_path),
           .comment = "The library: a directory of rfcN.txt, made if it is not there. Empty: rfc in the state\n"
                      "directory. Needs a restart." },

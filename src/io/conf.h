@@ -92,6 +92,7 @@ typedef struct PeerConf {
         usec_t index_ttl;
         usec_t pull_interval;                   /* USEC_INFINITY: none in the background */
         uint32_t max_entries;
+        char *metadata_file;            /* Index.MetadataFile=; NULL: none is named */
         char *store_path;               /* NULL: "rfc" in the state directory */
         uint64_t max_file_size;
         uint32_t quorum;                /* 1..GRADE_QUORUM_MAX */

@@ -3,10 +3,12 @@
 
 /*
  * What the files of the library share: the table of documents and what is done with one of them (library-document.c),
- * reading files (library-read.c), scan (library-scan.c), watch (library-watch.c), storing (library-store.c).
+ * reading files (library-read.c), scan (library-scan.c), the
+ * editor's index (library-index.c), watch (library-watch.c), storing (library-store.c).
  */
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include <bsd/sys/tree.h>
@@ -65,9 +67,13 @@ struct Library {
         LibraryDocuments documents;
         size_t n_unfinished;
 
-        RfcMeta *meta;                  /* rfc-index.txt; NULL: not there */
+        RfcMeta *meta;                  /* the editor's index; NULL: there is none */
+        LibraryIndexOrigin meta_origin;
         LibraryStamp meta_stamp;
-        LibraryComplaint meta_complaint;
+        LibraryComplaint meta_complaints[_LIBRARY_INDEX_ORIGIN_MAX];
+        char *fetched_index;            /* never changes; NULL: none */
+        pthread_mutex_t index_lock;     /* of what follows, which other threads read */
+        char *own_index;                /* NULL: none */
 
         uint32_t *scan;                 /* numbers of the listing; NULL: no scan under way */
         size_t scan_size, scan_at;
@@ -107,6 +113,14 @@ void library_complain(Library *l, LibraryComplaint *c, const char *name, const L
 
 /* Opens Store.Path, made if it is not there and `make`. 0, -errno. */
 int library_open_directory(const char *path, bool make, int *ret) _must_check_;
+
+/* Opens a file that is still what `stamp` says. 0, LIBRARY_NONE, -errno. Thread-safe. */
+int library_open_stamped(const Library *l, const char *name, const LibraryStamp *stamp, int *ret_fd) _must_check_;
+
+/* ---- library-index.c ---- */
+
+/* Reads the index that counts where it is another one than last time. 0, -errno. */
+int library_refresh_index(Library *l) _must_check_;
 
 /* ---- library-scan.c ---- */
 

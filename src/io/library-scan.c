@@ -8,82 +8,6 @@
 #include "core/text.h"
 #include "io/library-private.h"
 
-/* ---- rfc-index.txt ---- */
-
-/* It is read as what it says, and hashed as a document that others may ask for. */
-typedef struct MetaIntake {
-        RfcMeta *meta;                  /* owned */
-        LibraryIntake intake;
-} MetaIntake;
-
-static void meta_intake_done(MetaIntake *m) {
-        (void) rfc_meta_free(m->meta);
-        library_intake_done(&m->intake);
-}
-
-static int feed_meta(Slice bytes, void *userdata) {
-        MetaIntake *m = userdata;
-        int r = library_intake_feed(&m->intake, bytes);
-
-        return r < 0 ? r : rfc_meta_feed(m->meta, bytes);
-}
-
-/* NULL: there is none of use. */
-static void meta_replace(Library *l, RfcMeta *meta, const LibraryStamp *stamp, const Digest *digest) {
-        _cleanup_(rfc_meta_free_p) RfcMeta *before = l->meta;   /* others may read it until they are told */
-
-        l->meta = meta;
-        l->meta_stamp = *stamp;
-        if (l->handler.editor_index && (meta || before))
-                l->handler.editor_index(meta ? stamp : NULL, digest, meta, l->handler.userdata);
-}
-
-static int meta_intake_finish(MetaIntake *m, Digest *ret_digest) {
-        _cleanup_free_ char *title = NULL;
-
-        if (rfc_meta_end(m->meta) != 0)
-                return LIBRARY_READ_GONE;       /* nothing of use in it */
-        return library_intake_finish(&m->intake, ret_digest, &title);
-}
-
-/* Reads it where it is another one than last time; without one the titles come from elsewhere. */
-static int refresh_meta(Library *l) {
-        _cleanup_(meta_intake_done) MetaIntake intake = { 0 };
-        LibraryReading reading = { .name = LIBRARY_INDEX_NAME, .max_size = RFC_META_BYTES_MAX, .feed = feed_meta };
-        const LibraryStamp none = { 0 };
-        Digest digest;
-        int r;
-
-        r = library_look(l, &reading);
-        if (r == 0 && library_stamp_equal(&l->meta_stamp, &reading.stamp))
-                return 0;
-        if (r == 0) {
-                r = library_intake_init(&intake.intake);
-                if (r == 0)
-                        r = rfc_meta_new(&intake.meta);
-                if (r < 0)
-                        return r;
-                reading.userdata = &intake;
-                r = library_read(l, &reading);
-        }
-        if (r == 0)
-                r = meta_intake_finish(&intake, &digest);
-        if (r < 0)
-                return r;
-        /* Being written: the one that is held serves until it is closed. */
-        if (r == LIBRARY_READ_CHANGED)
-                return 0;
-        if (r == LIBRARY_READ_UNFIT)
-                library_complain(l, &l->meta_complaint, LIBRARY_INDEX_NAME, &reading.complaint, reading.error);
-        else
-                l->meta_complaint = (LibraryComplaint){ 0 };
-        if (r == 0)
-                meta_replace(l, TAKE_PTR(intake.meta), &reading.stamp, &digest);
-        else
-                meta_replace(l, NULL, &none, NULL);
-        return 0;
-}
-
 /* ---- scan ---- */
 
 static int number_compare(const void *a, const void *b) {
@@ -193,7 +117,7 @@ bool library_in_place(const Library *l) {
 
 /* error: why the path can't be opened. GONE, -errno. */
 static int lose_directory(Library *l, int error) {
-        const LibraryStamp none = { 0 };
+        int r;
 
         if (l->gone)
                 return LIBRARY_GONE;
@@ -202,11 +126,12 @@ static int lose_directory(Library *l, int error) {
                 return -errno;
         library_watch_stop(l);
         l->gone = true;
-        meta_replace(l, NULL, &none, NULL);
+        /* That of the library went with it; another one may be left. */
+        r = library_refresh_index(l);
         library_withdraw_all(l);
         if (l->handler.directory)
                 l->handler.directory(l->path, error, l->handler.userdata);
-        return LIBRARY_GONE;
+        return r < 0 ? r : LIBRARY_GONE;
 }
 
 /* In place: readers in other threads see the one or the other. */
@@ -249,7 +174,7 @@ static int scan_start(Library *l) {
         int r = follow_path(l);
 
         if (r == 0)
-                r = refresh_meta(l);
+                r = library_refresh_index(l);
         return r == 0 ? list_directory(l) : r;
 }
 

@@ -70,9 +70,13 @@ int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library 
         RB_INIT(&l->documents);
         l->handler = *handler;
         l->max_file_size = conf->max_file_size;
+        pthread_mutex_init(&l->index_lock, NULL);
         l->path = strdup(conf->path);
         l->catalogue_path = strdup(conf->catalogue);
-        if (!l->path || !l->catalogue_path)
+        l->own_index = conf->own_index ? strdup(conf->own_index) : NULL;
+        l->fetched_index = conf->fetched_index ? strdup(conf->fetched_index) : NULL;
+        if (!l->path || !l->catalogue_path || (conf->own_index && !l->own_index) ||
+            (conf->fetched_index && !l->fetched_index))
                 return -ENOMEM;
 
         r = library_open_directory(l->path, /* make= */ true, &l->dir_fd);
@@ -111,6 +115,9 @@ Library *library_free(Library *l) {
         if (l->dir_fd >= 0)
                 (void) close(l->dir_fd);
         free(l->scan);
+        free(l->own_index);
+        free(l->fetched_index);
+        pthread_mutex_destroy(&l->index_lock);
         free(l->catalogue_path);
         free(l->path);
         free(l);
@@ -119,7 +126,7 @@ Library *library_free(Library *l) {
 
 /* ---- for readers ---- */
 
-static int open_stamped(const Library *l, const char *name, const LibraryStamp *stamp, int *ret_fd) {
+int library_open_stamped(const Library *l, const char *name, const LibraryStamp *stamp, int *ret_fd) {
         LibraryStamp found;
         struct stat st;
         int fd, r = 0;
@@ -156,11 +163,7 @@ int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, i
         char name[RFC_FILE_NAME_SIZE];
 
         rfc_number_to_file_name(number, name);
-        return open_stamped(l, name, stamp, ret_fd);
-}
-
-int library_open_editor_index(const Library *l, const LibraryStamp *stamp, int *ret_fd) {
-        return open_stamped(l, LIBRARY_INDEX_NAME, stamp, ret_fd);
+        return library_open_stamped(l, name, stamp, ret_fd);
 }
 
 int library_recheck(Library *l, uint32_t number) {

@@ -15,7 +15,8 @@
  * (".p2pdi-…": a scan removes those left over); hashed while written; fsync, or syncfs for many; linkat or rename to
  * a name that nobody has; fsync of the directory.
  *
- * A title is that of rfc-index.txt in the library; where that has none, of rfcN.json beside the document; else out of
+ * A title is that of the editor's rfc-index.txt (the one that was named, else that in the library, else the one that
+ * was fetched from another peer); where that has none, of rfcN.json beside the document; else out of
  * the document's text; else the one said when it was stored (another peer's word); else "RFC N".
  */
 
@@ -43,7 +44,25 @@ typedef struct LibraryConf {
         const char *path;               /* made if it is not there, 0755; only by library_new() */
         const char *catalogue;          /* SQLite file in the state directory */
         uint64_t max_file_size;         /* bigger ones are passed over, with a warning by `skipped` */
+        const char *own_index;          /* the administrator's rfc-index.txt, wherever; NULL: none is named */
+        const char *fetched_index;      /* where the one is kept that came from another peer; NULL: there is none */
 } LibraryConf;
+
+/* Where the editor's index comes from; the first that is there counts. */
+typedef enum LibraryIndexOrigin {
+        LIBRARY_INDEX_NAMED,            /* own_index */
+        LIBRARY_INDEX_STORED,           /* rfc-index.txt in the library */
+        LIBRARY_INDEX_FETCHED,          /* fetched_index */
+        _LIBRARY_INDEX_ORIGIN_MAX,
+} LibraryIndexOrigin;
+
+/* The editor's index that counts. */
+typedef struct LibraryIndexInfo {
+        LibraryIndexOrigin origin;
+        LibraryStamp stamp;
+        Digest digest;
+        const RfcMeta *meta;
+} LibraryIndexInfo;
 
 typedef struct LibraryHandler {
         /*
@@ -53,10 +72,10 @@ typedef struct LibraryHandler {
         void (*present)(const LibraryEntry *e, void *userdata);
         void (*gone)(uint32_t number, void *userdata);
         /*
-         * The editor's rfc-index.txt is there (new or changed), or gone: all are NULL. What it says may be read, by
+         * An editor's rfc-index.txt is there (new or changed), or none any more: NULL. What it says may be read, by
          * any thread, until the next call, which comes before the old one is freed; or library_free(). May be NULL.
          */
-        void (*editor_index)(const LibraryStamp *stamp, const Digest *digest, const RfcMeta *meta, void *userdata);
+        void (*editor_index)(const LibraryIndexInfo *info, void *userdata);
         /*
          * Something can't be used: `name` `why`, e.g. "rfc5.txt" "is not a regular file", "is a symbolic link", "is
          * bigger than Store.MaxFileSize=", "cannot be read"; once per file, stamp and reason. Also rfc-index.txt, and
@@ -91,6 +110,8 @@ Library *library_free(Library *l);
 /* Counts for what is looked at from now on: a scan brings in what was too big. */
 void library_set_max_file_size(Library *l, uint64_t size);
 DEFINE_CLEANUP(Library *, library_free)
+/* Another own_index from now on, or none: the next scan reads it. -ENOMEM. */
+int library_set_own_index(Library *l, const char *path) _must_check_;
 
 /*
  * Scanning, in slices of about `budget` of time (one document is read whole), so that other work of the disk worker
@@ -122,8 +143,9 @@ int library_watch_process(Library *l) _must_check_;
  * descriptor only.
  */
 int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, int *ret_fd) _must_check_;
-/* The same for rfc-index.txt. */
-int library_open_editor_index(const Library *l, const LibraryStamp *stamp, int *ret_fd) _must_check_;
+/* The same for the editor's index of that origin. Thread-safe, too. */
+int library_open_editor_index(Library *l, LibraryIndexOrigin origin, const LibraryStamp *stamp, int *ret_fd)
+        _must_check_;
 /* Looks at one document anew: calls the handler if it is not what was announced. 0, -errno. */
 int library_recheck(Library *l, uint32_t number) _must_check_;
 /* The full path of a document, to show: owned by the caller. */
@@ -162,3 +184,28 @@ typedef struct LibraryCommit {
 void library_store_commit_all(Library *l, LibraryCommit *commits, size_t n);
 LibraryFile *library_store_abort(LibraryFile *f);
 DEFINE_CLEANUP(LibraryFile *, library_store_abort)
+
+/* ---- the editor's index, fetched from another peer ---- */
+
+typedef struct LibraryIndexFile LibraryIndexFile;
+
+/*
+ * One at a time, into a file beside fetched_index: hashed and read while it is written, so that it is known what it says
+ * before it counts. size and digest as promised. -errno.
+ */
+int library_index_begin(Library *l, uint64_t size, const Digest *digest, LibraryIndexFile **ret) _must_check_;
+int library_index_write(LibraryIndexFile *f, Slice bytes) _must_check_; /* 0, MISMATCH (too long), -errno */
+/*
+ * All is written. 0, MISMATCH (ret_digest: what the bytes gave), NONE (it names no RFC), -errno. Then what it says may be
+ * asked.
+ */
+int library_index_finish(LibraryIndexFile *f, Digest *ret_digest) _must_check_;
+/* NULL before it is finished. */
+const RfcMeta *library_index_meta(const LibraryIndexFile *f);
+/*
+ * Flushes it, puts it in the place of the one fetched before, tells the handler, frees f in any case. MORE: it counts, so
+ * a scan is due for the titles; 0: the administrator has one by now; -errno.
+ */
+int library_index_commit(LibraryIndexFile *f) _must_check_;
+LibraryIndexFile *library_index_abort(LibraryIndexFile *f);
+DEFINE_CLEANUP(LibraryIndexFile *, library_index_abort)

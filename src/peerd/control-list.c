@@ -207,6 +207,20 @@ static json_t *servers_json(const Registration *r, const Now *now) {
         return list;
 }
 
+static void set_metadata(json_t *s, Documents *d) {
+        char day[RFC_META_DAY_TEXT_SIZE];
+        EditorHeld held;
+
+        documents_get_editor_held(d, &held);
+        if (!held.has)
+                return;
+        rfc_meta_day_to_text(held.created, day);
+        if (day[0])
+                control_set_string(s, "metadataDate", slice_of(day));
+        control_set_int(s, "metadataEntries", held.n_entries);
+        control_set_string(s, "metadataSource", held.own ? SLICE_LITERAL("local") : SLICE_LITERAL("peer"));
+}
+
 static void set_index(json_t *s, const StatusJob *j, Documents *d) {
         uint64_t bytes;
         size_t n;
@@ -228,6 +242,7 @@ static void set_index(json_t *s, const StatusJob *j, Documents *d) {
         documents_unlock(d);
         control_set_int(s, "epoch", g.epoch);
         control_set_int(s, "generation", g.number);
+        set_metadata(s, d);
 }
 
 /* Those that peers were asked for. */

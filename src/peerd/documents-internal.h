@@ -31,7 +31,8 @@ struct Documents {
         struct StampTree stamps;
         OwnIndex *own;
         uint64_t own_bytes;
-        const RfcMeta *meta;            /* the library's; NULL: no editor's index */
+        const RfcMeta *meta;            /* the library's; NULL: no editor's index, and what follows is none */
+        LibraryIndexOrigin editor_origin;
         LibraryStamp editor_stamp;
         Digest editor_digest;
         TrustConf trust;

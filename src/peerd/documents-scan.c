@@ -83,17 +83,18 @@ static void on_gone(uint32_t number, void *userdata) {
 }
 
 /* Nobody has the old one any more when this is over: it is used under the lock. */
-static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, const RfcMeta *meta, void *userdata) {
+static void on_editor_index(const LibraryIndexInfo *info, void *userdata) {
         Documents *d = userdata;
         pthread_mutex_lock(&d->lock);
-        d->meta = meta;
-        if (meta) {
-                d->editor_stamp = *stamp;
-                d->editor_digest = *digest;
+        d->meta = info ? info->meta : NULL;
+        if (info) {
+                d->editor_origin = info->origin;
+                d->editor_stamp = info->stamp;
+                d->editor_digest = info->digest;
         }
         pthread_mutex_unlock(&d->lock);
-        if (meta)
-                log_info("rfc-index.txt is read: it lists %zu RFCs.", rfc_meta_count(meta));
+        if (info)
+                log_info("rfc-index.txt is read: it lists %zu RFCs.", rfc_meta_count(info->meta));
         else
                 log_info("rfc-index.txt is gone or of no use any more.");
         if (atomic_load(&d->scanned))
@@ -182,7 +183,7 @@ static void run_scan(Message *m) {
 }
 
 /* What changed behind a scan that is under way needs another one. */
-static void queue_scan(Documents *d) {
+void documents_scan(Documents *d) {
         if (d->scan_queued) {
                 d->scan_again = true;
                 return;
@@ -203,7 +204,7 @@ static void run_watch(Message *m) {
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not follow the changes of the library, it is read anew");
         if (k != 0)
-                queue_scan(d);
+                documents_scan(d);
         d->watched_message.run = run_watched;
         mailbox_post(d->conf.main, &d->watched_message);
 }
@@ -226,7 +227,7 @@ int documents_start(Documents *d) {
                 k = loop_timer_new(d->conf.event, on_retry, d, "scan", &d->retry_timer);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not watch the library");
-        queue_scan(d);
+        documents_scan(d);
         return 0;
 }
 
@@ -234,25 +235,38 @@ typedef struct Reconfigure {
         Message message;
         Documents *documents;
         uint64_t max_file_size;
+        char *own_index;                /* owned; NULL: none */
 } Reconfigure;
 
 static void run_reconfigure(Message *m) {
         Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
         library_set_max_file_size(r->documents->library, r->max_file_size);
-        queue_scan(r->documents);
+        int k = library_set_own_index(r->documents->library, r->own_index);
+        if (k < 0)
+                (void) log_errno(LOG_LEVEL_WARNING, k, "Could not take another Index.MetadataFile=");
+        documents_scan(r->documents);
         documents_queue_encode(r->documents);   /* each line states the TTL */
+        free(r->own_index);
         free(r);
 }
 
-void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size) {
+void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size, const char *own_index) {
         rfc_index_set_limits(documents_lock(d), limits);
         documents_unlock(d);
         Reconfigure *r = calloc(1, sizeof(*r));
-        if (!r) {
+        char *copy = own_index ? strdup(own_index) : NULL;
+        if (!r || (own_index && !copy)) {
+                free(r);
+                free(copy);
                 log_warning("No memory to tell the disk worker of the new settings: it goes on with the old ones.");
                 return;
         }
-        *r = (Reconfigure){ .message = { .run = run_reconfigure }, .documents = d, .max_file_size = max_file_size };
+        *r = (Reconfigure){
+                .message = { .run = run_reconfigure },
+                .documents = d,
+                .max_file_size = max_file_size,
+                .own_index = copy,
+        };
         worker_post(d->conf.disk, &r->message);
 }
 

@@ -118,9 +118,31 @@ bool documents_get(Documents *d, uint32_t number, OwnDocument *ret) {
 bool documents_get_editor_index(Documents *d, OwnDocument *ret) {
         pthread_mutex_lock(&d->lock);
         bool found = d->meta;
-        *ret = (OwnDocument){ .size = d->editor_stamp.size, .digest = d->editor_digest, .stamp = d->editor_stamp };
+        *ret = (OwnDocument){
+                .size = d->editor_stamp.size,
+                .digest = d->editor_digest,
+                .stamp = d->editor_stamp,
+                .origin = d->editor_origin,
+        };
         pthread_mutex_unlock(&d->lock);
         return found;
+}
+
+void documents_get_editor_held(Documents *d, EditorHeld *ret) {
+        EditorHeld held = { .has = false };
+
+        pthread_mutex_lock(&d->lock);
+        if (d->meta)
+                held = (EditorHeld){
+                        .own = d->editor_origin != LIBRARY_INDEX_FETCHED,
+                        .has = true,
+                        .digest = d->editor_digest,
+                        .size = d->editor_stamp.size,
+                        .created = rfc_meta_created(d->meta),
+                        .n_entries = rfc_meta_count(d->meta),
+                };
+        pthread_mutex_unlock(&d->lock);
+        *ret = held;
 }
 
 Library *documents_library(Documents *d) {

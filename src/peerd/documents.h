@@ -8,6 +8,7 @@
  */
 
 #include "core/base.h"
+#include "core/editor-index.h"
 #include "core/page.h"
 #include "core/rfc-index.h"
 #include "core/trust.h"
@@ -54,7 +55,7 @@ typedef struct DocumentsConf {
 /* Opens library and index; nothing runs yet. -errno, logged. */
 int documents_new(const DocumentsConf *conf, Documents **ret) _must_check_;
 /* New settings; documents that a lower limit would have kept out stay until the next start. */
-void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size);
+void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size, const char *own_index);
 /* Starts scanning and watching. */
 int documents_start(Documents *d) _must_check_;
 /* The disk worker must be gone. */
@@ -64,7 +65,7 @@ Documents *documents_free(Documents *d);
 RfcIndex *documents_lock(Documents *d);
 void documents_unlock(Documents *d);
 /*
- * What the editor's rfc-index.txt in the library says; NULL: there is none. To be called, and used, between
+ * What the editor's rfc-index.txt says, the administrator's own or one that came from a peer; NULL: there is none. To be called, and used, between
  * documents_lock() and documents_unlock().
  */
 const RfcMeta *documents_meta(const Documents *d);
@@ -93,14 +94,20 @@ typedef struct OwnDocument {
         Digest digest;
         LibraryStamp stamp;
         char title[PROTO_TITLE_MAX + 1];
+        LibraryIndexOrigin origin;      /* of the editor's index */
 } OwnDocument;
 /* false: not in the library. */
 bool documents_get(Documents *d, uint32_t number, OwnDocument *ret);
 /* The same for the editor's rfc-index.txt, which has no title. */
 bool documents_get_editor_index(Documents *d, OwnDocument *ret);
 
+/* What is held of the editor's index, and whose it is. */
+void documents_get_editor_held(Documents *d, EditorHeld *ret);
+
 /* The library itself: library_open() and library_path() from anywhere, all else in the disk worker. */
 Library *documents_library(Documents *d);
 Worker *documents_disk(Documents *d);
+/* Looks at all of the library anew, later. In the disk worker. */
+void documents_scan(Documents *d);
 /* Has the disk worker look at one document anew; then posts `done` (may be NULL) to `to`. */
 void documents_recheck(Documents *d, uint32_t number, Mailbox *to, Message *done);

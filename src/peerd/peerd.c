@@ -102,7 +102,7 @@ static void on_reload(void *userdata) {
                 p->conf = fresh;
                 apply_log_settings(fresh);
                 const RfcIndexLimits limits = index_limits(fresh);
-                documents_reconfigure(p->documents, &limits, fresh->max_file_size);
+                documents_reconfigure(p->documents, &limits, fresh->max_file_size, fresh->metadata_file);
                 documents_reload_trust(p->documents, fresh->quorum, fresh->manifest);
                 server_reconfigure(p->server, fresh);
                 client_reconfigure(p->client, fresh);
@@ -213,8 +213,10 @@ static int open_state(Peerd *p) {
 }
 
 static int open_documents(Peerd *p) {
-        _cleanup_free_ char *catalogue = NULL;
+        _cleanup_free_ char *catalogue = NULL, *fetched_index = NULL;
         int k = daemon_path(p->options.state_dir, "library.db", &catalogue);
+        if (k == 0)
+                k = daemon_path(p->options.state_dir, "rfc-index.txt", &fetched_index);
         if (k < 0)
                 return k;
         if (p->conf->store_path)
@@ -224,7 +226,13 @@ static int open_documents(Peerd *p) {
         if (!p->store_path)
                 return -ENOMEM;
         const DocumentsConf conf = {
-                .library = { .path = p->store_path, .catalogue = catalogue, .max_file_size = p->conf->max_file_size },
+                .library = {
+                        .path = p->store_path,
+                        .catalogue = catalogue,
+                        .max_file_size = p->conf->max_file_size,
+                        .own_index = p->conf->metadata_file,
+                        .fetched_index = fetched_index,
+                },
                 .limits = index_limits(p->conf),
                 .event = p->event,
                 .disk = p->disk,

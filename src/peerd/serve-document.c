@@ -61,7 +61,7 @@ void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent) {
 static int open_document(Documents *d, const Request *request, OwnDocument *ret, int *ret_fd) {
         if (request->verb == VERB_GET_EDITOR_INDEX)
                 return !documents_get_editor_index(d, ret) ? LIBRARY_NONE :
-                       library_open_editor_index(documents_library(d), &ret->stamp, ret_fd);
+                       library_open_editor_index(documents_library(d), ret->origin, &ret->stamp, ret_fd);
         if (!documents_get(d, request->rfc, ret))
                 return LIBRARY_NONE;
         int k = library_open(documents_library(d), request->rfc, &ret->stamp, ret_fd);

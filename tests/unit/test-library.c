@@ -39,6 +39,7 @@ typedef struct Fixture {
         LibraryStamp stamp;             /* of the last present */
         Digest digest;
         const RfcMeta *meta;            /* of the editor's index, as told last; NULL: none */
+        LibraryIndexOrigin editor_origin;
         LibraryStamp editor_stamp;
         Digest editor_digest;
         mode_t umask;
@@ -61,19 +62,19 @@ static void on_gone(uint32_t number, void *userdata) {
         assert_int_equal(buf_printf(&f->log, "gone %u;", number), 0);
 }
 
-static void on_editor_index(const LibraryStamp *stamp, const Digest *digest, const RfcMeta *meta, void *userdata) {
+static void on_editor_index(const LibraryIndexInfo *info, void *userdata) {
         Fixture *f = userdata;
         Slice title;
 
         /* The one before is still whole. */
         if (f->meta)
                 assert_true(rfc_meta_title(f->meta, 3005, &title) && text_is_utf8(title) && title.size > 5);
-        assert_int_equal(!stamp, !meta);
-        assert_int_equal(!digest, !meta);
-        f->meta = meta;
-        if (stamp) {
-                f->editor_stamp = *stamp;
-                f->editor_digest = *digest;
+        f->meta = info ? info->meta : NULL;
+        if (info) {
+                assert_non_null(info->meta);
+                f->editor_origin = info->origin;
+                f->editor_stamp = info->stamp;
+                f->editor_digest = info->digest;
         }
 }
 
@@ -996,11 +997,11 @@ static void test_editor_index_is_a_document_too(void **state) {
         assert_true(slice_equal(title, SLICE_LITERAL("A Title in the Index")));
         assert_true(digest_equal(&f->editor_digest, &expected));
         assert_int_equal(f->editor_stamp.size, strlen(index_with_title));
-        assert_int_equal(library_open_editor_index(f->library, &f->editor_stamp, &fd), 0);
+        assert_int_equal(library_open_editor_index(f->library, f->editor_origin, &f->editor_stamp, &fd), 0);
         (void) close(fd);
         other = f->editor_stamp;
         other.size++;
-        assert_int_equal(library_open_editor_index(f->library, &other, &fd), LIBRARY_NONE);
+        assert_int_equal(library_open_editor_index(f->library, f->editor_origin, &other, &fd), LIBRARY_NONE);
 
         take(f, "rfc-index.txt");
         assert_int_equal(pump(f), LIBRARY_MORE);
