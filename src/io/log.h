@@ -41,6 +41,8 @@
         X(DIGEST_MISMATCH, "de9b8cc84efb4fd5813d24ae3b8e2c3e")                                                        \
         X(DISPUTED, "77cab8557ea94b258d767bd260307b92")                                                               \
         X(QUARANTINED, "7fa2fac5e53643d5b5f967828336ea86")                                                            \
+        X(EDITOR_INDEX_TAKEN, "2712159ba72c42d382b4af7188f635f7")                                                      \
+        X(EDITOR_INDEX_REFUSED, "f805ba6dd6784a4d90c8e546c26ec28d")                                                    \
         X(CONF_LOADED, "0a2e133daed04ed6a7da4df5431026e0")                                                            \
         X(CONF_INVALID, "d9ac40223dc84beba8197d58844204d4")                                                           \
         X(CONF_DRIFT, "a5ef0c6d702745e39ffd6919b657fd26")                                                             \

@@ -4,8 +4,8 @@
 /*
  * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
  * (PQuery), pull.c and pull-merge.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked),
- * background.c (the same for nobody in particular), disputes.c (what peers disagree about), count.c (metrics), commit.c (the
- * disk worker's: documents that are committed together).
+ * background.c (the same for nobody in particular), disputes.c (what peers disagree about), editor.c (the editor's index),
+ * count.c (metrics), commit.c (the disk worker's: documents that are committed together).
  */
 
 #include "io/call.h"
@@ -26,6 +26,7 @@ typedef struct Query Query;
 typedef struct Transfer Transfer;
 typedef struct Refresh Refresh;
 typedef struct Disputes Disputes;
+typedef struct Editor Editor;
 
 /* A document that came whole, on its way into the library; part of whatever waits for that. The disk worker's. */
 typedef struct Commit {
@@ -91,6 +92,7 @@ struct Client {
         size_t n_events;
         sd_event_source *expiry_timer;
         Disputes *disputes;
+        Editor *editor;
         CallPool *pool;                         /* connections to peers and servers that stay open */
         STAILQ_HEAD(, Commit) commits;          /* the disk worker's, like the two that follow */
         Message commit_message;
@@ -248,3 +250,13 @@ void background_server_ready(Background *b);
 void background_query_done(Background *b);
 /* That peer's index was pulled, or not, whoever had asked. busy: it said so. */
 void background_pull_done(Background *b, const Endpoint *peer, bool busy);
+
+/* ---- editor.c ---- */
+
+/* Nothing is asked before editor_reconfigured(). -errno. */
+int editor_new(Client *c, sd_event *e, Editor **ret) _must_check_;
+Editor *editor_free(Editor *ed);
+/* The settings are others, or there for the first time: when the next round begins. */
+void editor_reconfigured(Editor *ed);
+/* A round now, or behind the one under way. */
+void editor_round(Editor *ed);

@@ -84,6 +84,7 @@ static void run_reconfigure(Message *m) {
         pull_arm_expiry(r->client);     /* the limits of the index may be others, too */
         background_reconfigured(r->client->background);
         disputes_stir(r->client->disputes);
+        editor_reconfigured(r->client->editor);
         free(r);
 }
 
@@ -378,12 +379,15 @@ static int setup(sd_event *e, void *userdata) {
         Client *c = userdata;
         int k = loop_timer_new(e, pull_on_expiry, c, "index-expiry", &c->expiry_timer);
         if (k >= 0)
+                k = editor_new(c, e, &c->editor);
+        if (k >= 0)
                 k = call_pool_new(e, &c->pool);
         if (k >= 0)
                 k = disputes_new(c, e, &c->disputes);
         if (k >= 0)
                 k = background_new(c, e, &c->background);
         if (k < 0) {
+                c->editor = editor_free(c->editor);
                 c->expiry_timer = event_source_free(c->expiry_timer);
                 c->pool = call_pool_free(c->pool);
                 c->disputes = disputes_free(c->disputes);
@@ -392,6 +396,7 @@ static int setup(sd_event *e, void *userdata) {
         c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = c->pool;
         c->event = e;
         background_reconfigured(c->background);
+        editor_reconfigured(c->editor);
         return 0;
 }
 
@@ -458,6 +463,7 @@ Client *client_free(Client *c) {
                 event_free(event);
         query_free(c->query);
         background_free(c->background);
+        editor_free(c->editor);
         free(c->remembered);
         event_source_free(c->expiry_timer);
         disputes_free(c->disputes);

@@ -94,6 +94,8 @@ void refresh_query_done(Client *c, LookupOutcome outcome) {
                                                  .result = outcome == LOOKUP_OK    ? "ok" :
                                                            outcome == LOOKUP_EMPTY ? "no-peers" :
                                                                                      "unreachable" });
+                if (!f->peers)
+                        editor_round(c->editor);
                 int k = f->peers ? 0 : refresh_all(c, f, &now);
                 if (k < 0)
                         (void) log_errno(LOG_LEVEL_ERR, k, "Could not refresh the index");
