@@ -88,6 +88,9 @@ static int get_tell(Get *g, size_t place, json_t *d) {
                 g->told_servers = true;
                 ctl_note("Note: no registration server answered, so only last-known peers could be asked.");
         }
+        if (member_bool(d, "noText"))
+                return ctl_fail(CTL_NOT_HELD, "RFC %u is not held by any reachable peer: the RFC Editor has no text of it, "
+                                "only other formats.", number);
         if (!result || strcmp(result, "ok") != 0)
                 return ctl_fail_document(result, number, member_string(d, "message"), g->numbers.n > 1);
         g->good[place] = true;

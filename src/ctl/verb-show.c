@@ -100,6 +100,8 @@ static int show_rfc(const Ctl *ctl, const json_t *rfc, bool below_another) {
         show_string("Authors", rfc, "authors");
         show_string("Published", rfc, "date");
         show_status(rfc);
+        if (member_is_set(rfc, "hasText") && !member_bool(rfc, "hasText"))
+                show_line(stdout, "Formats", "%s", "no text, only others");
         show_related("Obsoletes", rfc, "obsoletes");
         show_related("Obsoleted by", rfc, "obsoletedBy");
         show_related("Updates", rfc, "updates");

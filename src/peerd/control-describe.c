@@ -63,6 +63,8 @@ static bool set_meta(json_t *j, const RfcMeta *meta, uint32_t number) {
 
         if (found)
                 control_set_bool(j, "issued", info.issued);
+        if (found && info.issued)
+                control_set_bool(j, "hasText", info.has_text);
         set_text(j, "title", info.title);
         set_text(j, "authors", info.authors);
         set_text(j, "date", info.date);

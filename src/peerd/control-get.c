@@ -63,6 +63,18 @@ static void set_obsoleted_by(json_t *j, Documents *d, uint32_t number) {
         json_decref(list);
 }
 
+/* The editor never had a text of it: nobody can hold one. */
+static void set_no_text(json_t *j, Documents *d, uint32_t number) {
+        RfcMetaInfo info;
+
+        (void) documents_lock(d);
+        const RfcMeta *meta = documents_meta(d);
+        bool none = meta && rfc_meta_get(meta, number, &info) && info.issued && !info.has_text;
+        documents_unlock(d);
+        if (none)
+                control_set_bool(j, "noText", true);
+}
+
 json_t *control_download(Control *c, const DownloadEvent *e) {
         char transaction[TRANSACTION_TEXT_SIZE], holder[ENDPOINT_TEXT_SIZE];
         _cleanup_free_ char *path = NULL;
@@ -98,6 +110,8 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
                         control_set_string(j, "path", slice_of(path));
                 set_obsoleted_by(j, c->peerd->documents, e->number);
         }
+        if (e->result == LOOKUP_NOT_HELD && !e->never_issued)
+                set_no_text(j, c->peerd->documents, e->number);
         describe_failure(j, e);
         return j;
 }

@@ -18,6 +18,7 @@ INDEX = ("(CREATED ON: 08/05/2026.)\n\n"
          + "10 Not Issued.\n\n" + entry(11, "Newest Too", " (Also BCP14)") + entry(12, "Of a Series", " (Also BCP0014)")
          + entry(13, "One of a Loop", " (Obsoleted by RFC14)") + entry(14, "One of a Loop", " (Obsoleted by RFC13)")
          + entry(15, "Alone", " (Also STD3) (Also FYI36)")
+         + entry(17, "No Text").replace("TXT", "PDF, HTML")
          + entry(16, "Fanned Out", " (Obsoleted by\n     " + ",\n     ".join(f"RFC{n}" for n in range(1000, 6000)) + ")"))
 DOCUMENTS = {n: document(n) for n in (7, 9, 11, 12, 15)}
 
@@ -124,6 +125,18 @@ def test_never_issued(net):
     for arguments in (["get", "10"], ["get", "--follow", "10"]):
         r = net["a"].ctl(*arguments)
         assert (r.code, r.out, r.err) == (4, b"", "RFC 10 was never issued.\n")
+
+
+def test_a_missing_text(net):
+    a = net["a"]
+    r = a.ctl("get", "17")
+    assert (r.code, r.out) == (3, b"")
+    assert r.err == "RFC 17 is not held by any reachable peer: the RFC Editor has no text of it, only other formats.\n"
+    r = a.ctl("--json=short", "get", "17", "16")
+    assert [d.get("noText") for d in json.loads(r.out)] == [True, None]
+    assert a.json("show", "17")["hasText"] is False and a.json("show", "9")["hasText"] is True
+    assert "Formats: no text, only others\n" in a.ctl("show", "17").text
+    assert "Formats" not in a.ctl("show", "9").text
 
 
 def test_an_obsolete_one_is_noted_wherever_it_comes_from(net):
