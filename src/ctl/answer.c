@@ -9,6 +9,7 @@
 #include "core/text.h"
 #include "ctl/bar.h"
 #include "ctl/pager.h"
+#include "ctl/tally.h"
 
 #define SENTENCE_MAX 4096
 
@@ -23,6 +24,7 @@ static _printf_(1, 0) void tell(const char *format, va_list ap) {
         if (text_escape(&b, slice_of(text), SENTENCE_MAX) != 0)
                 return;
         bar_hide();
+        tally_hide();
         fprintf(stderr, "%.*s\n", (int) b.size, b.data);
 }
 

@@ -95,6 +95,8 @@ const Option options[] = {
           offsetof(Ctl, follow), NULL, COMPLETES_NOTHING },
         { "raw", '\0', NULL, "read, cat: hide nothing from the terminal", OPTION_RAW, offsetof(Ctl, raw), NULL,
           COMPLETES_NOTHING },
+        { "repair", '\0', NULL, "verify: bring anew what is damaged", OPTION_REPAIR, offsetof(Ctl, repair), NULL,
+          COMPLETES_NOTHING },
         { "config", '\0', "FILE", "cat-config, check-config: that file instead", OPTION_CONFIG, 0, set_config,
           COMPLETES_FILE },
 };

@@ -18,6 +18,7 @@ enum {
         OPTION_FOLLOW = 1 << 5,         /* Ctl.follow */
         OPTION_AT_RISK = 1 << 6,        /* Ctl.at_risk */
         OPTION_DISPUTED = 1 << 7,       /* Ctl.disputed */
+        OPTION_REPAIR = 1 << 16,        /* Ctl.repair */
 };
 
 typedef struct Option {

@@ -23,6 +23,8 @@ const Verb verbs[] = {
         { "where", "RFC", "List who holds an RFC", 1, 2, VERB_PEER, 0, COMPLETES_RFC, verb_where },
         { "why", "TRANSACTION|RFC", "Show what was decided at the last attempt", 1, 2, VERB_PEER, 0, COMPLETES_RFC,
           verb_why },
+        { "verify", "[RFC…]", "Read the store anew and compare it with its digests", 0, -1, VERB_PEER | VERB_ENDLESS,
+          OPTION_REPAIR, COMPLETES_RFC, verb_verify },
         { "peers", "", "List known peers", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING, verb_peers },
         { "status", "", "Show the state of the peer, or with --rs of the server", 0, 0, VERB_PEER | VERB_RS, 0,
           COMPLETES_NOTHING, verb_status },

@@ -81,6 +81,8 @@ int verb_why(Ctl *ctl, int argc, char **argv);
 int verb_search(Ctl *ctl, int argc, char **argv);
 /* verb-show.c */
 int verb_show(Ctl *ctl, int argc, char **argv);
+/* verb-verify.c */
+int verb_verify(Ctl *ctl, int argc, char **argv);
 /* verb-metrics.c */
 int verb_metrics(Ctl *ctl, int argc, char **argv);
 /* verb-status.c */

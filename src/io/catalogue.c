@@ -17,9 +17,15 @@ static const char schema[] =
         "  digest BLOB NOT NULL, text_title TEXT,"
         "  json_inode INTEGER NOT NULL, json_size INTEGER NOT NULL, json_mtime_nsec INTEGER NOT NULL, json_title TEXT)";
 
+/* Not in the schema, so that a catalogue of before this table is used on. */
+static const char care_schema[] =
+        "CREATE TABLE IF NOT EXISTS care ("
+        "  number INTEGER PRIMARY KEY, pinned INTEGER NOT NULL, read_usec INTEGER NOT NULL,"
+        "  inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL, expected BLOB)";
+
 struct Catalogue {
         sqlite3 *db;
-        sqlite3_stmt *put, *remove;
+        sqlite3_stmt *put, *remove, *put_care, *remove_care;
         bool in_transaction;
 };
 
@@ -36,6 +42,12 @@ int catalogue_open(const char *path, Catalogue **ret) {
         r = sqlite_prepare(c->db, "INSERT OR REPLACE INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", &c->put);
         if (r == 0)
                 r = sqlite_prepare(c->db, "DELETE FROM document WHERE number = ?", &c->remove);
+        if (r == 0)
+                r = sqlite_exec(c->db, care_schema);
+        if (r == 0)
+                r = sqlite_prepare(c->db, "INSERT OR REPLACE INTO care VALUES (?, ?, ?, ?, ?, ?, ?)", &c->put_care);
+        if (r == 0)
+                r = sqlite_prepare(c->db, "DELETE FROM care WHERE number = ?", &c->remove_care);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(c);
@@ -47,6 +59,8 @@ Catalogue *catalogue_free(Catalogue *c) {
                 return NULL;
         (void) sqlite_finalize(c->put);
         (void) sqlite_finalize(c->remove);
+        (void) sqlite_finalize(c->put_care);
+        (void) sqlite_finalize(c->remove_care);
         (void) sqlite_close(c->db);
         free(c);
         return NULL;
@@ -112,6 +126,44 @@ int catalogue_load(Catalogue *c, int (*row)(const CatalogueRow *row, void *userd
         return sqlite_errno(c->db, rc);
 }
 
+static bool read_care(sqlite3_stmt *s, CatalogueCare *ret) {
+        const int64_t number = sqlite3_column_int64(s, 0), read_at = sqlite3_column_int64(s, 2);
+        const void *expected = sqlite3_column_blob(s, 6);
+
+        if (number < 1 || number > RFC_NUMBER_MAX)
+                return false;
+        ret->number = (uint32_t) number;
+        ret->pinned = sqlite3_column_int64(s, 1) != 0;
+        ret->read_at = read_at > 0 ? (usec_t) read_at : 0;
+        ret->stamp = column_stamp(s, 3);
+        ret->damaged = expected && sqlite3_column_bytes(s, 6) == DIGEST_SIZE;
+        if (ret->damaged)
+                memcpy(ret->expected.bytes, expected, DIGEST_SIZE);
+        return true;
+}
+
+int catalogue_load_care(Catalogue *c, int (*row)(const CatalogueCare *care, void *userdata), void *userdata) {
+        _cleanup_(sqlite_finalize_p) sqlite3_stmt *s = NULL;
+        int r, rc;
+
+        r = sqlite_prepare(c->db,
+                           "SELECT number, pinned, read_usec, inode, size, mtime_nsec, expected FROM care"
+                           " ORDER BY number",
+                           &s);
+        if (r < 0)
+                return r;
+        while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+                CatalogueCare care = { 0 };
+
+                if (!read_care(s, &care))
+                        continue;
+                r = row(&care, userdata);
+                if (r != 0)
+                        return r;
+        }
+        return sqlite_errno(c->db, rc);
+}
+
 static int begin(Catalogue *c) {
         int r;
 
@@ -163,14 +215,38 @@ int catalogue_put(Catalogue *c, const CatalogueRow *row) {
         return finish(c, rc == SQLITE_OK ? sqlite_run(c->put) : sqlite_errno(c->db, rc));
 }
 
-int catalogue_remove(Catalogue *c, uint32_t number) {
+static int remove_from(Catalogue *c, sqlite3_stmt *statement, uint32_t number) {
         int r, rc;
 
         r = begin(c);
         if (r < 0)
                 return r;
-        rc = sqlite3_bind_int64(c->remove, 1, number);
-        return finish(c, rc == SQLITE_OK ? sqlite_run(c->remove) : sqlite_errno(c->db, rc));
+        rc = sqlite3_bind_int64(statement, 1, number);
+        return finish(c, rc == SQLITE_OK ? sqlite_run(statement) : sqlite_errno(c->db, rc));
+}
+
+int catalogue_remove(Catalogue *c, uint32_t number) {
+        return remove_from(c, c->remove, number);
+}
+
+int catalogue_put_care(Catalogue *c, const CatalogueCare *care) {
+        int r, rc;
+
+        if (!care->pinned && care->read_at == 0 && !care->damaged)
+                return remove_from(c, c->remove_care, care->number);
+        r = begin(c);
+        if (r < 0)
+                return r;
+        rc = sqlite3_bind_int64(c->put_care, 1, care->number);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_bind_int64(c->put_care, 2, care->pinned);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_bind_int64(c->put_care, 3, (int64_t) care->read_at);
+        if (rc == SQLITE_OK)
+                rc = bind_stamp(c->put_care, 4, &care->stamp);
+        if (rc == SQLITE_OK && care->damaged)           /* else NULL, as what was bound is dropped each time */
+                rc = sqlite3_bind_blob(c->put_care, 7, care->expected.bytes, DIGEST_SIZE, SQLITE_STATIC);
+        return finish(c, rc == SQLITE_OK ? sqlite_run(c->put_care) : sqlite_errno(c->db, rc));
 }
 
 int catalogue_commit(Catalogue *c) {

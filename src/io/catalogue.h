@@ -5,6 +5,10 @@
  * Catalogue: what the library found out about its documents, kept in SQLite so that a second start reads none of
  * them. It is a cache: one that is lost costs a scan that reads everything. Private to the library.
  *
+ * Beside that it keeps, in a table of its own, what people said of a number and what happened to it (CatalogueCare):
+ * that can't be found out anew, and goes only with a damaged file. A file of an older version has no such table, and
+ * gets one; an older version does not look at it.
+ *
  * Changes are gathered in one transaction until catalogue_commit(). Device numbers are not kept, they are handed out
  * anew at each boot.
  */
@@ -23,6 +27,16 @@ typedef struct CatalogueRow {
         const char *json_title;         /* NULL: none in it */
 } CatalogueRow;
 
+/* Nothing is kept of a number of which all but the number is 0. */
+typedef struct CatalogueCare {
+        uint32_t number;
+        bool pinned;
+        usec_t read_at;                 /* realtime; 0: not known */
+        bool damaged;                   /* the file with this stamp does not have the bytes it should have */
+        LibraryStamp stamp;
+        Digest expected;                /* what they should give */
+} CatalogueCare;
+
 /* Answers */
 enum {
         CATALOGUE_DAMAGED = 1,          /* open: moved aside and made anew; usable */
@@ -40,5 +54,8 @@ DEFINE_CLEANUP(Catalogue *, catalogue_free)
 int catalogue_load(Catalogue *c, int (*row)(const CatalogueRow *row, void *userdata), void *userdata) _must_check_;
 int catalogue_put(Catalogue *c, const CatalogueRow *row) _must_check_;
 int catalogue_remove(Catalogue *c, uint32_t number) _must_check_;
+int catalogue_load_care(Catalogue *c, int (*row)(const CatalogueCare *care, void *userdata),
+                        void *userdata) _must_check_;
+int catalogue_put_care(Catalogue *c, const CatalogueCare *care) _must_check_;
 /* After an error here or above, what was changed since the last commit is not in the file. */
 int catalogue_commit(Catalogue *c) _must_check_;

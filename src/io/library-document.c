@@ -5,6 +5,8 @@
 #include "core/proto.h"
 #include "io/library-private.h"
 
+static const char damaged_why[] = "is damaged: \"p2pdi-ctl verify --repair\" brings it anew";
+
 /* ---- the table ---- */
 
 static int document_compare(const LibraryDocument *a, const LibraryDocument *b) {
@@ -17,6 +19,12 @@ LibraryDocument *library_find(Library *l, uint32_t number) {
         LibraryDocument key = { .number = number };
 
         return RB_FIND(LibraryDocuments, &l->documents, &key);
+}
+
+LibraryDocument *library_find_after(Library *l, uint32_t after) {
+        LibraryDocument key = { .number = after + 1 };
+
+        return RB_NFIND(LibraryDocuments, &l->documents, &key);
 }
 
 LibraryDocument *library_first(Library *l) {
@@ -87,6 +95,19 @@ static void document_keep(Library *l, const LibraryDocument *d) {
         catalogue_result(l, catalogue_put(l->catalogue, &row));
 }
 
+void library_keep_care(Library *l, const LibraryDocument *d) {
+        const CatalogueCare care = {
+                .number = d->number,
+                .pinned = d->pinned,
+                .read_at = d->read_at,
+                .damaged = d->damaged,
+                .stamp = d->damaged_stamp,
+                .expected = d->expected,
+        };
+
+        catalogue_result(l, catalogue_put_care(l->catalogue, &care));
+}
+
 /* What is there can't be announced, or nothing is. */
 static void document_withdraw(Library *l, LibraryDocument *d) {
         if (d->hashed)
@@ -96,6 +117,26 @@ static void document_withdraw(Library *l, LibraryDocument *d) {
                 return;
         d->announced = false;
         l->handler.gone(d->number, l->handler.userdata);
+}
+
+void library_mark_damaged(Library *l, LibraryDocument *d, const LibraryStamp *stamp, const Digest *expected) {
+        const Digest wanted = *expected;        /* may be the document's own */
+
+        document_withdraw(l, d);
+        d->damaged = true;
+        d->repairing = false;
+        d->damaged_stamp = *stamp;
+        d->expected = wanted;
+        d->complaint = (LibraryComplaint){ *stamp, damaged_why };       /* whoever found it tells more */
+        library_keep_care(l, d);
+}
+
+/* Another file is there, or none. */
+static void document_undamaged(Library *l, LibraryDocument *d) {
+        if (!d->damaged)
+                return;
+        d->damaged = d->repairing = false;
+        library_keep_care(l, d);
 }
 
 /* ---- titles ---- */
@@ -227,6 +268,12 @@ static int document_check(Library *l, LibraryDocument *d, LibraryReading *readin
         int r;
 
         r = library_look(l, reading);
+        if (r == 0 && d->damaged && library_stamp_equal(&d->damaged_stamp, &reading->stamp)) {
+                reading->complaint = (LibraryComplaint){ reading->stamp, damaged_why };
+                return LIBRARY_READ_UNFIT;
+        }
+        if (r == 0 || r == LIBRARY_READ_GONE)
+                document_undamaged(l, d);
         if (r == 0 && d->hashed && library_stamp_equal(&d->stamp, &reading->stamp))
                 r = document_recognize(l, d, reading);
         else if (r == 0)
@@ -257,8 +304,13 @@ int library_check(Library *l, uint32_t number) {
                 if (reading.error == -EFBIG)
                         reading.complaint.why = "is bigger than Store.MaxFileSize=";
                 library_complain(l, &d->complaint, name, &reading.complaint, reading.error);
-        } else if (r == LIBRARY_READ_GONE)
+        } else if (r == LIBRARY_READ_GONE && !d->pinned) {      /* who wants to keep it wants it when it is back */
+                if (d->read_at > 0) {
+                        d->read_at = 0;
+                        library_keep_care(l, d);
+                }
                 library_forget(l, d);
+        }
         return 0;
 }
 
@@ -314,6 +366,7 @@ int library_adopt(Library *l, uint32_t number, const LibraryStamp *stamp, const 
                 return r;
         }
         document_finished(l, d);
+        document_undamaged(l, d);
         d->complaint = (LibraryComplaint){ 0 };
         free(d->text_title);
         d->text_title = text_title;

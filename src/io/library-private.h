@@ -3,8 +3,8 @@
 
 /*
  * What the files of the library share: the table of documents and what is done with one of them (library-document.c),
- * reading files (library-read.c), scan (library-scan.c), the
- * editor's index (library-index.c), watch (library-watch.c), storing (library-store.c).
+ * reading files (library-read.c), scan (library-scan.c), the editor's index (library-index.c), watch (library-watch.c),
+ * storing (library-store.c), verifying (library-verify.c).
  */
 
 #include <openssl/evp.h>
@@ -43,6 +43,12 @@ typedef struct LibraryDocument {
         LibraryStamp json;              /* of rfcN.json; all 0: not there or not read */
         char *json_title;
         char *title;                    /* as announced */
+        bool damaged;                   /* the file with this stamp does not give what is expected: not announced */
+        bool repairing;                 /* and a fetched one may take its place */
+        LibraryStamp damaged_stamp;
+        Digest expected;
+        bool pinned;
+        usec_t read_at;                 /* realtime; 0: not known */
         LibraryComplaint complaint;
 } LibraryDocument;
 
@@ -85,6 +91,7 @@ struct Library {
 /* ---- library-document.c ---- */
 
 LibraryDocument *library_find(Library *l, uint32_t number);      /* NULL: none */
+LibraryDocument *library_find_after(Library *l, uint32_t after);       /* the first beyond; NULL: none */
 LibraryDocument *library_first(Library *l);
 LibraryDocument *library_next(LibraryDocument *d);
 /* Finds or makes. */
@@ -104,6 +111,10 @@ int library_check_title(Library *l, uint32_t number) _must_check_;
 /* Was stored by us: needs no reading. Takes text_title. */
 int library_adopt(Library *l, uint32_t number, const LibraryStamp *stamp, const Digest *digest, char *text_title)
         _must_check_;
+/* Keeps what the catalogue has of it beside the file. */
+void library_keep_care(Library *l, const LibraryDocument *d);
+/* Its file is not what it should be: out with it. It stays so until there is another file. */
+void library_mark_damaged(Library *l, LibraryDocument *d, const LibraryStamp *stamp, const Digest *expected);
 /* Writes the catalogue. */
 void library_flush(Library *l);
 /* Tells the handler, unless it was told before. */
@@ -164,6 +175,7 @@ enum {
 typedef struct LibraryReading {
         const char *name;
         uint64_t max_size;
+        bool from_disk;                 /* not what memory still has of it, as far as the system can be told */
         int (*feed)(Slice bytes, void *userdata);       /* 0, -errno (forwarded) */
         void *userdata;
         /* results */

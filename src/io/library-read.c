@@ -185,6 +185,9 @@ static int read_open(int fd, LibraryReading *reading) {
                 return r;
 
         before = reading->stamp;
+        /* What is not on disk yet stays in memory all the same; there is nothing to be done about it. */
+        if (reading->from_disk)
+                (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
         r = read_all(fd, reading);
         if (r != 0)
                 return r;

@@ -20,6 +20,7 @@ struct LibraryFile {
         Digest digest;                  /* promised */
         char *title;                    /* said; NULL: nothing of use */
         LibraryIntake intake;
+        bool repairs;                   /* takes the place of a damaged file */
         int fd;
         char temporary[TEMPORARY_NAME_SIZE];    /* "": an O_TMPFILE */
 };
@@ -76,12 +77,16 @@ static int keep_title(LibraryFile *f, Slice title) {
 int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest *digest, Slice title,
                         LibraryFile **ret) {
         _cleanup_(library_store_abort_p) LibraryFile *f = NULL;
+        const LibraryDocument *d;
         int r;
 
         if (size > l->max_file_size)
                 return -EFBIG;
         if (l->gone)
                 return -ENOENT;
+        d = library_find(l, number);
+        if (d && d->damaged && !d->repairing)
+                return -EUCLEAN;
         f = calloc(1, sizeof(*f));
         if (!f)
                 return -ENOMEM;
@@ -90,6 +95,7 @@ int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest
         f->number = number;
         f->size = size;
         f->digest = *digest;
+        f->repairs = d && d->damaged;
         f->fd = -1;
         r = keep_title(f, title);
         if (r == 0)
@@ -140,16 +146,9 @@ int library_store_write(LibraryFile *f, Slice bytes) {
         return 0;
 }
 
-/* Under its name, if nothing has that name by now. 0, -EEXIST, -errno. */
-static int publish(LibraryFile *f, const char *name) {
+static int publish_named(LibraryFile *f, const char *name) {
         const int dir_fd = f->library->dir_fd;
-        char path[sizeof("/proc/self/fd/") + 10];
 
-        if (f->temporary[0] == '\0') {
-                /* AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH. */
-                (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-                return linkat(AT_FDCWD, path, dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
-        }
         if (renameat2(dir_fd, f->temporary, dir_fd, name, RENAME_NOREPLACE) < 0) {
                 if (errno != EINVAL && errno != ENOSYS)
                         return -errno;
@@ -158,6 +157,67 @@ static int publish(LibraryFile *f, const char *name) {
         }
         f->temporary[0] = '\0';
         return 0;
+}
+
+/* Under its name, if nothing has that name by now. 0, -EEXIST, -errno. */
+static int publish(LibraryFile *f, const char *name) {
+        char path[sizeof("/proc/self/fd/") + 10];
+
+        if (f->temporary[0] != '\0')
+                return publish_named(f, name);
+        /* AT_EMPTY_PATH would need CAP_DAC_READ_SEARCH. */
+        (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+        return linkat(AT_FDCWD, path, f->library->dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* A dot-name for an O_TMPFILE. */
+static int give_temporary_name(LibraryFile *f) {
+        for (unsigned i = 0; i < TEMPORARY_TRIES; i++) {
+                char name[TEMPORARY_NAME_SIZE];
+                int r;
+
+                (void) snprintf(name, sizeof(name), LIBRARY_TEMPORARY_PREFIX "%u-%u", (unsigned) f->number, i);
+                r = publish(f, name);
+                if (r == 0)
+                        memcpy(f->temporary, name, sizeof(name));
+                if (r != -EEXIST)
+                        return r;
+        }
+        return -EEXIST;
+}
+
+/* Is what has that name the damaged file still? Somebody may have put a good one there meanwhile. */
+static bool is_damaged_file(const LibraryFile *f, const char *name) {
+        const LibraryDocument *d = library_find(f->library, f->number);
+        LibraryReading reading = { .name = name, .max_size = UINT64_MAX };
+
+        return d && d->damaged && library_look(f->library, &reading) == 0 &&
+                library_stamp_equal(&reading.stamp, &d->damaged_stamp);
+}
+
+static int exchange(const LibraryFile *f, const char *name) {
+        const int dir_fd = f->library->dir_fd;
+
+        return renameat2(dir_fd, f->temporary, dir_fd, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
+/*
+ * The good file gets the name and the damaged one the dot-name, in one step: so it can be looked at which one it was,
+ * and it is there until the good one is on disk. It goes with the dot-name, at the end.
+ */
+static int publish_repaired(LibraryFile *f, const char *name) {
+        int r = f->temporary[0] == '\0' ? give_temporary_name(f) : 0;
+
+        if (r < 0)
+                return r;
+        if (!is_damaged_file(f, name))
+                return publish_named(f, name);
+        r = exchange(f, name);
+        if (r == 0 && !is_damaged_file(f, f->temporary)) {
+                r = exchange(f, name);
+                return r < 0 ? r : -EEXIST;
+        }
+        return r;
 }
 
 /* What somebody put there in the meantime stays; is it a document, then that is the one we hold. */
@@ -218,7 +278,7 @@ static int name_file(LibraryCommit *c) {
         if (fstat(c->file->fd, &st) < 0)
                 return -errno;
         rfc_number_to_file_name(c->file->number, name);
-        r = publish(c->file, name);
+        r = c->file->repairs ? publish_repaired(c->file, name) : publish(c->file, name);
         if (r < 0)
                 return r;
         c->stamp = library_stamp(&st);
@@ -236,7 +296,9 @@ static void flush_names(int dir_fd, LibraryCommit *commits, size_t n) {
         for (size_t i = 0; i < n; i++)
                 if (commits[i].result == 0) {
                         rfc_number_to_file_name(commits[i].file->number, name);
-                        (void) unlinkat(dir_fd, name, 0);       /* who was told of an error must not find it later */
+                        /* Who was told of an error must not find it later; what was damaged comes back. */
+                        if (commits[i].file->temporary[0] == '\0' || exchange(commits[i].file, name) < 0)
+                                (void) unlinkat(dir_fd, name, 0);
                         commits[i].result = r;
                 }
 }

@@ -59,6 +59,22 @@ static int load_row(const CatalogueRow *row, void *userdata) {
         return 0;
 }
 
+static int load_care(const CatalogueCare *care, void *userdata) {
+        Library *l = userdata;
+        LibraryDocument *d;
+        int r;
+
+        r = library_obtain(l, care->number, &d);
+        if (r < 0)
+                return r;
+        d->pinned = care->pinned;
+        d->read_at = care->read_at;
+        d->damaged = care->damaged;
+        d->damaged_stamp = care->stamp;
+        d->expected = care->expected;
+        return 0;
+}
+
 int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library **ret) {
         _cleanup_(library_free_p) Library *l = NULL;
         int answer, r;
@@ -88,6 +104,8 @@ int library_new(const LibraryConf *conf, const LibraryHandler *handler, Library 
         if (answer < 0)
                 return answer;
         r = catalogue_load(l->catalogue, load_row, l);
+        if (r == 0)
+                r = catalogue_load_care(l->catalogue, load_care, l);
         if (r != 0)
                 return r;
         *ret = TAKE_PTR(l);

@@ -151,20 +151,47 @@ int library_recheck(Library *l, uint32_t number) _must_check_;
 /* The full path of a document, to show: owned by the caller. */
 int library_path(const Library *l, uint32_t number, char **ret) _must_check_;
 
+/* ---- verifying (library-verify.c) ---- */
+
+typedef struct LibraryVerdict {
+        enum {
+                LIBRARY_VERDICT_GOOD,
+                LIBRARY_VERDICT_DAMAGED,        /* the file is as it was, its bytes are not: taken out */
+                LIBRARY_VERDICT_UNREADABLE,     /* or no regular file any more: taken out, `skipped` was called */
+        } kind;
+        uint64_t size;
+        bool has_digest;                /* found: not set where it could not be read */
+        Digest found, expected;
+} LibraryVerdict;
+
+/*
+ * Reads a document anew, from disk as far as the system can be told, and compares it with what it gave when it was
+ * hashed; with `wanted`, if that is not NULL. A file that is another one by its stamp is read as a new one. A damaged
+ * one is gone for the handler, until there is another file or a later call finds it good; also over restarts. 0 and
+ * *ret; LIBRARY_NONE: there is none; -errno. One document is read whole.
+ */
+int library_verify(Library *l, uint32_t number, const Digest *wanted, LibraryVerdict *ret) _must_check_;
+/* The lowest number > after that is held, damaged or not; 0: none. */
+uint32_t library_next_number(Library *l, uint32_t after);
+/* What is stored next under that number may take the place of the damaged file, until it is verified again. */
+void library_allow_repair(Library *l, uint32_t number);
+
 /* ---- storing ---- */
 
 typedef struct LibraryFile LibraryFile;
 
 /*
  * size and digest as promised; title as said. The space is reserved, so -ENOSPC, -EDQUOT come now where the file
- * system can tell; -EFBIG over max_file_size; -ENOENT while the library is gone; -errno. Several may be under way.
+ * system can tell; -EFBIG over max_file_size; -ENOENT while the library is gone; -EUCLEAN: a damaged file has that
+ * name, see library_allow_repair(); -errno. Several may be under way.
  */
 int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest *digest, Slice title,
                         LibraryFile **ret) _must_check_;
 int library_store_write(LibraryFile *f, Slice bytes) _must_check_;      /* 0, MISMATCH (too long), -errno */
 /*
  * Verifies, flushes, makes visible, calls `present`, frees f in any case. 0, MISMATCH, -errno. A file that got this
- * name in the meantime is kept, never replaced: 0 if it is a document (announced as what it is), else -EEXIST.
+ * name in the meantime is kept, never replaced: 0 if it is a document (announced as what it is), else -EEXIST. A
+ * damaged one that may be repaired is replaced, in one step, and is there until then.
  * ret_digest: what the bytes gave, set with 0 and MISMATCH; may be NULL.
  */
 int library_store_commit(LibraryFile *f, Digest *ret_digest) _must_check_;

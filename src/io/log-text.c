@@ -35,6 +35,7 @@ static const char *const kinds[_LOG_EVENT_MAX] = {
         [LOG_EVENT_NOT_HELD] = "documents that were not found",
         [LOG_EVENT_DIGEST_MISMATCH] = "digests that do not match",
         [LOG_EVENT_DISPUTED] = "disputed RFCs",
+        [LOG_EVENT_DAMAGED] = "damaged documents",
         [LOG_EVENT_QUARANTINED] = "quarantined peers",
         [LOG_EVENT_EDITOR_INDEX_TAKEN] = "editor's indexes",
         [LOG_EVENT_EDITOR_INDEX_REFUSED] = "refused editor's indexes",

@@ -40,6 +40,7 @@
         X(NOT_HELD, "5cd70ee964124261b5e78084d559ee0d")                                                               \
         X(DIGEST_MISMATCH, "de9b8cc84efb4fd5813d24ae3b8e2c3e")                                                        \
         X(DISPUTED, "77cab8557ea94b258d767bd260307b92")                                                               \
+        X(DAMAGED, "35f0e68709a2480097350bab92272c8d")                                                                \
         X(QUARANTINED, "7fa2fac5e53643d5b5f967828336ea86")                                                            \
         X(EDITOR_INDEX_TAKEN, "2712159ba72c42d382b4af7188f635f7")                                                      \
         X(EDITOR_INDEX_REFUSED, "f805ba6dd6784a4d90c8e546c26ec28d")                                                    \

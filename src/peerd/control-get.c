@@ -7,9 +7,6 @@
 #include "core/text.h"
 #include "io/log.h"
 
-/* Numbers of one call: more than there are RFCs, and bounded. */
-#define GET_NUMBERS_MAX 20000
-
 /* ---- Get ---- */
 
 static const char *state_name(DownloadState s) {
@@ -41,6 +38,11 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                 snprintf(text, sizeof(text), "RFC %u has holders, but none of them delivered it.", e->number);
                 break;
         case LOOKUP_FAILED:
+                if (e->error == -EUCLEAN) {
+                        snprintf(text, sizeof(text),
+                                 "RFC %u is damaged in the store: p2pdi-ctl verify --repair brings it anew.", e->number);
+                        break;
+                }
                 snprintf(text, sizeof(text), "RFC %u could not be stored: %s.", e->number,
                          strerrordesc_np(-e->error) ? strerrordesc_np(-e->error) : "unknown error");
                 break;
@@ -185,7 +187,7 @@ int control_get(VarlinkCall *call, json_t *parameters, void *userdata) {
         uint64_t transaction = random_u64() | 1;        /* never 0 */
         _cleanup_free_ uint32_t *list = NULL;
 
-        if (n == 0 || n > GET_NUMBERS_MAX || (n > 1 && !varlink_call_wants_more(call)))
+        if (n == 0 || n > CONTROL_NUMBERS_MAX || (n > 1 && !varlink_call_wants_more(call)))
                 return varlink_call_invalid(call, "numbers");
         if (text && transaction_from_text(slice_of(text), &transaction) != 0)
                 return varlink_call_invalid(call, "transaction");

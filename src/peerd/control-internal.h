@@ -3,8 +3,9 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status), control-search.c, control-resolve.c, control-describe.c, control-explain.c, control-monitor.c,
- * control-metrics.c; control-document.c is what documents look like in all of them. What only another thread knows is
+ * control-list.c (lists and status), control-search.c, control-resolve.c, control-describe.c, control-explain.c,
+ * control-monitor.c, control-metrics.c, control-verify.c; control-document.c is what documents look like in all of them.
+ * What only another thread knows is
  * asked there (control-job.c) and comes back as messages, tagged with the id of a ControlRequest; when whoever asked has
  * hung up, no request of that id is there any more, and the message is dropped.
  */
@@ -168,6 +169,8 @@ VarlinkCall *control_request_take(ControlRequest *r);
 /* The stream is over: the reply held back is its last; without any an empty one. r is gone. */
 void control_request_end(ControlRequest *r);
 
+/* Numbers of one call: more than there are RFCs, and bounded. */
+#define CONTROL_NUMBERS_MAX 20000
 /* An RFC number out of a parameter (NULL: there is none). 0, -ERANGE. */
 int control_number(const json_t *j, uint32_t *ret) _must_check_;
 /* A point in the past on boottime, as people count. */
@@ -179,6 +182,8 @@ int control_get(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_open(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_explain(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_monitor(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_verify(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_repair(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata);

@@ -143,6 +143,7 @@ static int get_listeners_run(VarlinkCall *call, json_t *parameters, void *userda
 static const VarlinkParameter get_parameters[] = {
         { "numbers", VARLINK_INT_ARRAY }, { "transaction", VARLINK_STRING | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter number_parameters[] = { { "number", VARLINK_INT }, {} };
+static const VarlinkParameter numbers_parameters[] = { { "numbers", VARLINK_INT_ARRAY | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter list_parameters[] = {
         { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL },
         { "atRisk", VARLINK_BOOL | VARLINK_OPTIONAL }, { "disputed", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
@@ -171,6 +172,8 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.GetMetrics", 0, NULL, control_get_metrics },
         { "org.p2pdi.Peer.GetListeners", 0, NULL, get_listeners_run },
         { "org.p2pdi.Peer.Refresh", VARLINK_NEEDS_MORE, refresh_parameters, control_refresh },
+        { "org.p2pdi.Peer.Verify", VARLINK_NEEDS_MORE, numbers_parameters, control_verify },
+        { "org.p2pdi.Peer.Repair", VARLINK_NEEDS_MORE | VARLINK_CHANGES, numbers_parameters, control_repair },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
         { "org.p2pdi.Peer.Leave", VARLINK_CHANGES, NULL, leave_run },
         {}
