@@ -19,7 +19,8 @@ size_t index_record_size(size_t title_size) {
 }
 
 size_t rfc_index_size(const RfcIndex *x) {
-        return x->records.n_items * (sizeof(IndexRecord) + BUCKET_SIZE) + x->peers.n_items * (sizeof(IndexPeer) + BUCKET_SIZE) +
+        return x->records.n_items * (sizeof(IndexRecord) + BUCKET_SIZE) +
+               x->peers.n_items * (sizeof(IndexPeer) + BUCKET_SIZE) +
                x->docs.n_items * (sizeof(IndexDoc) + BUCKET_SIZE + BLOCK_SIZE) + x->title_size +
                x->n_numbers * (sizeof(IndexNumber) + BLOCK_SIZE) + x->n_own * (sizeof(IndexOwn) + BLOCK_SIZE);
 }
@@ -36,7 +37,7 @@ static size_t room(const RfcIndex *x) {
         return x->limits.max_records > x->n_own ? x->limits.max_records - x->n_own : 0;
 }
 
-/* With n more records that take `size`. Own documents always have room, so where they are all there is, it is enough. */
+/* With n more records that take `size`. Own documents always have room: where they are all there is, it is enough. */
 static bool is_over_with(const RfcIndex *x, size_t n, size_t size) {
         size_t n_records = x->records.n_items + n;
         return n_records > room(x) || (n_records > 0 && rfc_index_size(x) + size > max_size(x));

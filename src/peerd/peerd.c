@@ -422,8 +422,8 @@ int main(int argc, char *argv[]) {
 
         log_open("p2pdi-peerd");
         /*
-         * Indexes come and go, up to 16 MiB each: they are to go back to the system then, and not to lie among records that
-         * stay, as they do once the C library has raised its limit by itself.
+         * Indexes come and go, up to 16 MiB each: they are to go back to the system then, and not to lie among records
+         * that stay, as they do once the C library has raised its limit by itself.
          */
         (void) mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
         int k = daemon_parse_options(argc, argv, "p2pdi-peerd", "p2pdi", true, &p.options, &status);
