@@ -61,6 +61,8 @@ static bool is_busy(const Editor *ed) {
         return ed->n_asking > 0 || ed->fetch;
 }
 
+static void choose(Editor *ed);
+
 static void fetch_next(Editor *ed) {
         Client *c = ed->client;
         Now now;
@@ -69,15 +71,18 @@ static void fetch_next(Editor *ed) {
         while (ed->next_holder < ed->choice.n_holders && ed->n_tries < TRIES_MAX) {
                 const Endpoint *holder = &ed->choice.holders[ed->next_holder++];
                 /* It may have left since it said so, or be quarantined. */
-                if (!holders_may_dial(c->holders, holder, client_servers_away(c), &now))
+                if (!holders_may_dial(c->holders, holder, client_servers_away(c), &now)) {
+                        editor_index_forget(ed->known, holder);
                         continue;
+                }
                 ed->n_tries++;
                 int k = editor_fetch_start(ed, holder);
                 if (k == 0)
                         return;
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not fetch an rfc-index.txt");
         }
-        end_round(ed);
+        /* None of these: another text is the best by now. */
+        choose(ed);
 }
 
 /* Is there one to be had? */
