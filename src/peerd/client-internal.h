@@ -51,6 +51,7 @@ typedef struct ClientSettings {
         usec_t pull_interval;                   /* who has told all within it is not asked again for a document */
         usec_t background_interval;             /* the same, or USEC_INFINITY: no pulls in the background */
         uint64_t max_file_size;
+        Grade accept;                           /* Integrity.Accept= */
         unsigned n_servers;
         unsigned remember_max;
         Endpoint *static_peers;                 /* owned */

@@ -36,6 +36,7 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                 .pull_interval = p->pull_interval == USEC_INFINITY ? REFRESHED_USEC : p->pull_interval,
                 .background_interval = p->pull_interval,
                 .max_file_size = p->max_file_size,
+                .accept = p->accept,
                 .n_servers = p->registration_enabled ? (unsigned) MIN_OF(p->n_servers, (size_t) SERVERS_MAX) : 0,
                 .remember_max = p->remember_max,
                 .n_static_peers = p->n_static_peers,

@@ -211,6 +211,19 @@ static void ask_some(Editor *ed, Endpoint *peers, size_t n) {
         }
 }
 
+/* How far others are believed: as for documents. */
+static void read_conf(Editor *ed) {
+        Client *c = ed->client;
+
+        (void) documents_lock(c->conf.documents);
+        const TrustConf *trust = documents_trust(c->conf.documents);
+        const Digest *named = trust->manifest ? manifest_editor_index(trust->manifest) : NULL;
+        ed->conf = (EditorConf){ .quorum = trust->quorum, .accept = c->settings.accept, .has_manifest = named };
+        if (named)
+                ed->conf.manifest = *named;
+        documents_unlock(c->conf.documents);
+}
+
 static void begin_round(Editor *ed) {
         Client *c = ed->client;
         _cleanup_free_ Endpoint *peers = NULL;
@@ -219,7 +232,7 @@ static void begin_round(Editor *ed) {
         now_of_event(c->event, &now);
         ed->transaction = random_u64() | 1;     /* never 0 */
         ed->n_tries = 0;
-        ed->conf = (EditorConf){ .quorum = 2, .accept = GRADE_SINGLE };
+        read_conf(ed);
         documents_get_editor_held(c->conf.documents, &ed->held);
         /* Until the library is read it is not known what is held. */
         if (!ed->held.own && documents_scanned(c->conf.documents)) {

@@ -238,6 +238,25 @@ def test_a_false_day_is_put_right(world):
     assert held(a) == text and p.count("GET RFC-Editor-Index") == 3
 
 
+def test_accept_and_manifest_count_as_for_documents(world):
+    old, new = index("08/05/2026"), index("08/06/2026")
+    p, q = world.keep(IndexPeer(new)), world.keep(IndexPeer(old, address="127.0.0.2"))
+    a = alone(world, p, q, Integrity_Accept="agreed")
+    n = p.count("GET RFC-Editor-Index")
+    for i in (1, 2):
+        ask(a)
+        p.wait_requests("GET RFC-Editor-Index", n + i)
+    assert held(a) is None
+    manifest = os.path.join(a.dir, "SHA256SUMS")
+    with open(manifest, "w", encoding="ascii") as f:
+        f.write(f"{hashlib.sha256(old).hexdigest()}  rfc-index.txt\n")
+    a.write_config({"Integrity.Accept": "verified", "Integrity.Manifest": manifest})
+    a.reload()
+    mark = ask(a)
+    assert a.wait_log(TAKEN, mark).groups()[:3] == ("2026-08-05", q.text, "verified")
+    assert held(a) == old
+
+
 def test_the_administrators_own_wins_always(world):
     old, new = index("08/01/2026", 50), index("08/05/2026")
     p = world.keep(IndexPeer(new))
