@@ -159,17 +159,42 @@ void faults_start_wishes(World *w, usec_t every, usec_t until) {
 
 /* ---- all is well again ------------------------------------------------------------------------------------------- */
 
+void faults_meet_liar(World *w) {
+        const uint32_t number = w->conf.n_documents + 50;
+
+        for (unsigned i = 0; i < w->conf.n_peers; i++)
+                if (w->peers[i]->alive && w->peers[i]->lie == LIE_BYTES) {
+                        peer_add_document(w->peers[i], number);
+                        break;
+                }
+        for (unsigned i = 0; i < w->conf.n_peers; i += 1 + w->conf.n_peers / 60)
+                peer_look_up(w->peers[i], number, RUN_ANY);
+        world_run(w, world_in(w, 2 * SIM_CALL_TIMEOUT));
+}
+
 void faults_heal(World *w) {
         w->loss_permille = 0;
         w->split = false;
         w->server_up = true;
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                if (w->peers[i]->leaving && w->peers[i]->alive)
-                        peer_crash(w->peers[i]);
+        /* Until all are registered again. */
+        world_run(w, world_in(w, MEMBERSHIP_BACKOFF_MAX_USEC));
+        faults_meet_liar(w);
+        for (unsigned i = 0; i < w->conf.n_peers; i++) {
+                Peer *p = w->peers[i];
+                if (p->leaving && p->alive)
+                        peer_crash(p);
+                /* A quarantine is shorter than what follows. */
+                if (p->lie == LIE_BYTES && world_chance(w, 500)) {
+                        p->lie = LIE_NONE;
+                        p->suspect = true;
+                }
+                if (p->lie == LIE_NONE && i + 1 < w->conf.n_peers && w->peers[i + 1]->lie == LIE_BYTES &&
+                    address_equal(&p->endpoint.address, &w->peers[i + 1]->endpoint.address))
+                        p->suspect = true;
+        }
 
-        /* The dead are forgotten after one TTL; who was told to wait does so for MEMBERSHIP_BACKOFF_MAX_USEC; then
-         * all pull. */
-        world_run(w, world_in(w, w->conf.ttl_usec + MEMBERSHIP_BACKOFF_MAX_USEC + 2 * w->conf.pull_usec));
+        /* The dead are forgotten after one TTL; then all pull. */
+        world_run(w, world_in(w, w->conf.ttl_usec + 2 * w->conf.pull_usec));
         for (unsigned i = 0; i < w->conf.n_peers; i++)
                 if (w->peers[i]->alive && w->peers[i]->membership.state != MEMBERSHIP_ACTIVE)
                         world_fail(w, "peer %u is still not registered", i);

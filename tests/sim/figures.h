@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * What finding and knowing cost in a group where nothing goes wrong but that peers come and go: contacts per lookup, and
- * bytes of indexes.
+ * What finding and knowing cost in a group where nothing goes wrong but that peers come and go: contacts per lookup,
+ * and bytes of indexes.
  */
 
 #include "world.h"

@@ -32,6 +32,35 @@ static bool feed(World *w, IndexMerge *m, Slice body) {
         return r == 0;
 }
 
+/* What holders said themselves before somebody else speaks of them. */
+typedef struct Words {
+        RfcRecord records[32];
+        size_t n;
+} Words;
+
+static Words listen(const Peer *p, const RfcSet *set, const Now *now) {
+        Words words;
+
+        words.n = rfc_index_find(p->index, set->ranges[0].first, now, words.records, ELEMENTSOF(words.records));
+        words.n = MIN_OF(words.n, ELEMENTSOF(words.records));
+        return words;
+}
+
+/* Hearsay overwrites, deletes and prolongs nothing of it. */
+static void check_words(const Peer *p, const Words *words, const Endpoint *source, const Now *now) {
+        RfcRecord after;
+
+        for (size_t i = 0; i < words->n; i++) {
+                const RfcRecord *before = &words->records[i];
+                if (!before->first_hand || endpoint_equal(&before->holder, source))
+                        continue;
+                if (!rfc_index_get(p->index, before->number, &before->holder, now, &after) || !after.first_hand ||
+                    after.expires_at != before->expires_at || !digest_equal(&after.digest, &before->digest))
+                        world_fail(p->world, "peer %u: hearsay of peer %u changes what a holder says of document %u", p->n,
+                                   world_peer_at(p->world, source)->n, before->number);
+        }
+}
+
 bool peer_merge(Peer *p, const Endpoint *source, IndexMergeKind kind, const RfcSet *set, usec_t sent_at,
                 const Digest *digest, Slice body) {
         World *w = p->world;
@@ -52,10 +81,12 @@ bool peer_merge(Peer *p, const Endpoint *source, IndexMergeKind kind, const RfcS
         }
         if (from->lie == LIE_BABBLE || from->lie == LIE_ENDLESS)
                 world_fail(w, "peer %u takes the rubbish of peer %u", p->n, from->n);
+        const Words words = kind == INDEX_MERGE_SET ? listen(p, set, &now) : (Words){ .n = 0 };
         do
                 r = index_merge_step(m, p->index, 1 + world_draw(w, 64), &now, &result);
         while (r == RFC_INDEX_MORE);
         world_must(w, r, "index_merge_step");
+        check_words(p, &words, source, &now);
         w->count.merges++;
         return true;
 }

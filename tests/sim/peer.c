@@ -9,8 +9,8 @@ static const uint64_t hash_key[2] = { 0x65766572796f6e65, 0x2068617320616e20 };
 
 /* ---- who is where ------------------------------------------------------------------------------------------------ */
 
-/* A host each, but for every eighth: it lives with its neighbour, and only its port tells them apart. */
-#define SHARES_HOST(n) ((n) % 8 == 7)
+/* A host each, but for every eighth: it lives with its neighbour, and only its port tells them apart. Some of them lie. */
+#define SHARES_HOST(n) ((n) % 8 == 3)
 
 static void place(unsigned n, Endpoint *ret) {
         unsigned host = n - SHARES_HOST(n);

@@ -52,6 +52,7 @@ struct Peer {
         Endpoint endpoint;
         /* what it is like */
         Lie lie;
+        bool suspect;                   /* is honest, but was not always, or shares a host with one who lies */
         bool reads;                     /* pulls indexes */
         unsigned group;                 /* where it is when the network falls apart */
         int64_t wall_usec;              /* its clock on the wall is ahead by that */
@@ -118,6 +119,7 @@ void peer_query_list(Peer *p, uint64_t run);
 
 /* pull.c */
 void peer_start_pulling(Peer *p);
+void peer_stop_pulling(Peer *p);
 /* A list is there, or could not be had. */
 void peer_plan_pulls(Peer *p, bool servers_away);
 

@@ -151,3 +151,10 @@ void peer_start_pulling(Peer *p) {
         pull_plan_set_interval(p->plan, w->conf.pull_usec, &now);
         world_at(w, now.boottime, advance, p, p->life);
 }
+
+void peer_stop_pulling(Peer *p) {
+        const Now now = peer_now(p);
+
+        if (p->plan)
+                pull_plan_set_interval(p->plan, USEC_INFINITY, &now);
+}
