@@ -138,7 +138,9 @@ static int step_ask(Lookup *l, const Endpoint *peer, const Now *now, LookupStep 
         /* The longer nobody answers, the more look dead, and the faster they are gone through. */
         if (lookup_n_asking(l) > 0)
                 l->ask_pause = MAX_OF(l->ask_pause / 2, MIN_OF(l->conf.ask_pause_usec, (usec_t) LOOKUP_PAUSE_MIN_USEC));
-        l->next_ask_at = usec_add(now->boottime, l->ask_pause);
+        /* Timers are late by more than the shortest pause: who is woken late makes up for it, if it is not too late. */
+        bool behind = usec_add(l->next_ask_at, LOOKUP_DIAL_USEC) >= now->boottime;
+        l->next_ask_at = usec_add(behind ? l->next_ask_at : now->boottime, l->ask_pause);
         l->n_asked += !t->asked;
         t->asked = true;
         t->asking = ASK_DIALLED;

@@ -51,7 +51,10 @@ static int fail_with(const struct Result *result, uint32_t number, const char *m
         if (!result->says)
                 return several ? ctl_fail(result->code, "RFC %u: No peer is active.", number)
                                : ctl_fail(result->code, "No peer is active.");
-        /* Only the daemon knows what failed: it says a sentence about the document, or the bare reason. */
+        /* Only the daemon knows whom it asked and what failed: it says a sentence about the document, or the bare
+         * reason. */
+        if (result->code == CTL_NOT_HELD && message && slice_starts_with(slice_of(message), "RFC "))
+                return ctl_fail(result->code, "%s", message);
         if (result->code == CTL_FAILURE && message)
                 return slice_starts_with(slice_of(message), "RFC ")
                                ? ctl_fail(result->code, "%s", message)

@@ -130,6 +130,10 @@ static const ConfKey peer_keys[] = {
         { "Peers", "ConnectTimeoutSec", CONF_KIND_TIME, offsetof(PeerConf, connect_timeout),
           .min = TIMEOUT_MIN, .max = 5 * USEC_PER_MINUTE, .preset = "2s",
           .comment = "Time for a connection to another peer to be made." },
+        { "Peers", "HedgeAfterSec", CONF_KIND_TIME_OR_INFINITY, offsetof(PeerConf, hedge_after),
+          .min = 0, .max = USEC_PER_MINUTE, .preset = "300ms",
+          .comment = "A second holder of a document is tried beside one of which nothing has come for so long.\n"
+                     "infinity: never." },
         { "Peers", "QuarantineSec", CONF_KIND_TIME, offsetof(PeerConf, quarantine),
           .min = TIMEOUT_MIN, .max = 10 * USEC_PER_MINUTE, .preset = "5s",
           .comment = "How long a peer that failed is not asked; doubled at each further failure, up to 10min." },

@@ -2,10 +2,20 @@
 #pragma once
 
 /*
- * The parts of the client, all in its thread: client.c (thread, messages), operation.c (one lookup each), query.c
- * (PQuery), pull.c and pull-merge.c (RFCQuery), transfer.c (GetRFC), refresh.c (PQuery and RFCQuery for whoever asked),
- * background.c (the same for nobody in particular), disputes.c (what peers disagree about), editor.c (the editor's index),
- * count.c (metrics), commit.c (the disk worker's: documents that are committed together).
+ * The parts of the client, all in its thread:
+ *
+ *   client.c        thread, messages
+ *   operation.c     one lookup each
+ *   query.c         PQuery
+ *   pull.c, pull-merge.c  RFCQuery
+ *   transfer.c      GetRFC
+ *   refresh.c       PQuery and RFCQuery for whoever asked
+ *   ask-gate.c      how many of these at once
+ *   background.c    the same for nobody in particular
+ *   disputes.c      what peers disagree about
+ *   editor.c        the editor's index
+ *   count.c         metrics
+ *   commit.c        the disk worker's: documents that are committed together
  */
 
 #include "io/call.h"
@@ -37,6 +47,32 @@ typedef struct Commit {
         Digest found;
 } Commit;
 
+/*
+ * All RFCQueries of this peer go through one gate: so many connections to be made, so many answers to wait for
+ * (core/lookup.h). A pass is part of what wants to ask.
+ */
+typedef enum AskPassState {
+        ASK_PASS_NONE,
+        ASK_PASS_WAITS_TO_DIAL,
+        ASK_PASS_DIALS,
+        ASK_PASS_WAITS_TO_ASK,
+        ASK_PASS_ASKS,
+} AskPassState;
+
+typedef struct AskPass AskPass;
+struct AskPass {
+        TAILQ_ENTRY(AskPass) link;
+        AskPassState state;
+        void (*go)(AskPass *p);                 /* it has waited, and may do now what it wanted to */
+};
+
+TAILQ_HEAD(AskPassList, AskPass);
+
+typedef struct AskGate {
+        struct AskPassList to_dial, to_ask;     /* waiting */
+        unsigned n_dials, n_asks;
+} AskGate;
+
 TAILQ_HEAD(OperationList, Operation);
 RB_HEAD(OperationTree, Operation);
 TAILQ_HEAD(PullList, Pull);
@@ -50,6 +86,7 @@ typedef struct ClientSettings {
         HoldersLimits holders;
         usec_t pull_interval;                   /* who has told all within it is not asked again for a document */
         usec_t background_interval;             /* the same, or USEC_INFINITY: no pulls in the background */
+        usec_t hedge_after;
         uint64_t max_file_size;
         Grade accept;                           /* Integrity.Accept= */
         unsigned n_servers;
@@ -82,6 +119,8 @@ struct Client {
         Message line_message;                   /* to let the next of the line begin */
         bool line_queued;
         struct PullList pulls;
+        AskGate gate;
+        LIST_HEAD(, Transfer) transfers;        /* those that nobody waits for any more, too */
         Query *query;                           /* under way, or NULL */
         usec_t queried_at;                      /* boottime at which the last query that has ended began; 0: none */
         LookupOutcome query_outcome;            /* how it ended */
@@ -118,6 +157,16 @@ void client_event_read(ClientEvent *e);
 /* Asks the main loop to register with that server now. */
 void client_want_registration(Client *c, unsigned server);
 
+/* ---- ask-gate.c ---- */
+
+void ask_gate_init(AskGate *g);
+/* May it make a connection now? Else go() will be called. */
+bool ask_gate_dial(AskGate *g, AskPass *p);
+/* It is connected: may it ask now? Else go() will be called. */
+bool ask_gate_ask(AskGate *g, AskPass *p);
+/* It wants nothing any more, whatever it had or waited for. go() of others is called from within. */
+void ask_gate_leave(AskGate *g, AskPass *p);
+
 /* ---- count.c ---- */
 
 void client_count_download(Client *c, PeerdSource source, LookupResult result);
@@ -144,7 +193,7 @@ struct Operation {
         bool active;                            /* its turn has come */
         bool waits_for_query;
         Lookup *lookup;
-        Transfer *transfer;
+        Transfer *transfers[LOOKUP_FETCHES_AT_ONCE];
         sd_event_source *timer;
         TAILQ_HEAD(, Watcher) watchers;
         Message recheck_done;
@@ -163,10 +212,12 @@ void operations_query_done(Client *c, LookupOutcome outcome);
 /* The index of a peer was asked for these numbers on behalf of operations. result: how it went, a literal. */
 void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome,
                           const char *result);
+/* The connection to that peer stands, of which these numbers are asked. */
+void operations_pull_connected(Client *c, const Endpoint *peer, const RfcSet *set);
 /* Told at the start of a transfer, then every 100 ms, and when all is received. */
 void operation_progress(Operation *o, const Transfer *t, uint64_t received);
-/* result: how it went, a literal; received: bytes of the document. */
-void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error, const char *result,
+/* t, which is freed right after it, got so far. result: how it went, a literal; received: bytes of the document. */
+void operation_transfer_done(Operation *o, Transfer *t, LookupOutcome outcome, int error, const char *result,
                              uint64_t received);
 /* A holder was caught in a fault, and is left alone for so long. */
 void operation_quarantined(Operation *o, const Endpoint *peer, const char *why, usec_t span);
@@ -214,10 +265,22 @@ Disputes *disputes_free(Disputes *d);
 
 /* ---- transfer.c ---- */
 
-/* Fetches o's document from that holder. Ends in operation_transfer_done(), never at once. 0 or -ENOMEM. */
+/*
+ * Fetches o's document from that holder, as one of o's transfers. Ends in operation_transfer_done(), never at once. 0
+ * or -ENOMEM.
+ */
 int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expected) _must_check_;
 /* The disk worker must be gone, or have nothing of it. NULL is fine. */
 void transfer_free(Transfer *t);
+/* Nobody waits for it any more: nothing of it is kept. */
+void transfer_drop(Transfer *t);
+/* Is its document being put into the library? Of the transfers of one operation only one is at a time. */
+bool transfer_is_committing(const Transfer *t);
+/* If it is whole and waits for that: now. */
+void transfer_commit(Transfer *t);
+/* Valid as long as t. */
+const Endpoint *transfer_holder(const Transfer *t);
+uint64_t transfer_received(const Transfer *t);
 /* Its holder was asked for a fresh statement, and this is how that went. */
 void transfer_restated(Transfer *t, LookupOutcome outcome);
 bool transfer_waits_for(const Transfer *t, const Endpoint *peer);

@@ -35,6 +35,7 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                 /* Without pulls in the background it is for how long a refresh is good. */
                 .pull_interval = p->pull_interval == USEC_INFINITY ? REFRESHED_USEC : p->pull_interval,
                 .background_interval = p->pull_interval,
+                .hedge_after = p->hedge_after,
                 .max_file_size = p->max_file_size,
                 .accept = p->accept,
                 .n_servers = p->registration_enabled ? (unsigned) MIN_OF(p->n_servers, (size_t) SERVERS_MAX) : 0,
@@ -412,6 +413,8 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
         TAILQ_INIT(&c->operations);
         TAILQ_INIT(&c->line);
         TAILQ_INIT(&c->pulls);
+        ask_gate_init(&c->gate);
+        LIST_INIT(&c->transfers);
         TAILQ_INIT(&c->refreshes);
         LIST_INIT(&c->events);
         STAILQ_INIT(&c->commits);
@@ -446,6 +449,7 @@ void client_stop(Client *c) {
 
 Client *client_free(Client *c) {
         Operation *o;
+        Transfer *t;
         Pull *p;
         Refresh *f;
         ClientEvent *event;
@@ -454,6 +458,8 @@ Client *client_free(Client *c) {
         sd_event *e = sd_event_ref(c->event);   /* what is freed here belongs to it */
         if (c->loop)
                 loop_thread_stop(c->loop);
+        while ((t = LIST_FIRST(&c->transfers)))
+                transfer_free(t);
         while ((o = TAILQ_FIRST(&c->operations)) || (o = TAILQ_FIRST(&c->line)))
                 operation_free(o);
         while ((p = TAILQ_FIRST(&c->pulls)))

@@ -51,6 +51,7 @@ typedef struct DownloadEvent {
         bool never_issued;                      /* DONE, not found: and the editor's index knows no such RFC */
         bool local;                             /* DONE: it was in the library already */
         bool servers_away;
+        size_t n_asked, n_unasked;              /* DONE: peers whose index was asked for, those of them who gave none */
         uint64_t transaction;
         uint64_t size, received;
         Digest digest;                          /* FETCHING and DONE with LOOKUP_FOUND */

@@ -25,7 +25,12 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
         case LOOKUP_FOUND:
                 return;
         case LOOKUP_NOT_HELD:
-                snprintf(text, sizeof(text), "RFC %u is not held by any peer that can be reached.", e->number);
+                if (e->n_unasked > 0)
+                        snprintf(text, sizeof(text),
+                                 "RFC %u is not held by any peer that could be asked: %zu of %zu could not.", e->number,
+                                 e->n_unasked, e->n_asked);
+                else
+                        snprintf(text, sizeof(text), "RFC %u is not held by any reachable peer.", e->number);
                 break;
         case LOOKUP_NO_PEERS:
                 snprintf(text, sizeof(text), "No peer is active.");
@@ -35,7 +40,7 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                          "RFC %u was received, but not as its holder states it: it was thrown away.", e->number);
                 break;
         case LOOKUP_UNREACHABLE:
-                snprintf(text, sizeof(text), "RFC %u has holders, but none of them delivered it.", e->number);
+                snprintf(text, sizeof(text), "RFC %u is held only by peers that could not be reached.", e->number);
                 break;
         case LOOKUP_FAILED:
                 if (e->error == -EUCLEAN) {

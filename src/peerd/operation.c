@@ -50,9 +50,20 @@ static void tell(Operation *o) {
         }
 }
 
+/* The other ones of the same document: only the one that is ahead is worth telling of. */
+static bool is_ahead(const Operation *o, const Transfer *t) {
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++)
+                if (o->transfers[i] && o->transfers[i] != t && transfer_received(o->transfers[i]) > transfer_received(t))
+                        return false;
+        return true;
+}
+
 void operation_progress(Operation *o, const Transfer *t, uint64_t received) {
         Now now;
         now_of_event(o->client->event, &now);
+        lookup_fetch_heard(o->lookup, transfer_holder(t), &now);
+        if (!is_ahead(o, t))
+                return;
         bool first = o->told.state != DOWNLOAD_FETCHING;
         if (!first && received < o->told.size && usec_sub(now.boottime, o->told_at) < PROGRESS_USEC)
                 return;
@@ -107,7 +118,7 @@ static void log_result(const Operation *o, const LookupStep *step, bool local) {
         const LogFields f = {
                 .transaction = o->transaction,
                 .operation = "get-rfc",
-                .result = lookup_result_name(step->result),
+                .result = download_result_name(&o->told),
                 .rfc = o->number,
                 .source = local ? "local" : "peer",
                 .has_duration = true,
@@ -119,8 +130,12 @@ static void log_result(const Operation *o, const LookupStep *step, bool local) {
                         log_transaction(LOG_EVENT_NONE, &f, "RFC %u is in the library.", o->number);
                 break;
         case LOOKUP_NOT_HELD:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "No peer that could be asked holds RFC %u.",
-                          o->number);
+                if (o->told.never_issued)
+                        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u was never issued.", o->number);
+                else
+                        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f,
+                                  "No peer that could be asked holds RFC %u: %zu of %zu could not.", o->number,
+                                  step->n_unasked, step->n_asked);
                 break;
         case LOOKUP_NO_PEERS:
                 log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u can't be looked for: no peer is active.",
@@ -140,17 +155,31 @@ static void log_result(const Operation *o, const LookupStep *step, bool local) {
         }
 }
 
+/* What is under way of them is not needed any more. */
+static void drop_transfers(Operation *o) {
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++) {
+                Transfer *t = o->transfers[i];
+                if (!t)
+                        continue;
+                remember(o, HISTORY_FETCH, transfer_holder(t), "not needed", transfer_received(t));
+                transfer_drop(t);
+        }
+}
+
 /* The end of it: told, logged, freed. */
 static void finish(Operation *o, const LookupStep *step, bool local) {
         Client *c = o->client;
         Now now;
 
         now_of_event(c->event, &now);
+        drop_transfers(o);
         o->told.state = DOWNLOAD_DONE;
         o->told.result = step->result;
         o->told.error = step->error;
         o->told.never_issued = is_never_issued(c->conf.documents, o->number, step->result);
         o->told.servers_away = step->servers_away;
+        o->told.n_asked = step->n_asked;
+        o->told.n_unasked = step->n_unasked;
         o->told.local = local;
         o->told.duration_usec = usec_sub(now.boottime, o->began_at);
         if (step->result == LOOKUP_FOUND) {
@@ -269,6 +298,13 @@ void operations_query_done(Client *c, LookupOutcome outcome) {
         }
 }
 
+static Transfer *find_restating(const Operation *o, const Endpoint *peer) {
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++)
+                if (o->transfers[i] && transfer_waits_for(o->transfers[i], peer))
+                        return o->transfers[i];
+        return NULL;
+}
+
 void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome,
                           const char *result) {
         Operation *o, *next;
@@ -280,29 +316,58 @@ void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, Lo
                 /* One answer may be what both have asked for. */
                 lookup_index_told(o->lookup, peer, outcome, 0, &now);
                 remember(o, HISTORY_INDEX, peer, result, 0);
-                if (o->transfer && transfer_waits_for(o->transfer, peer))
-                        transfer_restated(o->transfer, outcome);
+                Transfer *t = find_restating(o, peer);
+                if (t)
+                        transfer_restated(t, outcome);
                 else
                         operation_advance(o);
         }
 }
 
-void operation_transfer_done(Operation *o, const Endpoint *peer, LookupOutcome outcome, int error, const char *result,
+void operations_pull_connected(Client *c, const Endpoint *peer, const RfcSet *set) {
+        Operation *o;
+        TAILQ_FOREACH(o, &c->operations, link)
+                if (o->lookup && rfc_set_contains(set, o->number))
+                        lookup_index_connected(o->lookup, peer);
+}
+
+void operation_transfer_done(Operation *o, Transfer *t, LookupOutcome outcome, int error, const char *result,
                              uint64_t received) {
+        const Endpoint holder = *transfer_holder(t);
+        Transfer *other = NULL;
         Now now;
         now_of_event(o->client->event, &now);
-        o->transfer = NULL;     /* it frees itself */
-        if (outcome != LOOKUP_OK) {
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++) {
+                if (o->transfers[i] == t)
+                        o->transfers[i] = NULL; /* it frees itself */
+                else if (o->transfers[i])
+                        other = o->transfers[i];
+        }
+        if (outcome == LOOKUP_OK)
+                transfer_describe(t, &o->told);
+        else if (other)
+                transfer_commit(other);
+        else {
                 o->told.state = DOWNLOAD_SEARCHING;
                 o->told.has_holder = false;
                 o->told.received = 0;
         }
-        remember(o, HISTORY_FETCH, peer, result, received);
-        lookup_fetch_told(o->lookup, peer, outcome, error, &now);
+        remember(o, HISTORY_FETCH, &holder, result, received);
+        lookup_fetch_told(o->lookup, &holder, outcome, error, &now);
         operation_advance(o);
 }
 
 /* ---- beginning ---- */
+
+/* By the editor's index, and nobody says otherwise: no reason to ask all peers for it. */
+static bool is_known_to_be_none(const Operation *o) {
+        Documents *d = o->client->conf.documents;
+        Now now;
+        now_of_event(o->client->event, &now);
+        size_t n_holders = rfc_index_find(documents_lock(d), o->number, &now, NULL, 0);
+        documents_unlock(d);
+        return n_holders == 0 && is_never_issued(d, o->number, LOOKUP_NOT_HELD);
+}
 
 static void run_rechecked(Message *m) {
         Operation *o = MESSAGE_OF(m, Operation, recheck_done);
@@ -311,13 +376,18 @@ static void run_rechecked(Message *m) {
                 .number = o->number,
                 .fresh_usec = c->settings.pull_interval,
                 .ask_pause_usec = ASK_PAUSE_USEC,
-                .hedge_usec = USEC_INFINITY,
+                .hedge_usec = c->settings.hedge_after,
                 .n_asks_max = LOOKUP_ASKS_AT_ONCE,
                 .has_servers = c->settings.n_servers > 0,
+                .more_servers = c->settings.n_servers > 1,
         };
         if (finish_if_held(o))
                 return;
         remember(o, HISTORY_STORE, NULL, "not-held", 0);
+        if (is_known_to_be_none(o)) {
+                finish(o, &(LookupStep){ .result = LOOKUP_NOT_HELD }, false);
+                return;
+        }
         int k = lookup_new(&conf, &o->lookup);
         if (k < 0)
                 finish(o, &(LookupStep){ .result = LOOKUP_FAILED, .error = k }, false);
@@ -428,7 +498,8 @@ void operation_free(Operation *o) {
                 TAILQ_REMOVE(&o->watchers, w, link);
                 free(w);
         }
-        transfer_free(o->transfer);
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++)
+                transfer_drop(o->transfers[i]);
         event_source_free(o->timer);
         lookup_free(o->lookup);
         free(o);

@@ -25,7 +25,8 @@ struct Pull {
         /* PULL_INDEX; {0, 0}: nothing of it is known, so hearsay is welcome, too, unless own_only */
         Generation asked;
         bool own_only;                          /* 0.0 rather than no generation */
-        bool started;
+        AskPass pass;
+        bool sent;                              /* the request: nobody can join any more */
         Message message;                        /* to begin, and to go on merging or checking */
         Call *call;
         IndexMerge *merge;

@@ -165,6 +165,7 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
         if (call_local(call, &own))
                 client_add_self(c, &own.address);
         p->call = NULL;
+        ask_gate_leave(&c->gate, &p->pass);
         if (end == CALL_FAILED)
                 (void) log_errno(LOG_LEVEL_ERR, error, "Could not ask for an index");
         if (end == CALL_BAD && !p->refused)
@@ -184,7 +185,45 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
 
 /* ---- asking ---- */
 
-static const CallHandler handler = { .on_reply = on_reply, .on_body = on_body, .on_end = on_end };
+static void fill_request(const Pull *p, Request *r) {
+        client_fill_request(r, VERB_RFC_INDEX, p->transaction);
+        r->has_if_generation = asks_for_own(p);
+        r->if_generation = p->asked;
+        r->rfcs = p->set;                       /* lent */
+}
+
+/* It may begin, or send its request. */
+static void on_pass(AskPass *pass) {
+        Pull *p = MESSAGE_OF(pass, Pull, pass);
+        if (p->call)
+                call_go(p->call);
+        else
+                loop_thread_post(p->client->loop, &p->message);
+}
+
+/* Whoever has joined while the connection was made asks with it. */
+static int on_ready(Call *call, void *userdata) {
+        Pull *p = userdata;
+        Client *c = p->client;
+        Request request;
+
+        if (p->kind == PULL_NUMBERS && !p->sent) {
+                fill_request(p, &request);
+                int k = call_set_request(call, &request);
+                if (k < 0)
+                        return k;
+                operations_pull_connected(c, &p->peer, &p->set);
+        }
+        p->sent = true;
+        return ask_gate_ask(&c->gate, &p->pass) ? 0 : CALL_HOLD;
+}
+
+static const CallHandler handler = {
+        .on_reply = on_reply,
+        .on_body = on_body,
+        .on_end = on_end,
+        .on_ready = on_ready,
+};
 
 static void run_begin(Message *m) {
         Pull *p = MESSAGE_OF(m, Pull, message);
@@ -193,16 +232,14 @@ static void run_begin(Message *m) {
         Now now;
 
         now_of_event(c->event, &now);
-        p->started = true;
-        p->began_at = now.boottime;
         if (p->refused) {
                 pull_end(p, LOOKUP_GONE, "quarantined", NULL);
                 return;
         }
-        client_fill_request(&request, VERB_RFC_INDEX, p->transaction);
-        request.has_if_generation = asks_for_own(p);
-        request.if_generation = p->asked;
-        request.rfcs = p->set;                  /* lent */
+        if (!ask_gate_dial(&c->gate, &p->pass))
+                return;
+        p->began_at = now.boottime;
+        fill_request(p, &request);
         const CallConf *conf = p->kind == PULL_NUMBERS ? &c->settings.ask : &c->settings.call;
         int k = call_new(c->event, &p->peer, &request, conf, &handler, p, &p->call);
         if (k < 0) {
@@ -226,6 +263,7 @@ void pull_ask_again(Pull *p) {
 
 static Pull *pull_new(Client *c, const Endpoint *peer, PullKind kind, uint64_t transaction) {
         Pull *p = calloc(1, sizeof(*p));
+        Now now;
         if (!p)
                 return NULL;
         p->client = c;
@@ -233,6 +271,9 @@ static Pull *pull_new(Client *c, const Endpoint *peer, PullKind kind, uint64_t t
         p->kind = kind;
         p->transaction = transaction;
         p->message.run = run_begin;
+        p->pass.go = on_pass;
+        now_of_event(c->event, &now);
+        p->began_at = now.boottime;
         TAILQ_INSERT_TAIL(&c->pulls, p, link);
         loop_thread_post(c->loop, &p->message);
         return p;
@@ -244,7 +285,7 @@ int pull_number(Client *c, const Endpoint *peer, uint32_t number, uint64_t trans
         int k;
 
         TAILQ_FOREACH(p, &c->pulls, link)
-                if (p->kind == PULL_NUMBERS && !p->started && endpoint_equal(&p->peer, peer) &&
+                if (p->kind == PULL_NUMBERS && !p->sent && endpoint_equal(&p->peer, peer) &&
                     p->set.n_ranges < NUMBERS_MAX)
                         break;
         if (!p)
@@ -288,7 +329,8 @@ void pulls_distrust(Client *c, const Endpoint *peer) {
 
 void pull_free(Pull *p) {
         TAILQ_REMOVE(&p->client->pulls, p, link);
-        call_free(p->call);
+        p->call = call_free(p->call);
+        ask_gate_leave(&p->client->gate, &p->pass);
         index_merge_free(p->merge);
         EVP_MD_CTX_free(p->check);
         rfc_set_done(&p->set);

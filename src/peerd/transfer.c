@@ -26,7 +26,8 @@ struct Piece {
  * message.
  */
 struct Transfer {
-        Operation *operation;
+        LIST_ENTRY(Transfer) link;              /* in the client's */
+        Operation *operation;                   /* NULL: it was dropped */
         Client *client;
         Endpoint holder;
         RfcRecord expected;                     /* its title is `title` */
@@ -38,6 +39,8 @@ struct Transfer {
         Digest digest;
         uint64_t size, received;
         bool storing;                           /* the worker was told to begin */
+        bool whole;                             /* all is received, and may be put into the library */
+        bool closing;                           /* `end` is on its way */
         bool restating;                         /* the holder is being asked what it states now */
         enum { ANSWER_NONE, ANSWER_OTHER_DIGEST, ANSWER_OTHER_SIZE, ANSWER_TOO_LARGE } answer;
         /* to and from the disk */
@@ -74,11 +77,10 @@ static LogFields fields(const Transfer *t, const char *result) {
 
 /* Tells the operation; t is gone after it. */
 static void end_transfer(Transfer *t, LookupOutcome outcome, int error, const char *result) {
-        Operation *o = t->operation;
-        const Endpoint holder = t->holder;
-        const uint64_t received = t->received;
+        Operation *o = TAKE_PTR(t->operation);
+        if (o)
+                operation_transfer_done(o, t, outcome, error, result, t->received);
         transfer_free(t);
-        operation_transfer_done(o, &holder, outcome, error, result, received);
 }
 
 static void failed(Transfer *t, LookupOutcome outcome, const char *result) {
@@ -159,7 +161,9 @@ static void run_committed(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, end);
         if (t->stored == 0)
                 t->stored = t->commit.result;
-        if (t->outcome != LOOKUP_OK)
+        if (!t->operation)
+                transfer_free(t);
+        else if (t->outcome != LOOKUP_OK)
                 end_transfer(t, t->outcome, t->error, t->result);
         else if (t->stored == LIBRARY_MISMATCH)
                 mismatch(t, &t->commit.found, "the bytes are not what its digest says");
@@ -187,8 +191,28 @@ static void close_store(Transfer *t, LookupOutcome outcome, int error, const cha
         t->outcome = outcome;
         t->error = error;
         t->result = result;
+        t->closing = true;
         t->end.run = run_commit;
         worker_post(documents_disk(t->client->conf.documents), &t->end);
+}
+
+bool transfer_is_committing(const Transfer *t) {
+        return t->closing && t->outcome == LOOKUP_OK;
+}
+
+void transfer_commit(Transfer *t) {
+        if (t->whole && !t->closing)
+                close_store(t, LOOKUP_OK, 0, "ok");
+}
+
+/* All came. The other one may be just ahead: if that is not what it should be, this one's turn comes. */
+static void complete(Transfer *t) {
+        const Operation *o = t->operation;
+        t->whole = true;
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++)
+                if (o->transfers[i] && transfer_is_committing(o->transfers[i]))
+                        return;
+        transfer_commit(t);
 }
 
 static void run_written(Message *m) {
@@ -321,7 +345,7 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                 return;
         }
         if (end == CALL_OK) {
-                close_store(t, LOOKUP_OK, 0, "ok");
+                complete(t);
                 return;
         }
         LogFields f = fields(t, call_end_name(end));
@@ -344,12 +368,22 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
 
 static const CallHandler handler = { .on_reply = on_reply, .on_body = on_body, .on_end = on_end };
 
+/* Where the operation has room for it. */
+static Transfer **find_place(Operation *o) {
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++)
+                if (!o->transfers[i])
+                        return &o->transfers[i];
+        return NULL;
+}
+
 int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expected) {
+        Transfer **place = find_place(o);
         Client *c = o->client;
         Request request;
         Now now;
-        Transfer *t = calloc(1, sizeof(*t));
 
+        assert(place);                          /* the lookup begins no more than there is room for */
+        Transfer *t = calloc(1, sizeof(*t));
         if (!t)
                 return -ENOMEM;
         now_of_event(c->event, &now);
@@ -367,15 +401,25 @@ int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expect
                 free(t);
                 return k;
         }
-        o->transfer = t;
+        *place = t;
+        LIST_INSERT_HEAD(&c->transfers, t, link);
         atomic_fetch_add(&c->counters.n_transfers, 1);
+        holders_begin_transfer(c->holders, holder);
         return 0;
+}
+
+static void leave_operation(Transfer *t) {
+        Operation *o = TAKE_PTR(t->operation);
+        for (size_t i = 0; o && i < ELEMENTSOF(o->transfers); i++)
+                if (o->transfers[i] == t)
+                        o->transfers[i] = NULL;
 }
 
 void transfer_free(Transfer *t) {
         Piece *p;
         if (!t)
                 return;
+        leave_operation(t);
         while ((p = LIST_FIRST(&t->pieces))) {  /* only at the end of the program */
                 LIST_REMOVE(p, link);
                 free(p);
@@ -384,7 +428,31 @@ void transfer_free(Transfer *t) {
         library_store_abort(t->file);
         library_store_abort(t->commit.file);
         atomic_fetch_sub(&t->client->counters.n_transfers, 1);
+        holders_end_transfer(t->client->holders, &t->holder);
+        LIST_REMOVE(t, link);
         free(t);
+}
+
+void transfer_drop(Transfer *t) {
+        if (!t)
+                return;
+        /* Another was faster, though it was asked later: that is no fault, and reason enough to ask it first now. */
+        if (t->status == 0 && !t->restating)
+                holders_failed(t->client->holders, &t->holder);
+        leave_operation(t);
+        t->call = call_free(t->call);
+        if (!t->storing)
+                transfer_free(t);
+        else if (!t->closing)
+                close_store(t, LOOKUP_GONE, 0, "not needed");
+}
+
+const Endpoint *transfer_holder(const Transfer *t) {
+        return &t->holder;
+}
+
+uint64_t transfer_received(const Transfer *t) {
+        return t->received;
 }
 
 void transfer_describe(const Transfer *t, DownloadEvent *e) {

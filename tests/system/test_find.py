@@ -434,8 +434,14 @@ def test_get_of_what_was_never_issued(getter):
 
 
 def test_get_where_somebody_holds_what_was_never_issued(world):
-    rs = world.rs()
-    world.peer("b", {14: document(14)}, rs)
-    a = world.peer("a", {}, rs)
+    """Nobody is asked for it; but if somebody is known to have it, it is fetched."""
+    holder = world.holder({14: document(14)})
+    server = world.server([holder])
+    a = world.peer("a", {}, server)
     put_index(a)
+    mark = a.mark()
+    assert a.ctl("get", "14").code == 4
+    a.wait_log(r"RFC 14 was never issued \(get-rfc never-issued", after=mark)
+    assert server.count("PQuery") == 0 and holder.connections == 0
+    assert a.ctl("refresh").code == 0
     assert a.ctl("get", "14").code == 0 and a.content(14) == document(14)

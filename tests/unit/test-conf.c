@@ -145,6 +145,7 @@ static void test_defaults_of_the_peer(void **state) {
         assert_true(c->registration_enabled);
         assert_int_equal(c->remember_max, 256);
         assert_true(c->connect_timeout == 2 * USEC_PER_SEC);
+        assert_true(c->hedge_after == 300 * USEC_PER_MSEC);
         assert_true(c->quarantine == 5 * USEC_PER_SEC);
         assert_true(c->index_ttl == 7200 * USEC_PER_SEC);
         assert_true(c->pull_interval == 10 * USEC_PER_MINUTE);
