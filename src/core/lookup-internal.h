@@ -70,6 +70,8 @@ struct Lookup {
         bool done;
         LookupResult result;
         int error;
+        Grade grade;            /* with LOOKUP_UNTRUSTED */
+        size_t n_agreeing;
 };
 
 /* ---- lookup-pick.c ---- */
@@ -84,10 +86,14 @@ typedef struct Pick {
         RfcRecord record;
         bool answered;          /* its holder, to this lookup */
         bool quarantined;       /* a holder who might have been */
+        bool acceptable;        /* some text may be taken, whether anybody is left to fetch it from or not */
+        bool refused;           /* a holder might have been, but his text may not be taken */
+        TrustText best;         /* with refused: the best of these */
 } Pick;
 
 /* Whom to fetch from (protocol, section 4, step 3). */
-void lookup_pick_holder(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, Pick *ret);
+void lookup_pick_holder(Lookup *l, const RfcIndex *x, const Holders *h, const TrustConf *trust, const Now *now,
+                        Pick *ret);
 /* Whom to ask (step 4). 0: *ret_found tells whether there is one, and *ret is it. -ENOMEM. */
 int lookup_pick_peer(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, bool *ret_found,
                      Endpoint *ret) _must_check_;

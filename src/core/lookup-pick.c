@@ -54,6 +54,31 @@ static bool may_try(const Lookup *l, const Try *t) {
 
 /* ---- whom to fetch from ------------------------------------------------------------------------------------------ */
 
+/* Texts of the number, with their grades: what is not among them is disputed. */
+typedef struct Texts {
+        TrustText all[TRUST_TEXTS_MAX];
+        size_t n;
+} Texts;
+
+static const TrustText *find_text(const Texts *texts, const Digest *digest) {
+        for (size_t i = 0; i < texts->n; i++)
+                if (digest_equal(&texts->all[i].digest, digest))
+                        return &texts->all[i];
+        return NULL;
+}
+
+/* May the record's text be taken? If not, the best of those is remembered. */
+static bool is_acceptable(const Lookup *l, const Texts *texts, const RfcRecord *record, Pick *pick) {
+        const TrustText *text = find_text(texts, &record->digest);
+
+        if (text && text->grade > GRADE_DISPUTED && text->grade >= l->conf.accept)
+                return true;
+        if (text && (!pick->refused || text->grade > pick->best.grade))
+                pick->best = *text;
+        pick->refused = true;
+        return false;
+}
+
 /* Is the holder at hand a better one than that of the pick? */
 static bool is_better(const Lookup *l, const Holders *h, const RfcRecord *record, bool answered, const Pick *pick) {
         if (!pick->found)
@@ -68,7 +93,8 @@ static bool is_better(const Lookup *l, const Holders *h, const RfcRecord *record
         return order > 0;
 }
 
-static void consider(Lookup *l, const Holders *h, const RfcRecord *record, const Now *now, Pick *pick) {
+static void consider(Lookup *l, const Holders *h, const Texts *texts, const RfcRecord *record, const Now *now,
+                     Pick *pick) {
         const Try *t = lookup_find_try(l, &record->holder);
         if (!may_try(l, t) || (t && (t->spent || t->fetching)))
                 return;
@@ -80,6 +106,8 @@ static void consider(Lookup *l, const Holders *h, const RfcRecord *record, const
                 return;
         }
 
+        if (!is_acceptable(l, texts, record, pick))
+                return;
         bool answered = t && t->answered;
         if (!is_better(l, h, record, answered, pick))
                 return;
@@ -88,13 +116,19 @@ static void consider(Lookup *l, const Holders *h, const RfcRecord *record, const
         pick->answered = answered;
 }
 
-void lookup_pick_holder(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, Pick *ret) {
+void lookup_pick_holder(Lookup *l, const RfcIndex *x, const Holders *h, const TrustConf *trust, const Now *now,
+                        Pick *ret) {
         RfcRecord records[RECORDS_AT_ONCE];
+        Texts texts = { .n = 0 };
         Pick pick = { 0 };
 
         size_t n = rfc_index_find(x, l->conf.number, now, records, ELEMENTSOF(records));
+        if (n > 0)
+                texts.n = MIN_OF(trust_texts(x, trust, l->conf.number, now, texts.all, ELEMENTSOF(texts.all)),
+                                 ELEMENTSOF(texts.all));
+        pick.acceptable = texts.n > 0 && texts.all[0].grade > GRADE_DISPUTED && texts.all[0].grade >= l->conf.accept;
         for (size_t i = 0; i < MIN_OF(n, ELEMENTSOF(records)); i++)
-                consider(l, h, &records[i], now, &pick);
+                consider(l, h, &texts, &records[i], now, &pick);
 
         /* More than were looked at, and no good one among the first: false holders by the thousand must not hide the
          * true one. */
@@ -103,7 +137,7 @@ void lookup_pick_holder(Lookup *l, const RfcIndex *x, const Holders *h, const No
                 for (bool more = holders_next(h, NULL, &info); more; more = holders_next(h, &info.endpoint, &info)) {
                         RfcRecord record;
                         if (rfc_index_get(x, l->conf.number, &info.endpoint, now, &record))
-                                consider(l, h, &record, now, &pick);
+                                consider(l, h, &texts, &record, now, &pick);
                 }
         }
         *ret = pick;

@@ -38,7 +38,12 @@ static void finish(Lookup *l, LookupResult result, int error) {
         l->error = error;
 }
 
-static LookupResult result_of_exhausted(const Lookup *l) {
+static LookupResult result_of_exhausted(Lookup *l, const Pick *pick) {
+        if (pick->refused && !pick->acceptable) {
+                l->grade = pick->best.grade;
+                l->n_agreeing = pick->best.n_prefixes;
+                return l->grade == GRADE_DISPUTED ? LOOKUP_DISPUTED : LOOKUP_UNTRUSTED;
+        }
         if (l->any_fault)
                 return LOOKUP_INTEGRITY;
         if (!l->any_answer && !l->conf.known_only && (l->none_active || l->servers_away))
@@ -54,6 +59,8 @@ static LookupStep step_done(const Lookup *l) {
                 .servers_away = l->conf.has_servers && l->servers_away,
                 .n_asked = l->n_asked,
                 .n_unasked = l->n_unasked,
+                .grade = l->grade,
+                .n_agreeing = l->n_agreeing,
         };
 }
 
@@ -197,7 +204,8 @@ static int next_ask(Lookup *l, const RfcIndex *x, const Holders *h, const Now *n
         return 0;
 }
 
-int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, LookupStep *ret) {
+int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const TrustConf *trust, const Now *now,
+                LookupStep *ret) {
         if (l->began_at == 0)
                 l->began_at = now->boottime;
         if (l->done) {
@@ -214,7 +222,7 @@ int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, 
 
         Pick pick;
         Fetch *f = free_fetch(l);
-        lookup_pick_holder(l, x, h, now, &pick);
+        lookup_pick_holder(l, x, h, trust, now, &pick);
         if (pick.found && f)
                 return step_fetch(l, f, &pick.record, now, ret);
 
@@ -232,7 +240,7 @@ int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, 
                 return 0;
 
         l->undelivered = l->undelivered || pick.quarantined;
-        finish(l, result_of_exhausted(l), 0);
+        finish(l, result_of_exhausted(l, &pick), 0);
         *ret = step_done(l);
         return 0;
 }
@@ -344,6 +352,8 @@ const char *lookup_result_name(LookupResult r) {
                 [LOOKUP_NO_PEERS] = "no-peers",
                 [LOOKUP_INTEGRITY] = "integrity",
                 [LOOKUP_UNREACHABLE] = "unreachable",
+                [LOOKUP_DISPUTED] = "disputed",
+                [LOOKUP_UNTRUSTED] = "untrusted",
                 [LOOKUP_FAILED] = "failed",
         };
 

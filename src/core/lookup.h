@@ -12,6 +12,7 @@
 #include "core/base.h"
 #include "core/holders.h"
 #include "core/rfc-index.h"
+#include "core/trust.h"
 
 #define LOOKUP_ASKS_AT_ONCE 32          /* peers whose index is being asked, protocol section 4 */
 #define LOOKUP_FETCHES_AT_ONCE 2        /* the first, and one beside it that has been quiet */
@@ -37,6 +38,7 @@ typedef struct LookupConf {
                                            each time, down to LOOKUP_PAUSE_MIN_USEC */
         usec_t hedge_usec;              /* Peers.HedgeAfterSec=: a second holder is tried beside one of which nothing has
                                            come for so long; USEC_INFINITY: never */
+        Grade accept;                   /* Integrity.Accept=: what is below is not fetched; never what is disputed */
         unsigned n_asks_max;            /* at once; at most LOOKUP_ASKS_AT_ONCE */
         bool has_servers;               /* one is configured; else only static and last known peers are asked */
         bool more_servers;              /* several are: before giving up, all of them are asked */
@@ -60,6 +62,8 @@ typedef enum LookupResult {
         LOOKUP_NO_PEERS,                /* no peer is active, or no server in reach and no last-known peer answers */
         LOOKUP_INTEGRITY,               /* somebody has it, but nothing that could be verified came */
         LOOKUP_UNREACHABLE,             /* active holders are known, none could be reached or delivered */
+        LOOKUP_DISPUTED,                /* holders state different texts, and none of these may be taken */
+        LOOKUP_UNTRUSTED,               /* what they state is below what is accepted */
         LOOKUP_FAILED,                  /* this host failed (disk): error is set */
 } LookupResult;
 
@@ -72,6 +76,8 @@ typedef struct LookupStep {
         int error;                      /* DONE with LOOKUP_FAILED: negative errno */
         bool servers_away;              /* DONE, FETCH: no registration server answered, last-known peers were used */
         bool others;                    /* ASK_SERVER */
+        Grade grade;                    /* DONE with UNTRUSTED: of the best text that is known */
+        size_t n_agreeing;              /* and the address prefixes whose holders state it */
         size_t n_asked, n_unasked;      /* DONE: peers whose index was asked for, and those of them who gave none */
 } LookupStep;
 
@@ -91,15 +97,16 @@ Lookup *lookup_free(Lookup *l);
 DEFINE_CLEANUP(Lookup *, lookup_free)
 
 /*
- * The next thing to do; to be asked again until it says WAIT or DONE, and again after each outcome. x is read under the
- * caller's lock. 0 or -ENOMEM.
+ * The next thing to do; to be asked again until it says WAIT or DONE, and again after each outcome. x and trust are read under
+ * the caller's lock. 0 or -ENOMEM.
  *
  * It always ends: each peer is asked for its index at most twice (the second time only after BUSY) and fetched from at
  * most twice (the second time only after CHANGED), and no more than HOLDERS_MAX peers are tried, however index and
  * holders grow meanwhile. DONE waits neither for indexes that are still being asked nor for a fetch that came second:
  * the caller drops them or lets them end. What is told after DONE is ignored.
  */
-int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const Now *now, LookupStep *ret) _must_check_;
+int lookup_next(Lookup *l, const RfcIndex *x, const Holders *h, const TrustConf *trust, const Now *now,
+                LookupStep *ret) _must_check_;
 /*
  * error: negative errno with BROKEN, else 0. Holders, index and quarantine are the caller's to bring up to date
  * before it tells.
@@ -111,5 +118,5 @@ void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, i
 /* The head of the answer came, or bytes of the body: no second holder is needed yet. */
 void lookup_fetch_heard(Lookup *l, const Endpoint *peer, const Now *now);
 void lookup_fetch_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now);
-/* "ok", "not-held", "no-peers", "integrity", "unreachable", "failed": P2PDI_RESULT */
+/* "ok", "not-held", "no-peers", "integrity", "unreachable", "disputed", "untrusted", "failed": P2PDI_RESULT */
 const char *lookup_result_name(LookupResult r);

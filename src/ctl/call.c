@@ -40,6 +40,9 @@ static const struct Result {
         { "no-peers", "org.p2pdi.Peer.NoPeers", CTL_NO_PEERS, NULL },
         { "integrity", "org.p2pdi.Peer.Integrity", CTL_INTEGRITY,
           "did not match the digest that its holder stated, and was thrown away." },
+        { "disputed", "org.p2pdi.Peer.Integrity", CTL_INTEGRITY, "is disputed: its holders state different texts." },
+        { "untrusted", "org.p2pdi.Peer.Integrity", CTL_INTEGRITY,
+          "is not taken: what is known of it is below Integrity.Accept=." },
         { "unreachable", "org.p2pdi.Peer.Unreachable", CTL_NOT_HELD,
           "is held only by peers that could not be reached." },
         { "no-space", "org.p2pdi.Peer.NoSpace", CTL_NO_SPACE, "does not fit: there is no space left." },
@@ -53,7 +56,7 @@ static int fail_with(const struct Result *result, uint32_t number, const char *m
                                : ctl_fail(result->code, "No peer is active.");
         /* Only the daemon knows whom it asked and what failed: it says a sentence about the document, or the bare
          * reason. */
-        if (result->code == CTL_NOT_HELD && message && slice_starts_with(slice_of(message), "RFC "))
+        if ((result->code == CTL_NOT_HELD || result->code == CTL_INTEGRITY) && message && slice_starts_with(slice_of(message), "RFC "))
                 return ctl_fail(result->code, "%s", message);
         if (result->code == CTL_FAILURE && message)
                 return slice_starts_with(slice_of(message), "RFC ")

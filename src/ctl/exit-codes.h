@@ -14,7 +14,7 @@
         X(4, NEVER_ISSUED, "NEVER-ISSUED", "That RFC number was never issued.")                                        \
         X(5, NO_DAEMON, "NO-DAEMON", "The control socket is missing or refuses.")                                      \
         X(6, NO_PEERS, "NO-PEERS", "No peer is active.")                                                               \
-        X(7, INTEGRITY, "INTEGRITY", "What was received does not match its digest.")                                   \
+        X(7, INTEGRITY, "INTEGRITY", "The document is disputed, below Accept=, or not what its digest says.")      \
         X(8, TIMEOUT, "TIMEOUT", "The time of --timeout= passed.")                                                     \
         X(9, NO_SPACE, "NO-SPACE", "The store is full.")                                                               \
         X(10, DENIED, "DENIED", "Not allowed.")

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "core/buf.h"
+#include "core/text.h"
 #include "io/loop.h"
 
 /* Numbers in one Get: far below what a message may hold, and a daemon that refuses refuses early. */
@@ -34,8 +35,22 @@ int get_init(Get *g, int argc, char **argv) {
         return g->downloads && g->good ? 0 : -ENOMEM;
 }
 
+/* " (agreed by 3 peers)"; "" where the daemon does not tell. */
+static const char *show_trust(const json_t *d, char ret[SHOW_TEXT_SIZE]) {
+        const char *trust = member_string(d, "trust");
+        uint64_t n = member_uint(d, "agreeing");
+
+        ret[0] = '\0';
+        if (trust && strcmp(trust, "agreed") == 0)
+                (void) snprintf(ret, SHOW_TEXT_SIZE, " (agreed by %" PRIu64 " peer%s)", n, plural(n));
+        else if (trust)
+                (void) snprintf(ret, SHOW_TEXT_SIZE, " (%.16s)", trust);
+        return ret;
+}
+
 static void tell_fetched(uint32_t number, const json_t *d) {
-        char size[SHOW_TEXT_SIZE], duration[SHOW_TEXT_SIZE], digest[SHOW_TEXT_SIZE], id[SHOW_TEXT_SIZE] = "";
+        char size[SHOW_TEXT_SIZE], duration[SHOW_TEXT_SIZE], digest[SHOW_TEXT_SIZE], id[SHOW_TEXT_SIZE] = "",
+                trust[SHOW_TEXT_SIZE];
         const char *source = member_string(d, "source"), *holder = member_string(d, "holder");
 
         if (source && strcmp(source, "local") == 0) {
@@ -46,10 +61,10 @@ static void tell_fetched(uint32_t number, const json_t *d) {
                 holder = "-";
         if (member_is_set(d, "peerId"))
                 (void) snprintf(id, sizeof(id), "peer %" PRIu64, member_uint(d, "peerId"));
-        ctl_note("RFC %u: fetched from %s%s%s%s, %s in %s, sha256 %s", number, id, id[0] ? " (" : "", holder,
+        ctl_note("RFC %u: fetched from %s%s%s%s, %s in %s, sha256 %s%s", number, id, id[0] ? " (" : "", holder,
                  id[0] ? ")" : "", show_size(member_uint(d, "size"), size),
                  show_duration(member_uint(d, "durationUSec"), duration),
-                 show_digest(member_string(d, "sha256"), digest));
+                 show_digest(member_string(d, "sha256"), digest), show_trust(d, trust));
 }
 
 /* "Note: RFC 7 is obsolete, see RFC 9, RFC 11." */

@@ -111,6 +111,7 @@ static void put_fields(Writer *w, const LogFields *f) {
                 put_number(w, "P2PDI_RFC=", f->rfc);
         put_digest(w, "P2PDI_SHA256=", f->sha256);
         put_digest(w, "P2PDI_SHA256_EXPECTED=", f->sha256_expected);
+        put_string(w, "P2PDI_TRUST=", f->trust);
         if (f->has_size)
                 put_number(w, "P2PDI_SIZE=", f->size);
         if (f->has_bytes)

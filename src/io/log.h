@@ -69,6 +69,7 @@ typedef struct LogFields {
         const Endpoint *peer;           /* P2PDI_PEER_ADDRESS and P2PDI_PEER_PORT */
         uint32_t rfc;
         const Digest *sha256, *sha256_expected;
+        const char *trust;              /* "verified", "agreed", "single", "disputed" */
         bool has_size;
         uint64_t size;
         bool has_bytes;

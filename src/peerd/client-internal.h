@@ -9,6 +9,7 @@
  *   query.c         PQuery
  *   pull.c, pull-merge.c  RFCQuery
  *   transfer.c      GetRFC
+ *   judge.c         what a document is worth
  *   refresh.c       PQuery and RFCQuery for whoever asked
  *   ask-gate.c      how many of these at once
  *   background.c    the same for nobody in particular
@@ -166,6 +167,19 @@ bool ask_gate_dial(AskGate *g, AskPass *p);
 bool ask_gate_ask(AskGate *g, AskPass *p);
 /* It wants nothing any more, whatever it had or waited for. go() of others is called from within. */
 void ask_gate_leave(AskGate *g, AskPass *p);
+
+/* ---- judge.c ---- */
+
+/*
+ * The grade of that digest, and how many address prefixes have holders that state it. true: it is good enough for
+ * Integrity.Accept=.
+ */
+bool judge_digest(Client *c, uint32_t number, const Digest *digest, Grade *ret_grade, size_t *ret_agreeing);
+/*
+ * Whoever sends a document says by that that he holds it: number, size, digest and title of `stated` are first-hand
+ * from now on. sent_at: when he was asked. -errno.
+ */
+int judge_statement(Client *c, const Endpoint *holder, const RfcRecord *stated, usec_t sent_at) _must_check_;
 
 /* ---- count.c ---- */
 

@@ -56,6 +56,11 @@ typedef struct DownloadEvent {
         uint64_t size, received;
         Digest digest;                          /* FETCHING and DONE with LOOKUP_FOUND */
         char title[PROTO_TITLE_MAX + 1];
+        bool has_grade;                         /* DONE: of the document, or of the best that is not good enough */
+        Grade grade;
+        size_t n_agreeing;                      /* address prefixes whose holders state it */
+        Grade accept;                           /* DONE, LOOKUP_UNTRUSTED: what was asked for */
+        unsigned quorum;
         bool has_holder;
         Endpoint holder;
         uint32_t peer_id;

@@ -13,6 +13,18 @@ static const char *state_name(DownloadState s) {
         return s == DOWNLOAD_DONE ? "done" : s == DOWNLOAD_FETCHING ? "fetching" : "searching";
 }
 
+static void describe_untrusted(const DownloadEvent *e, char *ret, size_t size) {
+        if (e->accept == GRADE_VERIFIED)
+                snprintf(ret, size, "RFC %u is not taken: the manifest does not name it, and Integrity.Accept= is verified.",
+                         e->number);
+        else if (e->n_agreeing == 0)
+                snprintf(ret, size, "RFC %u is not taken: it is known by hearsay only, and the quorum is %u.", e->number,
+                         e->quorum);
+        else
+                snprintf(ret, size, "RFC %u is not taken: it is known only by %zu peer%s, and the quorum is %u.", e->number,
+                         e->n_agreeing, plural(e->n_agreeing), e->quorum);
+}
+
 static void describe_failure(json_t *j, const DownloadEvent *e) {
         char text[256];
 
@@ -37,10 +49,19 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                 break;
         case LOOKUP_INTEGRITY:
                 snprintf(text, sizeof(text),
-                         "RFC %u was received, but not as its holder states it: it was thrown away.", e->number);
+                         "RFC %u did not match the digest that its holder stated, and was thrown away.", e->number);
                 break;
         case LOOKUP_UNREACHABLE:
                 snprintf(text, sizeof(text), "RFC %u is held only by peers that could not be reached.", e->number);
+                break;
+        case LOOKUP_DISPUTED:
+                snprintf(text, sizeof(text),
+                         "RFC %u is disputed: what its holders state is neither agreed nor verified; \"p2pdi-ctl where "
+                         "%u\" tells who says what.",
+                         e->number, e->number);
+                break;
+        case LOOKUP_UNTRUSTED:
+                describe_untrusted(e, text, sizeof(text));
                 break;
         case LOOKUP_FAILED:
                 if (e->error == -EUCLEAN) {
@@ -105,6 +126,10 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
                 control_set_digest(j, &e->digest);
                 control_set_string(j, "title", slice_of(e->title));
         }
+        if (e->has_grade) {
+                control_set_string(j, "trust", slice_of(grade_name(e->grade)));
+                control_set_int(j, "agreeing", e->n_agreeing);
+        }
         if (e->state != DOWNLOAD_DONE)
                 return j;
         control_set_string(j, "result", slice_of(download_result_name(e)));
@@ -130,6 +155,8 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
                 [LOOKUP_NO_PEERS] = "org.p2pdi.Peer.NoPeers",
                 [LOOKUP_INTEGRITY] = "org.p2pdi.Peer.Integrity",
                 [LOOKUP_UNREACHABLE] = "org.p2pdi.Peer.Unreachable",
+                [LOOKUP_DISPUTED] = "org.p2pdi.Peer.Integrity",
+                [LOOKUP_UNTRUSTED] = "org.p2pdi.Peer.Integrity",
                 [LOOKUP_FAILED] = "org.p2pdi.Peer.Failed",
         };
         VarlinkCall *call = control_request_take(r);
@@ -140,7 +167,7 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
         }
         json_t *parameters = json_pack("{s:I}", "number", (json_int_t) e->number);
         bool no_space = e->result == LOOKUP_FAILED && e->error == -ENOSPC;
-        if (e->result == LOOKUP_FAILED && !no_space)
+        if (e->result >= LOOKUP_DISPUTED && !no_space)
                 (void) json_object_set(parameters, "message", json_object_get(download, "message"));
         json_decref(download);
         (void) varlink_call_error(call, e->never_issued ? "org.p2pdi.Peer.NeverIssued" :

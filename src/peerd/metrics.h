@@ -52,6 +52,8 @@
         X(NO_PEERS, "no-peers")                                                                                        \
         X(INTEGRITY, "integrity")                                                                                      \
         X(UNREACHABLE, "unreachable")                                                                                  \
+        X(DISPUTED, "disputed")                                                                                        \
+        X(UNTRUSTED, "untrusted")                                                                                      \
         X(FAILED, "failed")
 
 #define PEERD_UPLOAD_RESULTS(X)                                                                                        \

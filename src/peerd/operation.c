@@ -120,6 +120,7 @@ static void log_result(const Operation *o, const LookupStep *step, bool local) {
                 .operation = "get-rfc",
                 .result = download_result_name(&o->told),
                 .rfc = o->number,
+                .trust = o->told.has_grade ? grade_name(o->told.grade) : NULL,
                 .source = local ? "local" : "peer",
                 .has_duration = true,
                 .duration_usec = o->told.duration_usec,
@@ -146,6 +147,15 @@ static void log_result(const Operation *o, const LookupStep *step, bool local) {
                 log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
                           "RFC %u could not be fetched from any of its holders: %s.", o->number,
                           lookup_result_name(step->result));
+                break;
+        case LOOKUP_DISPUTED:
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
+                          "RFC %u is disputed: what its holders state is neither agreed nor verified.", o->number);
+                break;
+        case LOOKUP_UNTRUSTED:
+                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
+                          "RFC %u is not taken: it is %s, and Integrity.Accept= is %s.", o->number,
+                          grade_name(step->grade), grade_name(o->told.accept));
                 break;
         case LOOKUP_FAILED:
                 log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.",
@@ -178,6 +188,15 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
         o->told.error = step->error;
         o->told.never_issued = is_never_issued(c->conf.documents, o->number, step->result);
         o->told.servers_away = step->servers_away;
+        if (step->result == LOOKUP_DISPUTED || step->result == LOOKUP_UNTRUSTED) {
+                o->told.has_grade = true;
+                o->told.grade = step->grade;
+                o->told.n_agreeing = step->n_agreeing;
+                o->told.accept = c->settings.accept;
+                (void) documents_lock(c->conf.documents);
+                o->told.quorum = documents_trust(c->conf.documents)->quorum;
+                documents_unlock(c->conf.documents);
+        }
         o->told.n_asked = step->n_asked;
         o->told.n_unasked = step->n_unasked;
         o->told.local = local;
@@ -244,7 +263,7 @@ void operation_advance(Operation *o) {
         for (;;) {
                 now_of_event(c->event, &now);
                 RfcIndex *x = documents_lock(c->conf.documents);
-                int k = lookup_next(o->lookup, x, c->holders, &now, &step);
+                int k = lookup_next(o->lookup, x, c->holders, documents_trust(c->conf.documents), &now, &step);
                 if (k == 0 && step.what == LOOKUP_FETCH) {      /* the title is the index's: take it along */
                         size_t n = MIN_OF(step.record.title.size, sizeof(title));
                         memcpy(title, step.record.title.data, n);
@@ -350,6 +369,7 @@ void operation_transfer_done(Operation *o, Transfer *t, LookupOutcome outcome, i
         else {
                 o->told.state = DOWNLOAD_SEARCHING;
                 o->told.has_holder = false;
+                o->told.has_grade = false;
                 o->told.received = 0;
         }
         remember(o, HISTORY_FETCH, &holder, result, received);
@@ -376,6 +396,7 @@ static void run_rechecked(Message *m) {
                 .number = o->number,
                 .fresh_usec = c->settings.pull_interval,
                 .ask_pause_usec = ASK_PAUSE_USEC,
+                .accept = c->settings.accept,
                 .hedge_usec = c->settings.hedge_after,
                 .n_asks_max = LOOKUP_ASKS_AT_ONCE,
                 .has_servers = c->settings.n_servers > 0,

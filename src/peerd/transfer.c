@@ -41,8 +41,12 @@ struct Transfer {
         bool storing;                           /* the worker was told to begin */
         bool whole;                             /* all is received, and may be put into the library */
         bool closing;                           /* `end` is on its way */
+        bool judged;                            /* what it is worth: */
+        Grade grade;
+        size_t n_agreeing;
         bool restating;                         /* the holder is being asked what it states now */
-        enum { ANSWER_NONE, ANSWER_OTHER_DIGEST, ANSWER_OTHER_SIZE, ANSWER_TOO_LARGE } answer;
+        enum { ANSWER_NONE, ANSWER_OTHER_DIGEST, ANSWER_OTHER_SIZE, ANSWER_TOO_LARGE, ANSWER_NEW, ANSWER_REFUSED } answer;
+        int error_of_head;                      /* this host failed on it */
         /* to and from the disk */
         LIST_HEAD(, Piece) pieces;
         size_t ahead;                           /* bytes in them */
@@ -67,6 +71,7 @@ static LogFields fields(const Transfer *t, const char *result) {
                 .peer = &t->holder,
                 .rfc = t->expected.number,
                 .sha256 = t->status == 200 ? &t->digest : NULL,
+                .trust = t->judged ? grade_name(t->grade) : NULL,
                 .has_bytes = true,
                 .bytes = t->received,
                 .has_duration = true,
@@ -196,13 +201,23 @@ static void close_store(Transfer *t, LookupOutcome outcome, int error, const cha
         worker_post(documents_disk(t->client->conf.documents), &t->end);
 }
 
+static bool judge(Transfer *t) {
+        t->judged = true;
+        return judge_digest(t->client, t->expected.number, &t->digest, &t->grade, &t->n_agreeing);
+}
+
 bool transfer_is_committing(const Transfer *t) {
         return t->closing && t->outcome == LOOKUP_OK;
 }
 
 void transfer_commit(Transfer *t) {
-        if (t->whole && !t->closing)
+        if (!t->whole || t->closing)
+                return;
+        /* Others may have said something else meanwhile. */
+        if (judge(t))
                 close_store(t, LOOKUP_OK, 0, "ok");
+        else
+                close_store(t, LOOKUP_CHANGED, 0, grade_name(t->grade));
 }
 
 /* All came. The other one may be just ahead: if that is not what it should be, this one's turn comes. */
@@ -227,6 +242,20 @@ static void run_written(Message *m) {
 
 /* ---- from the holder ---- */
 
+/*
+ * What others said of the holder counts for finding it only. By its answer it says itself what it holds, and that is
+ * looked at anew, since hearsay is no vote and its word is one.
+ */
+static void take_its_word(Transfer *t, const Call *call) {
+        RfcRecord stated = t->expected;
+
+        stated.digest = t->digest;
+        stated.size = t->size;
+        t->error_of_head = judge_statement(t->client, &t->holder, &stated, call_sent_at(call));
+        if (!digest_equal(&t->digest, &t->expected.digest) || t->size != t->expected.size)
+                t->answer = ANSWER_NEW;         /* false hearsay: no blame */
+}
+
 static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata) {
         Transfer *t = userdata;
         Client *c = t->client;
@@ -240,13 +269,17 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
                 return -ECANCELED;
         t->digest = reply->digest;
         t->size = reply->length;
-        if (!digest_equal(&t->digest, &t->expected.digest))
+        if (!t->expected.first_hand)
+                take_its_word(t, call);
+        else if (!digest_equal(&t->digest, &t->expected.digest))
                 t->answer = ANSWER_OTHER_DIGEST;
         else if (t->size != t->expected.size)
                 t->answer = ANSWER_OTHER_SIZE;
-        else if (t->size > c->settings.max_file_size)
+        if (t->answer == ANSWER_NONE && t->size > c->settings.max_file_size)
                 t->answer = ANSWER_TOO_LARGE;
-        if (t->answer != ANSWER_NONE)
+        if (t->answer == ANSWER_NONE && !judge(t))
+                t->answer = ANSWER_REFUSED;
+        if (t->answer != ANSWER_NONE || t->error_of_head < 0)
                 return -ECANCELED;
         t->storing = true;
         /* comes first in the worker's queue, and is never waited for: `end` comes behind it */
@@ -314,7 +347,13 @@ bool transfer_waits_for(const Transfer *t, const Endpoint *peer) {
 static void refused(Transfer *t, CallEnd end) {
         Client *c = t->client;
 
-        if (t->answer == ANSWER_OTHER_DIGEST)
+        if (t->error_of_head < 0)
+                end_transfer(t, LOOKUP_BROKEN, t->error_of_head, "failed");
+        else if (t->answer == ANSWER_NEW)
+                failed(t, LOOKUP_CHANGED, "changed");
+        else if (t->answer == ANSWER_REFUSED)
+                failed(t, LOOKUP_CHANGED, grade_name(t->grade));
+        else if (t->answer == ANSWER_OTHER_DIGEST)
                 ask_again(t);
         else if (t->answer == ANSWER_OTHER_SIZE)
                 mismatch(t, NULL, "it has another length than its index states");
@@ -459,6 +498,9 @@ void transfer_describe(const Transfer *t, DownloadEvent *e) {
         HolderInfo info;
         e->size = t->size;
         e->digest = t->digest;
+        e->has_grade = t->judged;
+        e->grade = t->grade;
+        e->n_agreeing = t->n_agreeing;
         e->has_holder = true;
         e->holder = t->holder;
         e->peer_id = holders_get(t->client->holders, &t->holder, &info) ? info.peer_id : 0;

@@ -2,6 +2,8 @@
 /* Lookups of a simulated peer: does what core/lookup says and tells it how it went. */
 #include "peer.h"
 
+static const TrustConf trust = { .quorum = 2 };
+
 static void run_drive(Peer *p, Run *run);
 
 static Run *find_run(Peer *p, uint64_t id) {
@@ -263,7 +265,7 @@ static void run_drive(Peer *p, Run *run) {
         LookupStep step;
 
         for (;;) {
-                world_must(w, lookup_next(run->lookup, p->index, p->holders, &now, &step), "lookup_next");
+                world_must(w, lookup_next(run->lookup, p->index, p->holders, &trust, &now, &step), "lookup_next");
                 switch (step.what) {
                 case LOOKUP_WAIT:
                         if (step.at != USEC_INFINITY && step.at != run->wakes_at) {
@@ -297,6 +299,7 @@ void peer_look_up(Peer *p, uint32_t number, RunWant want) {
                 .number = number,
                 .fresh_usec = w->conf.pull_usec,
                 .ask_pause_usec = 200 * USEC_PER_MSEC,
+                .accept = GRADE_SINGLE,
                 .hedge_usec = 300 * USEC_PER_MSEC,
                 .n_asks_max = LOOKUP_ASKS_AT_ONCE,
                 .has_servers = true,

@@ -100,7 +100,7 @@ def test_how_a_document_was_had(world):
     r = a.ctl("get", "7")
     digest = sha256(b.content(7))
     assert re.fullmatch(rf"RFC 7: fetched from peer 1 \({re.escape(b.text)}\), 205\.9K in [\d.]+m?s, "
-                        rf"sha256 {digest[:4]}…{digest[-4:]}\n", r.err), r
+                        rf"sha256 {digest[:4]}…{digest[-4:]} \(single\)\n", r.err), r
     assert a.ctl("get", "7").err == "RFC 7: in store\n"
 
 

@@ -77,7 +77,7 @@ def test_one_line_while_it_takes_long(slow):
         slow.go_on.set()
         assert t.end() == 0
         told, path, end = final_screen(t.text)
-    assert re.fullmatch(rf"RFC 7: fetched from peer 1 \({slow.holder.text}\), 39\.0K in [\d.]+m?s, sha256 \S+", told) and end == ""
+    assert re.fullmatch(rf"RFC 7: fetched from peer 1 \({slow.holder.text}\), 39\.0K in [\d.]+m?s, sha256 \S+ \(single\)", told) and end == ""
     assert path == a.path(7) and a.content(7) == slow.documents[7]
 
 

@@ -439,28 +439,37 @@ def test_document_that_changes_while_it_is_sent(world):
 
 
 def test_answer_that_two_wait_for(world):
-    """The lookup asked its index, has the document from there by hearsay meanwhile, and it is another one: what it
+    """The lookup asked its index, has the document from there meanwhile, and it is not what was stated before: what it
     states now is the answer to both questions."""
     rs = world.rs()
-    told, ended = threading.Event(), threading.Event()
+    refreshed, told, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def asked(fake):
+        return sum("rfc" in headers for _, headers in fake.heads)
 
     def slow(fake, connection, headers):
         """The first question is answered after the second has come, the second after all has ended."""
-        (told if fake.count("RFC-Index") == 1 else ended).wait(20)
+        if "rfc" not in headers:
+            return fake.index(headers)
+        (told if asked(fake) == 1 else ended).wait(20)
         return fake.head(200, 0)
 
     def later(fake, connection, headers):
-        holder.wait_requests("RFC-Index")
+        if "rfc" in headers:
+            refreshed.wait(20)
         return fake.index(headers)
 
-    holder, gossip = world.holder({7: document(7)}, on_index=slow), world.holder(on_index=later)
-    gossip.statements[7] = Record(7, 7000, holder.text, 5, "5" * 64, "Another one")
+    holder, other = world.holder({7: document(7)}, on_index=slow), world.holder(on_index=later)
+    holder.statements[7] = Record(7, 7000, "-", 5, "5" * 64, "Another one")
     holder.join(rs)
-    gossip.join(rs)
+    other.join(rs)
     a = world.peer("a", {}, rs)
     process = start_ctl("get", "7", control=a.control)
+    holder.wait(lambda: asked(holder) == 1)
+    assert a.ctl("refresh", holder.text).code == 0
+    refreshed.set()
     holder.wait_requests("GET RFC 7 ")
-    holder.wait_requests("RFC-Index", 2)
+    holder.wait(lambda: asked(holder) == 2)
     told.set()
     r = end_ctl(process, timeout=8)             # sooner than the second question times out
     assert not ended.is_set() and r.code == 3

@@ -48,7 +48,10 @@ static Endpoint peer(unsigned n) {
         return e;
 }
 
+static const TrustConf trust = { .quorum = 2 };
+
 static const LookupConf conf_usual = {
+        .accept = GRADE_SINGLE,
         .number = NUMBER,
         .fresh_usec = 600 * USEC_PER_SEC,
         .ask_pause_usec = 100 * USEC_PER_MSEC,
@@ -220,7 +223,7 @@ static void next_word(World *w, char *ret, size_t size) {
         LookupStep *s = &w->step;
         unsigned n;
 
-        assert_int_equal(lookup_next(w->lookup, w->index, w->holders, &w->now, s), 0);
+        assert_int_equal(lookup_next(w->lookup, w->index, w->holders, &trust, &w->now, s), 0);
         n = s->peer.address.bytes[15] + 256u * (s->peer.address.bytes[14] - 2u);
         switch (s->what) {
         case LOOKUP_WAIT:
@@ -520,7 +523,7 @@ static void test_asks_at_once_are_bounded(void **state) {
                 }
                 play(&w, "server >server:ok");
                 for (;; n++) {
-                        assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &w.now, &w.step), 0);
+                        assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &trust, &w.now, &w.step), 0);
                         if (w.step.what != LOOKUP_ASK_INDEX)
                                 break;
                         lookup_index_connected(w.lookup, &w.step.peer);
@@ -563,7 +566,7 @@ static void test_ends_against_an_index_that_grows(void **state) {
         world_init(&w, &conf_usual);
         play(&w, "list:1,2,3 server >server:ok");
         for (;;) {
-                assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &w.now, &w.step), 0);
+                assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &trust, &w.now, &w.step), 0);
                 if (w.step.what == LOOKUP_DONE)
                         break;
                 if (w.step.what == LOOKUP_WAIT) {
@@ -580,7 +583,6 @@ static void test_ends_against_an_index_that_grows(void **state) {
                 }
                 if (w.step.what == LOOKUP_FETCH) {
                         n_fetches++;
-                        w.text++;
                         lookup_fetch_told(w.lookup, &e, LOOKUP_CHANGED, 0, &w.now);
                 } else {
                         n_asks++;
@@ -663,7 +665,7 @@ static void test_a_thousand_that_drop_packets(void **state) {
         holders_list_end(w.holders, 0, true);
         play(&w, "server >server:ok");
         for (;;) {
-                assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &w.now, &w.step), 0);
+                assert_int_equal(lookup_next(w.lookup, w.index, w.holders, &trust, &w.now, &w.step), 0);
                 if (w.step.what == LOOKUP_DONE)
                         break;
                 if (w.step.what == LOOKUP_ASK_INDEX) {
@@ -745,6 +747,48 @@ static void test_tells_how_many_could_not_be_asked(void **state) {
         world_done(&w);
 }
 
+static void test_what_is_disputed_is_never_taken(void **state) {
+        (void) state;
+        PLAY(&conf_usual,
+             "list:1,2 fresh:1 fresh:2 says:1:- text:9 says:2:- server >server:ok done:disputed",
+             /* a third decides it, and is found by asking; the one who says otherwise is not turned to */
+             "list:1,2,3 fresh:1 fresh:2 says:2:- text:9 says:1:- text:1 server >server:ok ask:3 says:3:- >ask:3:ok "
+             "fetch:3 >fetch:3:gone fetch:2 >fetch:2:gone done:unreachable",
+             /* hearsay makes no dispute, and no text where a holder speaks */
+             "list:1,2,3 fresh:1 fresh:2 fresh:3 says:1:- text:9 says:2:3 server >server:ok fetch:1 >fetch:1:ok done:ok",
+             "list:1,2,3 fresh:1 fresh:2 fresh:3 says:1:- text:9 says:2:3 server >server:ok fetch:1 >fetch:1:gone "
+             "done:unreachable",
+             /* who was caught has no say */
+             "list:1,2 fresh:1 fresh:2 says:1:- text:9 says:2:- fault:2 server >server:ok fetch:1 >fetch:1:ok done:ok");
+}
+
+static void test_peers_are_asked_until_they_agree(void **state) {
+        LookupConf conf = conf_usual;
+        World w;
+        (void) state;
+
+        conf.accept = GRADE_AGREED;
+        PLAY(&conf,
+             "list:1,2,3 says:2:- fresh:2 server >server:ok ask:1 >ask:1:empty ask:3 says:3:- >ask:3:ok fetch:3 "
+             ">fetch:3:ok done:ok",
+             "list:1,2,3 fresh:1 fresh:2 fresh:3 says:1:- says:2:- text:9 says:3:- server >server:ok fetch:1 "
+             ">fetch:1:ok done:ok",
+             "list:1,2 fresh:2 says:1:2 server >server:ok ask:1 >ask:1:ok done:untrusted");
+        world_init(&w, &conf);
+        play(&w, "list:1,2 says:1:- fresh:1 server >server:ok ask:2 >ask:2:empty done:untrusted");
+        assert_int_equal(w.step.grade, GRADE_SINGLE);
+        assert_int_equal(w.step.n_agreeing, 1);
+        world_done(&w);
+
+        /* No manifest: nothing is verified. */
+        conf.accept = GRADE_VERIFIED;
+        world_init(&w, &conf);
+        play(&w, "list:1,2 says:1:- says:2:- fresh:1 fresh:2 server >server:ok done:untrusted");
+        assert_int_equal(w.step.grade, GRADE_AGREED);
+        assert_int_equal(w.step.n_agreeing, 2);
+        world_done(&w);
+}
+
 static void test_result_names(void **state) {
         (void) state;
         assert_string_equal(lookup_result_name(LOOKUP_FOUND), "ok");
@@ -777,6 +821,8 @@ int main(void) {
                 cmocka_unit_test(test_other_servers_before_giving_up),
                 cmocka_unit_test(test_only_what_is_known_is_taken),
                 cmocka_unit_test(test_tells_how_many_could_not_be_asked),
+                cmocka_unit_test(test_what_is_disputed_is_never_taken),
+                cmocka_unit_test(test_peers_are_asked_until_they_agree),
                 cmocka_unit_test(test_result_names),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
