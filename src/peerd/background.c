@@ -46,7 +46,7 @@ static void begin_round(Background *b, const Now *now) {
         if (c->settings.n_servers == 0)
                 take_list(b, now);
         else {
-                int k = query_start(c, b->transaction);
+                int k = query_start(c, b->transaction, false);
                 if (k < 0) {
                         (void) log_errno(LOG_LEVEL_ERR, k, "Could not ask who there is");
                         take_list(b, now);      /* whom it knew before */

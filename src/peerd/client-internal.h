@@ -103,6 +103,12 @@ typedef struct ServerInfo {
         uint64_t cookie;
 } ServerInfo;
 
+/* The last query that has ended. */
+typedef struct QueryPast {
+        usec_t at;                              /* boottime at which it began; 0: there was none */
+        LookupOutcome outcome;
+} QueryPast;
+
 struct Client {
         ClientConf conf;
         LoopThread *loop;
@@ -123,8 +129,8 @@ struct Client {
         AskGate gate;
         LIST_HEAD(, Transfer) transfers;        /* those that nobody waits for any more, too */
         Query *query;                           /* under way, or NULL */
-        usec_t queried_at;                      /* boottime at which the last query that has ended began; 0: none */
-        LookupOutcome query_outcome;            /* how it ended */
+        QueryPast queried[2];                   /* the first server that answers; those behind it */
+        unsigned answered_server;
         Endpoint *remembered;                   /* owned, ascending: the last known peers as they are on disk */
         size_t n_remembered;
         struct RefreshList refreshes;
@@ -183,7 +189,8 @@ int judge_statement(Client *c, const Endpoint *holder, const RfcRecord *stated, 
 
 /* ---- count.c ---- */
 
-void client_count_download(Client *c, PeerdSource source, LookupResult result);
+/* never_issued: and it is not held. */
+void client_count_download(Client *c, PeerdSource source, LookupResult result, bool never_issued);
 /* result: as in the journal; what is not known there counts as this host's failure. */
 void client_count_pull(Client *c, PeerdPullKind kind, const char *result);
 
@@ -206,6 +213,7 @@ struct Operation {
         usec_t asked_at, began_at;              /* boottime: it was asked for, its turn came */
         bool active;                            /* its turn has come */
         bool waits_for_query;
+        bool others;                            /* of the servers behind the first */
         Lookup *lookup;
         Transfer *transfers[LOOKUP_FETCHES_AT_ONCE];
         sd_event_source *timer;
@@ -221,8 +229,8 @@ int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t nu
 void operation_free(Operation *o);
 /* Goes on as far as it can. May free o. */
 void operation_advance(Operation *o);
-/* All that wait for the peer list. */
-void operations_query_done(Client *c, LookupOutcome outcome);
+/* All that wait for the peer list, of the first server that answers or of the others. */
+void operations_query_done(Client *c, bool others, LookupOutcome outcome);
 /* The index of a peer was asked for these numbers on behalf of operations. result: how it went, a literal. */
 void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, LookupOutcome outcome,
                           const char *result);
@@ -240,10 +248,11 @@ void operations_forget_request(Client *c, uint64_t request);
 /* ---- query.c ---- */
 
 /*
- * Asks the registration servers for a list; joins a query under way. Ends, later, in operations_query_done(),
- * refresh_query_done() and background_query_done(), if this gave 0. -ENOMEM.
+ * Asks the first registration server that answers for a list, or (others) all those behind it; joins a query under way.
+ * Ends, later, in operations_query_done() and, but for others, refresh_query_done() and background_query_done(), if this
+ * gave 0. -ENOMEM.
  */
-int query_start(Client *c, uint64_t transaction) _must_check_;
+int query_start(Client *c, uint64_t transaction, bool others) _must_check_;
 /* It stands otherwise now: a query that waits for that goes on. */
 void query_server_changed(Client *c, unsigned server);
 /* It is another one now: a query under way asks anew. */

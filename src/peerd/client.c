@@ -246,7 +246,7 @@ static void run_get(Message *m) {
                         .transaction = j->transaction,
                 };
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not start the download of RFC %u", j->numbers[i]);
-                client_count_download(j->client, PEERD_SOURCE_PEER, LOOKUP_FAILED);
+                client_count_download(j->client, PEERD_SOURCE_PEER, LOOKUP_FAILED, false);
                 download_event_post(j->client, &e);
         }
         free(j);

@@ -245,12 +245,21 @@ static void set_index(json_t *s, const StatusJob *j, Documents *d) {
         set_metadata(s, d);
 }
 
-/* Those that peers were asked for. */
-static uint64_t count_downloads(const ClientCounters *c, bool found) {
+/* Documents that came from peers. */
+static uint64_t count_fetched(const ClientCounters *c) {
+        return atomic_load(&c->downloads[PEERD_SOURCE_PEER][PEERD_DOWNLOAD_FOUND]);
+}
+
+/* There was something to fetch, and it went wrong: that nobody has a document, or that it is disputed, is an answer. */
+static uint64_t count_failed(const ClientCounters *c) {
+        static const PeerdDownloadResult failures[] = {
+                PEERD_DOWNLOAD_INTEGRITY,
+                PEERD_DOWNLOAD_UNREACHABLE,
+                PEERD_DOWNLOAD_FAILED,
+        };
         uint64_t n = 0;
-        for (unsigned result = 0; result < _PEERD_DOWNLOAD_RESULT_MAX; result++)
-                if ((result == PEERD_DOWNLOAD_FOUND) == found)
-                        n += atomic_load(&c->downloads[PEERD_SOURCE_PEER][result]);
+        for (size_t i = 0; i < ELEMENTSOF(failures); i++)
+                n += atomic_load(&c->downloads[PEERD_SOURCE_PEER][failures[i]]);
         return n;
 }
 
@@ -276,8 +285,8 @@ static json_t *status_json(const StatusJob *j) {
         control_set_int(s, "uploadsActive", uploads.n_active);
         control_set_int(s, "downloadsActive", atomic_load(&downloads->n_active));
         control_set_int(s, "uploadsTotal", uploads.n_uploads);
-        control_set_int(s, "downloadsTotal", count_downloads(downloads, true));
-        control_set_int(s, "downloadsFailed", count_downloads(downloads, false));
+        control_set_int(s, "downloadsTotal", count_fetched(downloads));
+        control_set_int(s, "downloadsFailed", count_failed(downloads));
         control_set_int(s, "startedUSec", p->started_at);
         (void) json_object_set_new(s, "warnings", control_strings(p->warnings));
         return s;

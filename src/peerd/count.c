@@ -11,9 +11,10 @@ SAME(LOOKUP_UNREACHABLE, PEERD_DOWNLOAD_UNREACHABLE);
 SAME(LOOKUP_DISPUTED, PEERD_DOWNLOAD_DISPUTED);
 SAME(LOOKUP_UNTRUSTED, PEERD_DOWNLOAD_UNTRUSTED);
 SAME(LOOKUP_FAILED, PEERD_DOWNLOAD_FAILED);
-_Static_assert(_PEERD_DOWNLOAD_RESULT_MAX == LOOKUP_FAILED + 1, "PEERD_DOWNLOAD_RESULTS is not that of LookupResult");
+_Static_assert((int) PEERD_DOWNLOAD_NEVER_ISSUED == LOOKUP_FAILED + 1, "PEERD_DOWNLOAD_RESULTS is not that of LookupResult");
 
-void client_count_download(Client *c, PeerdSource source, LookupResult result) {
+void client_count_download(Client *c, PeerdSource source, LookupResult how, bool never_issued) {
+        unsigned result = never_issued ? PEERD_DOWNLOAD_NEVER_ISSUED : (unsigned) how;
         atomic_fetch_add(&c->counters.downloads[source][result], 1);
 }
 

@@ -45,7 +45,7 @@
         X(LOCAL, "local")                                                                                              \
         X(PEER, "peer")
 
-/* In the order of LookupResult. */
+/* In the order of LookupResult; then what is not one. */
 #define PEERD_DOWNLOAD_RESULTS(X)                                                                                      \
         X(FOUND, "ok")                                                                                                 \
         X(NOT_HELD, "not-held")                                                                                        \
@@ -54,7 +54,8 @@
         X(UNREACHABLE, "unreachable")                                                                                  \
         X(DISPUTED, "disputed")                                                                                        \
         X(UNTRUSTED, "untrusted")                                                                                      \
-        X(FAILED, "failed")
+        X(FAILED, "failed")                                                                                            \
+        X(NEVER_ISSUED, "never-issued")
 
 #define PEERD_UPLOAD_RESULTS(X)                                                                                        \
         X(OK, "ok")                                                                                                    \

@@ -209,7 +209,8 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
                         memcpy(o->told.title, document.title, sizeof(o->told.title));
                 }
         }
-        client_count_download(c, local ? PEERD_SOURCE_LOCAL : PEERD_SOURCE_PEER, step->result);
+        client_count_download(c, local ? PEERD_SOURCE_LOCAL : PEERD_SOURCE_PEER, step->result,
+                              o->told.never_issued);
         log_result(o, step, local);
         history_end(c->history, o->history, download_result_name(&o->told), &now);
         tell(o);
@@ -239,15 +240,17 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
  * Has a list asked for. Of hundreds of downloads that were asked for at once each would have one made for itself: they
  * share what was learnt since they were asked for, as long as it is not old.
  */
-static void ask_server(Operation *o, const Now *now) {
+static void ask_server(Operation *o, bool others, const Now *now) {
         Client *c = o->client;
-        if (c->queried_at >= o->asked_at && usec_sub(now->boottime, c->queried_at) < QUERY_SHARED_USEC) {
-                lookup_server_told(o->lookup, c->query_outcome, 0);
-                remember_servers(o, c->query_outcome);
+        const QueryPast *past = &c->queried[others];
+        if (past->at >= o->asked_at && usec_sub(now->boottime, past->at) < QUERY_SHARED_USEC) {
+                lookup_server_told(o->lookup, past->outcome, 0);
+                remember_servers(o, past->outcome);
                 return;
         }
         remember_asking(o, HISTORY_SERVERS, NULL);
-        int k = query_start(c, o->transaction);
+        o->others = others;
+        int k = query_start(c, o->transaction, others);
         if (k < 0)
                 lookup_server_told(o->lookup, LOOKUP_BROKEN, k);
         else
@@ -280,7 +283,7 @@ void operation_advance(Operation *o) {
                         (void) loop_timer_set(o->timer, step.at);
                         return;
                 case LOOKUP_ASK_SERVER:
-                        ask_server(o, &now);
+                        ask_server(o, step.others, &now);
                         break;
                 case LOOKUP_ASK_INDEX:
                         remember_holders(o, n_holders);
@@ -305,10 +308,10 @@ void operation_advance(Operation *o) {
         }
 }
 
-void operations_query_done(Client *c, LookupOutcome outcome) {
+void operations_query_done(Client *c, bool others, LookupOutcome outcome) {
         Operation *o, *next;
         TAILQ_FOREACH_SAFE(o, &c->operations, link, next) {
-                if (!o->waits_for_query)
+                if (!o->waits_for_query || o->others != others)
                         continue;
                 o->waits_for_query = false;
                 remember_servers(o, outcome);

@@ -14,13 +14,16 @@
 #define PAGE_BYTES_MAX (16u << 20)
 
 /*
- * One PQuery, page by page, of the first registration server that answers.
+ * One PQuery, page by page, of the first registration server that answers; or of all behind the one that answered last,
+ * since not every peer is registered with every server.
  */
 struct Query {
         Client *client;
         uint64_t transaction;
         usec_t began_at;
         unsigned server;                        /* being asked */
+        bool others;                            /* all, from there on */
+        LookupOutcome outcome;                  /* the best so far; GONE: none answered */
         bool waits, registered;                 /* for its registration; that was tried once */
         Call *call;
         sd_event_source *timer;
@@ -31,21 +34,40 @@ struct Query {
         size_t n_lines, n_page_lines, n_pages;
         Buf rest;                               /* a line not yet whole */
         bool bad;
+        bool other_kind_wanted;                 /* by somebody who came meanwhile */
 };
 
 static void ask(Query *q);
 
-static void end_query(Query *q, LookupOutcome outcome) {
-        Client *c = q->client;
-        c->servers_away = outcome == LOOKUP_GONE;
-        c->queried_at = q->began_at;
-        c->query_outcome = outcome;
-        c->query = NULL;
-        query_free(q);
-        operations_query_done(c, outcome);
+static void tell_end(Client *c, bool others, LookupOutcome outcome) {
+        operations_query_done(c, others, outcome);
+        if (others)
+                return;
         refresh_query_done(c, outcome);
         background_query_done(c->background);
 }
+
+static void end_query(Query *q) {
+        Client *c = q->client;
+        const LookupOutcome outcome = q->outcome;
+        const bool others = q->others, again = q->other_kind_wanted;
+        const uint64_t transaction = q->transaction;
+
+        c->queried[others] = (QueryPast){ .at = q->began_at, .outcome = outcome };
+        if (!others) {
+                c->servers_away = outcome == LOOKUP_GONE;
+                c->answered_server = q->server;
+        }
+        c->query = NULL;
+        query_free(q);
+        bool begun = again && query_start(c, transaction, !others) == 0;
+        tell_end(c, others, outcome);
+        if (again && !begun)
+                tell_end(c, !others, LOOKUP_GONE);
+}
+
+/* That server has said what it has to say. */
+static void server_done(Query *q, LookupOutcome outcome);
 
 static void restart(Query *q) {
         q->n_pages = q->n_lines = 0;
@@ -144,7 +166,7 @@ static void page_done(Query *q) {
         log_transaction(LOG_EVENT_NONE, &f, "The registration server lists %zu active peer%s.", q->n_lines, plural(q->n_lines));
         if (complete)
                 remember(c);
-        end_query(q, q->n_lines > 0 ? LOOKUP_OK : LOOKUP_EMPTY);
+        server_done(q, q->n_lines > 0 ? LOOKUP_OK : LOOKUP_EMPTY);
 }
 
 static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata) {
@@ -273,7 +295,8 @@ static void ask(Query *q) {
                         return;
                 }
                 if (s->cookie == 0 || !s->has_endpoint) {
-                        if (q->registered)
+                        /* Others are worth no wait for one that is known to be away. */
+                        if (q->registered || (q->others && s->standing == SERVER_AWAY))
                                 continue;
                         want_registration(q);
                         return;
@@ -283,7 +306,16 @@ static void ask(Query *q) {
                         return;
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not ask a registration server");
         }
-        end_query(q, LOOKUP_GONE);
+        end_query(q);
+}
+
+static void server_done(Query *q, LookupOutcome outcome) {
+        if (q->outcome != LOOKUP_OK)
+                q->outcome = outcome;
+        if (q->others)
+                next_server(q);
+        else
+                end_query(q);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -329,10 +361,12 @@ static void run_begin(Message *m) {
         ask(q);
 }
 
-int query_start(Client *c, uint64_t transaction) {
+int query_start(Client *c, uint64_t transaction, bool others) {
         Now now;
-        if (c->query)
+        if (c->query) {
+                c->query->other_kind_wanted = c->query->other_kind_wanted || others != c->query->others;
                 return 0;
+        }
         Query *q = calloc(1, sizeof(*q));
         if (!q)
                 return -ENOMEM;
@@ -344,6 +378,9 @@ int query_start(Client *c, uint64_t transaction) {
         now_of_event(c->event, &now);
         q->client = c;
         q->transaction = transaction;
+        q->others = others;
+        q->server = others ? c->answered_server + 1 : 0;
+        q->outcome = LOOKUP_GONE;
         q->began_at = now.boottime;
         q->rest = BUF_INIT(PAGE_BYTES_MAX);
         c->query = q;

@@ -148,7 +148,7 @@ static void run_refresh(Message *m) {
         f->waits_for_query = true;
         if (c->settings.n_servers == 0)
                 refresh_query_done(c, LOOKUP_EMPTY);
-        else if (query_start(c, f->transaction) < 0)
+        else if (query_start(c, f->transaction, false) < 0)
                 refresh_query_done(c, LOOKUP_GONE);
 }
 

@@ -22,6 +22,18 @@ def test_get_that_finds_the_server_away_makes_it_known(world):
     assert holder.content(7) == document(7)
 
 
+def test_get_with_the_server_away_after_a_restart(world):
+    """From what is on disk of the last list."""
+    holder = world.holder({7: document(7), 8: document(8)})
+    server = world.server([holder])
+    a = world.peer("a", {}, server)
+    a.get(7)
+    server.vanish()
+    a.restart()
+    r = a.get(8)
+    assert "no registration server answered" in r.err and a.content(8) == document(8)
+
+
 def test_end_does_not_wait_for_a_server_that_is_away(world):
     rs = world.rs()
     a = world.peer("a", {}, rs)

@@ -221,3 +221,52 @@ def test_end_while_a_name_is_looked_up(world):
                 peer.changed.wait(0.05)
         stack.pop_all()                         # nobody is left to be let go
     assert peer.wait_end() == 0
+
+
+# ---- several servers ----
+
+def test_other_servers_are_asked_before_giving_up(world):
+    """The first that answers decides where to begin, and not who there is: lists merge."""
+    here, there = world.holder({7: document(7)}), world.holder({8: document(8)})
+    one, two, three = world.server([here]), world.server([]), world.server([there, here])
+    a = world.peer("a", {}, [one, two, three])
+    a.get(7)
+    assert [s.count("PQuery") for s in (one, two, three)] == [1, 0, 0]
+    a.get(8)
+    assert [s.count("PQuery") for s in (one, two, three)] == [2, 1, 1]
+    assert len(a.json("peers")) == 2
+    # Many that end at once share what was asked.
+    assert a.ctl("get", "9", "10", "11").code == 3
+    assert [s.count("PQuery") for s in (one, two, three)] == [3, 2, 2]
+
+
+def test_server_without_peers_does_not_decide(world):
+    there = world.holder({8: document(8)})
+    one, two = world.server(), world.server([there])
+    a = world.peer("a", {}, [one, two])
+    a.get(8)
+    two.peers.clear()
+    assert a.ctl("get", "9").code == 3          # who is known is asked before the other server is
+    r = a.ctl("get", "10")
+    assert (r.code, r.err) == (6, "No peer is active.\n")
+    two.vanish()
+    assert a.ctl("get", "11").code == 6
+
+
+def test_refresh_and_get_beside_each_other(world):
+    """One wants the first server, the other those behind it: both get what they wait for."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(fake, line, headers):
+        if "PQuery" in line:
+            asked.set()
+            go_on.wait(20)
+
+    one, two = world.server([world.holder()]), world.server(on_request=slow)
+    a = world.peer("a", {}, [one, two])
+    getting = start_ctl("get", "9", control=a.control)
+    assert asked.wait(20)
+    refreshing = start_ctl("refresh", control=a.control)
+    go_on.set()
+    assert end_ctl(getting).code == 3 and end_ctl(refreshing).code == 0
+    assert one.count("PQuery") == 2
