@@ -180,7 +180,9 @@ def test_who_reads_slowly_hears_how_each_ended(world):
     a = world.peer("a", ini={"Log.Level": "warning", "Peers.Static": b.text}, start=False).start()
     with a.varlink() as slow, a.varlink() as v:
         slow.send("org.p2pdi.Peer.Get", {"numbers": list(range(1001, 1001 + n))}, more=True)
-        until(lambda: v.call("org.p2pdi.Peer.GetStatus")["parameters"]["downloadsFailed"] == n, "the end of all")
+        ended = f'p2pdi_peer_downloads_total{{source="peer",result="not-held"}} {n}\n'
+        until(lambda: ended in v.call("org.p2pdi.Peer.GetMetrics")["parameters"]["text"], "the end of all")
+        assert v.call("org.p2pdi.Peer.GetStatus")["parameters"]["downloadsFailed"] == 0
         ended = []
         while len(ended) < n:
             reply = slow.reply()
