@@ -245,8 +245,10 @@ static void run_end(Peer *p, Run *run, const LookupStep *step) {
         /* False hearsay may name one who has it not, and does not say so. */
         bool none = step->result == LOOKUP_NOT_HELD || step->result == LOOKUP_NO_PEERS ||
                     (w->conf.liars && step->result == LOOKUP_UNREACHABLE);
+        /* One who states another text can block a document that has no quorum; he can't have his own taken for it. */
+        bool blocked = w->conf.liars && step->result == LOOKUP_DISPUTED;
 
-        if ((run->must_find && !found) || (run->must_miss && !none))
+        if ((run->must_find && !found && !blocked) || (run->must_miss && !none && !blocked))
                 world_fail(w, "peer %u, document %u: %s, but the lookup says %s", p->n, run->number,
                            run->must_find ? "an honest peer holds it" : "nobody holds it",
                            lookup_result_name(step->result));
