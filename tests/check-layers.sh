@@ -20,7 +20,7 @@ BEGIN {
         may["rsd"] = may["peerd"] = may["ctl"] = may["generator"] = " core io "
 
         # Core: rank of each module, by the name of its main header.
-        split("base buf,grade text address,metrics,msg,rfc-number,search rate,history,manifest proto rfc-meta follow,holders,http,membership,page,peer-list,pull-plan,rfc-index registrar,trust editor-index,lookup,replicate", step, " ")
+        split("base buf,evict,grade text address,metrics,msg,rfc-number,search rate,history,manifest proto rfc-meta follow,holders,http,membership,page,peer-list,pull-plan,rfc-index registrar,trust editor-index,lookup,replicate", step, " ")
         for (i = 1; i in step; i++) {
                 n = split(step[i], name, ",")
                 for (k = 1; k <= n; k++)

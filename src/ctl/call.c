@@ -58,7 +58,7 @@ static int fail_with(const struct Result *result, uint32_t number, const char *m
          * reason. */
         if ((result->code == CTL_NOT_HELD || result->code == CTL_INTEGRITY) && message && slice_starts_with(slice_of(message), "RFC "))
                 return ctl_fail(result->code, "%s", message);
-        if (result->code == CTL_FAILURE && message)
+        if ((result->code == CTL_FAILURE || result->code == CTL_NO_SPACE) && message)
                 return slice_starts_with(slice_of(message), "RFC ")
                                ? ctl_fail(result->code, "%s", message)
                                : ctl_fail(result->code, "RFC %u could not be fetched: %s", number, message);

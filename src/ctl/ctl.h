@@ -27,7 +27,7 @@ typedef struct Ctl {
         bool rs;                        /* also for the verbs that are for nobody else */
         bool all, local, current, raw, follow;
         bool at_risk, disputed;
-        bool repair;
+        bool repair, force;
         bool no_pager, no_legend, quiet;
         usec_t timeout;                 /* 0: not given, before the verb is known */
         ShowJson json;

@@ -97,6 +97,8 @@ const Option options[] = {
           COMPLETES_NOTHING },
         { "repair", '\0', NULL, "verify: bring anew what is damaged", OPTION_REPAIR, offsetof(Ctl, repair), NULL,
           COMPLETES_NOTHING },
+        { "force", '\0', NULL, "evict: also what is pinned, or the last copy", OPTION_FORCE, offsetof(Ctl, force), NULL,
+          COMPLETES_NOTHING },
         { "config", '\0', "FILE", "cat-config, check-config: that file instead", OPTION_CONFIG, 0, set_config,
           COMPLETES_FILE },
 };

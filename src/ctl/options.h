@@ -19,6 +19,7 @@ enum {
         OPTION_AT_RISK = 1 << 6,        /* Ctl.at_risk */
         OPTION_DISPUTED = 1 << 7,       /* Ctl.disputed */
         OPTION_REPAIR = 1 << 16,        /* Ctl.repair */
+        OPTION_FORCE = 1 << 17,         /* Ctl.force */
 };
 
 typedef struct Option {

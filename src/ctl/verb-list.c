@@ -52,7 +52,7 @@ static int show_documents(const Ctl *ctl, const json_t *documents) {
         uint64_t bytes = 0;
         int r;
 
-        r = table_new(all ? ">RFC >HOLDERS LOCAL >SIZE TRUST TITLE" : ">RFC >SIZE TRUST TITLE", &t);
+        r = table_new(all ? ">RFC >HOLDERS LOCAL >SIZE TRUST TITLE" : ">RFC >SIZE TRUST PINNED TITLE", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -66,6 +66,8 @@ static int show_documents(const Ctl *ctl, const json_t *documents) {
                 }
                 table_add(t, show_size(member_uint(d, "size"), size));
                 table_add_state(t, member_string(d, "trust"));
+                if (!all)
+                        table_add(t, member_bool(d, "pinned") ? "yes" : "no");
                 table_add(t, member_string(d, "title"));
                 n_local += local;
                 bytes += local ? member_uint(d, "size") : 0;

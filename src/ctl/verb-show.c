@@ -59,7 +59,8 @@ static void show_store(const json_t *rfc) {
         char size[SHOW_TEXT_SIZE];
 
         if (member_bool(document, "local"))
-                show_line(stdout, "In store", "%s, %s", path ? path : "-", show_size(member_uint(document, "size"), size));
+                show_line(stdout, "In store", "%s, %s%s", path ? path : "-", show_size(member_uint(document, "size"), size),
+                          member_bool(document, "pinned") ? ", pinned" : "");
         else
                 show_line(stdout, "In store", "no");
 }

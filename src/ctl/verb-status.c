@@ -76,7 +76,7 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         uint64_t n_records = member_uint(s, "indexRecords"), n_disputed = member_uint(s, "indexDisputed");
         uint64_t n_manifest = member_uint(s, "manifestDocuments");
         const char *metadata = member_string(s, "metadataDate");
-        char size[SHOW_TEXT_SIZE], disputed[64] = "";
+        char size[SHOW_TEXT_SIZE], of_size[SHOW_TEXT_SIZE], limit[SHOW_TEXT_SIZE + 8] = "", disputed[64] = "";
 
         show_head(ctl, s, is_well(s));
         for (size_t i = 0; i < json_array_size(servers); i++)
@@ -84,8 +84,10 @@ static void show_peer_status(const Ctl *ctl, const json_t *s, const Now *now) {
         if (json_array_size(servers) == 0)
                 show_line(stdout, "Peer", "no registration server is configured");
         show_strings("Listening", json_object_get(s, "listening"), member_bool(s, "inherited") ? " (socket unit)" : "");
-        show_line(stdout, "Store", "%" PRIu64 " RFC%s, %s in %s%s", n_stored, plural(n_stored),
-                  show_size(member_uint(s, "storeBytes"), size), path ? path : "-",
+        if (member_is_set(s, "storeLimitBytes"))
+                (void) snprintf(limit, sizeof(limit), " of %s", show_size(member_uint(s, "storeLimitBytes"), of_size));
+        show_line(stdout, "Store", "%" PRIu64 " RFC%s, %s%s in %s%s", n_stored, plural(n_stored),
+                  show_size(member_uint(s, "storeBytes"), size), limit, path ? path : "-",
                   member_bool(s, "scanning") ? " (being scanned)" : "");
         if (n_disputed > 0)
                 (void) snprintf(disputed, sizeof(disputed), ", %" PRIu64 " disputed", n_disputed);

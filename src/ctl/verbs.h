@@ -81,6 +81,10 @@ int verb_why(Ctl *ctl, int argc, char **argv);
 int verb_search(Ctl *ctl, int argc, char **argv);
 /* verb-show.c */
 int verb_show(Ctl *ctl, int argc, char **argv);
+/* verb-keep.c */
+int verb_pin(Ctl *ctl, int argc, char **argv);
+int verb_unpin(Ctl *ctl, int argc, char **argv);
+int verb_evict(Ctl *ctl, int argc, char **argv);
 /* verb-verify.c */
 int verb_verify(Ctl *ctl, int argc, char **argv);
 /* verb-metrics.c */

@@ -155,6 +155,10 @@ static const ConfKey peer_keys[] = {
         { "Store", "Path", CONF_KIND_PATH, offsetof(PeerConf, store_path),
           .comment = "The library: a directory of rfcN.txt, made if it is not there. Empty: rfc in the state\n"
                      "directory. Needs a restart." },
+        { "Store", "MaxSize", CONF_KIND_SIZE_OR_INFINITY, offsetof(PeerConf, max_size),
+          .min = 0, .max = UINT64_C(1) << 60, .preset = "2G",
+          .comment = "Bytes of all documents together. To make room those read the longest time ago are removed, but\n"
+                     "none that is pinned, and none of which no other holder is known. infinity: no limit." },
         { "Store", "MaxFileSize", CONF_KIND_SIZE, offsetof(PeerConf, max_file_size),
           .min = 1, .max = UINT64_C(1) << 40, .preset = "64M",
           .comment = "Bytes of the largest document that is taken or fetched." },

@@ -95,6 +95,7 @@ typedef struct PeerConf {
         uint32_t max_entries;
         char *metadata_file;            /* Index.MetadataFile=; NULL: none is named */
         char *store_path;               /* NULL: "rfc" in the state directory */
+        uint64_t max_size;              /* UINT64_MAX: no limit */
         uint64_t max_file_size;
         uint32_t quorum;                /* 1..GRADE_QUORUM_MAX */
         Grade accept;                   /* not GRADE_DISPUTED */

@@ -182,6 +182,19 @@ static int document_title(Library *l, LibraryDocument *d, Buf *b, bool *ret_json
         return r == 0 ? buf_append_char(b, '\0') : r;
 }
 
+void library_present(Library *l, const LibraryDocument *d) {
+        const LibraryEntry e = {
+                .number = d->number,
+                .stamp = d->stamp,
+                .digest = d->digest,
+                .title = d->title,
+                .pinned = d->pinned,
+                .read_at = d->read_at > 0 ? d->read_at : (usec_t) MAX_OF(d->stamp.mtime_nsec, INT64_C(0)) / 1000,
+        };
+
+        l->handler.present(&e, l->handler.userdata);
+}
+
 static int document_announce(Library *l, LibraryDocument *d) {
         _cleanup_buf_ Buf title = BUF_INIT(PROTO_TITLE_MAX + sizeof("RFC 2147483647"));
         bool json_changed = false, retitled;
@@ -204,7 +217,7 @@ static int document_announce(Library *l, LibraryDocument *d) {
                 return 0;
         d->changed = false;
         d->announced = true;
-        l->handler.present(&(LibraryEntry){ d->number, d->stamp, d->digest, d->title }, l->handler.userdata);
+        library_present(l, d);
         return 0;
 }
 

@@ -86,6 +86,7 @@ struct Library {
         uint64_t scan_serial;
 
         size_t n_files;                 /* being stored */
+        uint64_t reserved;              /* their bytes */
 };
 
 /* ---- library-document.c ---- */
@@ -106,6 +107,8 @@ int library_check(Library *l, uint32_t number) _must_check_;
 int library_check_created(Library *l, uint32_t number) _must_check_;
 /* Says of all documents that they are gone; keeps what is known of them, in case they come back. */
 void library_withdraw_all(Library *l);
+/* Tells the handler. */
+void library_present(Library *l, const LibraryDocument *d);
 /* Only the title may have changed. */
 int library_check_title(Library *l, uint32_t number) _must_check_;
 /* Was stored by us: needs no reading. Takes text_title. */
@@ -115,8 +118,6 @@ int library_adopt(Library *l, uint32_t number, const LibraryStamp *stamp, const 
 void library_keep_care(Library *l, const LibraryDocument *d);
 /* Its file is not what it should be: out with it. It stays so until there is another file. */
 void library_mark_damaged(Library *l, LibraryDocument *d, const LibraryStamp *stamp, const Digest *expected);
-/* Writes the catalogue. */
-void library_flush(Library *l);
 /* Tells the handler, unless it was told before. */
 void library_complain(Library *l, LibraryComplaint *c, const char *name, const LibraryComplaint *now, int error);
 

@@ -91,6 +91,7 @@ int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest
         if (!f)
                 return -ENOMEM;
         l->n_files++;
+        l->reserved += size;
         f->library = l;
         f->number = number;
         f->size = size;
@@ -119,6 +120,7 @@ LibraryFile *library_store_abort(LibraryFile *f) {
                 (void) close(f->fd);
         library_intake_done(&f->intake);
         f->library->n_files--;
+        f->library->reserved -= f->size;
         free(f->title);
         free(f);
         return NULL;

@@ -38,6 +38,8 @@ typedef struct LibraryEntry {
         LibraryStamp stamp;
         Digest digest;
         const char *title;              /* valid UTF-8 without control bytes; valid until the library is called again */
+        bool pinned;
+        usec_t read_at;                 /* realtime: last known to be read; where none is, the file's time */
 } LibraryEntry;
 
 typedef struct LibraryConf {
@@ -150,6 +152,19 @@ int library_open_editor_index(Library *l, LibraryIndexOrigin origin, const Libra
 int library_recheck(Library *l, uint32_t number) _must_check_;
 /* The full path of a document, to show: owned by the caller. */
 int library_path(const Library *l, uint32_t number, char **ret) _must_check_;
+
+/* ---- what is kept beside the files (library-keep.c) ---- */
+
+/* Keeps it in the catalogue, over restarts, and also while the file is away; calls `present`. LIBRARY_NONE, 0. */
+int library_set_pinned(Library *l, uint32_t number, bool pinned) _must_check_;
+/* The same for the time of the last reading (realtime); `present` is not called, and library_flush() is to be. */
+void library_set_read(Library *l, uint32_t number, usec_t read_at);
+/* Writes to the catalogue what was set. */
+void library_flush(Library *l);
+/* Removes the file, and what is kept beside it; `gone` is called. LIBRARY_NONE, 0, -errno: it is still there. */
+int library_evict(Library *l, uint32_t number) _must_check_;
+/* Bytes of what is being stored. */
+uint64_t library_reserved(const Library *l);
 
 /* ---- verifying (library-verify.c) ---- */
 

@@ -36,6 +36,7 @@ static const char *const kinds[_LOG_EVENT_MAX] = {
         [LOG_EVENT_DIGEST_MISMATCH] = "digests that do not match",
         [LOG_EVENT_DISPUTED] = "disputed RFCs",
         [LOG_EVENT_DAMAGED] = "damaged documents",
+        [LOG_EVENT_STORE_FULL] = "evictions",
         [LOG_EVENT_QUARANTINED] = "quarantined peers",
         [LOG_EVENT_EDITOR_INDEX_TAKEN] = "editor's indexes",
         [LOG_EVENT_EDITOR_INDEX_REFUSED] = "refused editor's indexes",

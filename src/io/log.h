@@ -42,6 +42,7 @@
         X(DISPUTED, "77cab8557ea94b258d767bd260307b92")                                                               \
         X(DAMAGED, "35f0e68709a2480097350bab92272c8d")                                                                \
         X(QUARANTINED, "7fa2fac5e53643d5b5f967828336ea86")                                                            \
+        X(STORE_FULL, "3ee3dad222cd45c994dcaccc427ee07d")                                                             \
         X(EDITOR_INDEX_TAKEN, "2712159ba72c42d382b4af7188f635f7")                                                      \
         X(EDITOR_INDEX_REFUSED, "f805ba6dd6784a4d90c8e546c26ec28d")                                                    \
         X(CONF_LOADED, "0a2e133daed04ed6a7da4df5431026e0")                                                            \

@@ -117,7 +117,7 @@ static void describe(DescribeJob *j, Documents *d, const Holders *h, bool server
 
         j->known |= n > 0;
         if (document) {
-                control_document_add_path(document, documents_library(d));
+                control_document_add_keeping(document, d);
                 if (!json_object_get(rfc, "title"))
                         (void) json_object_set(rfc, "title", json_object_get(document, "title"));
                 (void) json_object_set_new(rfc, "document", document);

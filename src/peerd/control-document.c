@@ -63,6 +63,18 @@ void control_document_add_path(json_t *document, const Library *l) {
                 control_set_string(document, "path", slice_of(path));
 }
 
+void control_document_add_keeping(json_t *document, Documents *d) {
+        uint32_t number = (uint32_t) json_integer_value(json_object_get(document, "number"));
+        usec_t read_at;
+        bool pinned;
+
+        control_document_add_path(document, documents_library(d));
+        if (!json_is_true(json_object_get(document, "local")) || !documents_get_keeping(d, number, &pinned, &read_at))
+                return;
+        control_set_bool(document, "pinned", pinned);
+        control_set_int(document, "readUSec", read_at);
+}
+
 /* ---- Holder ---- */
 
 json_t *control_holder_self(const RfcRecord *own, Grade grade) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/text.h"
+#include "io/conf-values.h"
 #include "io/log.h"
 
 /* ---- Get ---- */
@@ -25,7 +26,29 @@ static void describe_untrusted(const DownloadEvent *e, char *ret, size_t size) {
                          e->n_agreeing, plural(e->n_agreeing), e->quorum);
 }
 
-static void describe_failure(json_t *j, const DownloadEvent *e) {
+/* Why this host failed. */
+static void describe_error(const Control *c, const DownloadEvent *e, char *text, size_t size) {
+        char limit[32];
+
+        switch (e->error) {
+        case -ENOSPC:
+                snprintf(text, size, "RFC %u does not fit: there is no space left.", e->number);
+                break;
+        case -EDQUOT:
+                conf_format_size(documents_max_size(c->peerd->documents), limit, sizeof(limit));
+                snprintf(text, size, "RFC %u does not fit: Store.MaxSize= is %s, and not enough may be evicted.", e->number,
+                         limit);
+                break;
+        case -EUCLEAN:
+                snprintf(text, size, "RFC %u is damaged in the store: p2pdi-ctl verify --repair brings it anew.", e->number);
+                break;
+        default:
+                snprintf(text, size, "RFC %u could not be stored: %s.", e->number,
+                         strerrordesc_np(-e->error) ? strerrordesc_np(-e->error) : "unknown error");
+        }
+}
+
+static void describe_failure(const Control *c, json_t *j, const DownloadEvent *e) {
         char text[256];
 
         if (e->never_issued) {
@@ -64,13 +87,7 @@ static void describe_failure(json_t *j, const DownloadEvent *e) {
                 describe_untrusted(e, text, sizeof(text));
                 break;
         case LOOKUP_FAILED:
-                if (e->error == -EUCLEAN) {
-                        snprintf(text, sizeof(text),
-                                 "RFC %u is damaged in the store: p2pdi-ctl verify --repair brings it anew.", e->number);
-                        break;
-                }
-                snprintf(text, sizeof(text), "RFC %u could not be stored: %s.", e->number,
-                         strerrordesc_np(-e->error) ? strerrordesc_np(-e->error) : "unknown error");
+                describe_error(c, e, text, sizeof(text));
                 break;
         }
         control_set_string(j, "message", slice_of(text));
@@ -144,7 +161,7 @@ json_t *control_download(Control *c, const DownloadEvent *e) {
         }
         if (e->result == LOOKUP_NOT_HELD && !e->never_issued)
                 set_no_text(j, c->peerd->documents, e->number);
-        describe_failure(j, e);
+        describe_failure(c, j, e);
         return j;
 }
 
@@ -166,8 +183,8 @@ static void reply_single(ControlRequest *r, const DownloadEvent *e, json_t *down
                 return;
         }
         json_t *parameters = json_pack("{s:I}", "number", (json_int_t) e->number);
-        bool no_space = e->result == LOOKUP_FAILED && e->error == -ENOSPC;
-        if (e->result >= LOOKUP_DISPUTED && !no_space)
+        bool no_space = e->result == LOOKUP_FAILED && (e->error == -ENOSPC || e->error == -EDQUOT);
+        if (e->result >= LOOKUP_DISPUTED)
                 (void) json_object_set(parameters, "message", json_object_get(download, "message"));
         json_decref(download);
         (void) varlink_call_error(call, e->never_issued ? "org.p2pdi.Peer.NeverIssued" :

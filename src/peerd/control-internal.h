@@ -4,10 +4,10 @@
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
  * control-list.c (lists and status), control-search.c, control-resolve.c, control-describe.c, control-explain.c,
- * control-monitor.c, control-metrics.c, control-verify.c; control-document.c is what documents look like in all of them.
- * What only another thread knows is
- * asked there (control-job.c) and comes back as messages, tagged with the id of a ControlRequest; when whoever asked has
- * hung up, no request of that id is there any more, and the message is dropped.
+ * control-monitor.c, control-metrics.c, control-verify.c, control-keep.c; control-document.c is what documents look like
+ * in all of them. What only another thread knows is asked there (control-job.c) and comes back as messages, tagged with
+ * the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the message is
+ * dropped.
  */
 
 #include "core/search.h"
@@ -132,6 +132,8 @@ json_t *control_document(const RfcIndex *x, const RfcMeta *meta, const TrustConf
                          const Now *now);
 /* The path, if it is in the library. Needs no lock. */
 void control_document_add_path(json_t *document, const Library *l);
+/* The same, and how long it is meant to stay. Takes the lock. */
+void control_document_add_keeping(json_t *document, Documents *d);
 /* "status": "current" or "obsolete", where that is known. Under the lock. */
 void control_set_status(json_t *j, const RfcMeta *meta, uint32_t number);
 /* "trust". */
@@ -182,6 +184,9 @@ int control_get(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_open(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_explain(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_monitor(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_pin(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_unpin(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_evict(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_verify(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_repair(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);

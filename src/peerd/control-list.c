@@ -71,7 +71,7 @@ static bool fill_documents(ListJob *j, Client *c, Holders *h, bool servers_away,
         bool more = list_slice(j, x, documents_meta(d), documents_trust(d), now);
         documents_unlock(d);
         json_array_foreach(j->batch, i, document)
-                control_document_add_path(document, documents_library(d));
+                control_document_add_keeping(document, d);
         return more;
 }
 
@@ -229,6 +229,8 @@ static void set_index(json_t *s, const StatusJob *j, Documents *d) {
         documents_count(d, &n, &bytes);
         control_set_int(s, "storeDocuments", n);
         control_set_int(s, "storeBytes", bytes);
+        if (documents_max_size(d) < UINT64_MAX)
+                control_set_int(s, "storeLimitBytes", documents_max_size(d));
         RfcIndex *x = documents_lock(d);
         Generation g = rfc_index_generation(x);
         control_set_int(s, "indexRecords", rfc_index_count(x));

@@ -167,6 +167,9 @@ static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
         case PEERD_METRIC_STORE_BYTES:
                 set_store(p->documents, &unused, ret);
                 break;
+        case PEERD_METRIC_STORE_LIMIT:
+                *ret = documents_max_size(p->documents);        /* no limit is METRIC_NO_VALUE */
+                break;
         case PEERD_METRIC_INDEX_ENTRIES:
         case PEERD_METRIC_INDEX_GENERATION:
                 set_index(p->documents, m, ret);

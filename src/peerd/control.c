@@ -144,6 +144,9 @@ static const VarlinkParameter get_parameters[] = {
         { "numbers", VARLINK_INT_ARRAY }, { "transaction", VARLINK_STRING | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter number_parameters[] = { { "number", VARLINK_INT }, {} };
 static const VarlinkParameter numbers_parameters[] = { { "numbers", VARLINK_INT_ARRAY | VARLINK_OPTIONAL }, {} };
+static const VarlinkParameter keep_parameters[] = { { "numbers", VARLINK_INT_ARRAY }, {} };
+static const VarlinkParameter evict_parameters[] = {
+        { "numbers", VARLINK_INT_ARRAY }, { "force", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter list_parameters[] = {
         { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL },
         { "atRisk", VARLINK_BOOL | VARLINK_OPTIONAL }, { "disputed", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
@@ -174,6 +177,9 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Refresh", VARLINK_NEEDS_MORE, refresh_parameters, control_refresh },
         { "org.p2pdi.Peer.Verify", VARLINK_NEEDS_MORE, numbers_parameters, control_verify },
         { "org.p2pdi.Peer.Repair", VARLINK_NEEDS_MORE | VARLINK_CHANGES, numbers_parameters, control_repair },
+        { "org.p2pdi.Peer.Pin", VARLINK_NEEDS_MORE | VARLINK_CHANGES, keep_parameters, control_pin },
+        { "org.p2pdi.Peer.Unpin", VARLINK_NEEDS_MORE | VARLINK_CHANGES, keep_parameters, control_unpin },
+        { "org.p2pdi.Peer.Evict", VARLINK_NEEDS_MORE | VARLINK_CHANGES, evict_parameters, control_evict },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
         { "org.p2pdi.Peer.Leave", VARLINK_CHANGES, NULL, leave_run },
         {}

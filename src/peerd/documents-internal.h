@@ -19,6 +19,9 @@ typedef struct Stamped {
         RB_ENTRY(Stamped) node;
         uint32_t number;
         LibraryStamp stamp;
+        bool pinned;
+        bool unsaved;                   /* read_at is not in the catalogue yet */
+        usec_t read_at;                 /* realtime */
 } Stamped;
 
 RB_HEAD(StampTree, Stamped);
@@ -39,10 +42,14 @@ struct Documents {
         Manifest *manifest;             /* owned; that of trust */
         /* --- */
         atomic_bool scanned;
+        atomic_uint_fast64_t max_size;
+        bool trim_queued, told_full;    /* the disk worker's */
+        atomic_bool reads_queued;
         bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
         char *manifest_path;            /* owned; the disk worker's */
         usec_t retry_after;             /* goes with retry_message */
-        sd_event_source *watch, *retry_timer;           /* main loop */
+        sd_event_source *watch, *retry_timer, *reads_timer;     /* main loop */
+        Message trim_message, reads_message;
         Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
 };
 
@@ -63,6 +70,17 @@ void documents_done_trust(Documents *d);
 
 /* The file of an own document, under the lock; NULL: there is none. */
 Stamped *documents_find_stamp(Documents *d, uint32_t number);
+/* That of the lowest number > after, likewise. */
+Stamped *documents_next_stamp(Documents *d, uint32_t after);
 /* What the library is to call; all of it in the disk worker. */
 LibraryHandler documents_library_handler(Documents *d);
 void documents_free_stamps(Documents *d);
+
+/* ---- documents-room.c ---- */
+
+/* Evicts what is over the limit, behind whatever else is queued. In the disk worker. */
+void documents_queue_trim(Documents *d);
+/* Writes down when documents were last read. In the disk worker, or when it is gone. */
+void documents_save_reads(Documents *d);
+/* The same every now and then; in the main loop. */
+int documents_start_saving(Documents *d) _must_check_;

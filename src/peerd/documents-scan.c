@@ -29,6 +29,11 @@ Stamped *documents_find_stamp(Documents *d, uint32_t number) {
         return RB_FIND(StampTree, &d->stamps, &key);
 }
 
+Stamped *documents_next_stamp(Documents *d, uint32_t after) {
+        Stamped key = { .number = after + 1 };
+        return RB_NFIND(StampTree, &d->stamps, &key);
+}
+
 void documents_free_stamps(Documents *d) {
         Stamped *s, *next;
         RB_FOREACH_SAFE(s, StampTree, &d->stamps, next) {
@@ -49,6 +54,8 @@ static int stamp_set(Documents *d, const LibraryEntry *e) {
         } else
                 d->own_bytes -= s->stamp.size;
         s->stamp = e->stamp;
+        s->pinned = e->pinned;
+        s->read_at = MAX_OF(s->read_at, e->read_at);
         d->own_bytes += e->stamp.size;
         return 0;
 }
@@ -62,8 +69,10 @@ static void on_present(const LibraryEntry *e, void *userdata) {
         pthread_mutex_unlock(&d->lock);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not put RFC %u into the index", e->number);
-        if (k == 0 && atomic_load(&d->scanned))
+        if (k == 0 && atomic_load(&d->scanned)) {
                 documents_queue_encode(d);
+                documents_queue_trim(d);        /* somebody may have put it there by hand */
+        }
 }
 
 static void on_gone(uint32_t number, void *userdata) {
@@ -176,6 +185,7 @@ static void run_scan(Message *m) {
         /* As long as it stays gone there is nothing new; and what went with it on_gone() has seen to. */
         if (k != LIBRARY_GONE || !atomic_load(&d->scanned))
                 (void) documents_refresh_own(d);        /* logged */
+        documents_queue_trim(d);
         if (atomic_exchange(&d->scanned, true))
                 return;
         d->scanned_message.run = run_scanned;
@@ -225,6 +235,8 @@ int documents_start(Documents *d) {
                 k = sd_event_source_set_enabled(d->watch, SD_EVENT_ONESHOT);
         if (k >= 0)
                 k = loop_timer_new(d->conf.event, on_retry, d, "scan", &d->retry_timer);
+        if (k >= 0)
+                k = documents_start_saving(d);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not watch the library");
         documents_scan(d);
@@ -234,13 +246,16 @@ int documents_start(Documents *d) {
 typedef struct Reconfigure {
         Message message;
         Documents *documents;
-        uint64_t max_file_size;
+        uint64_t max_file_size, max_size;
         char *own_index;                /* owned; NULL: none */
 } Reconfigure;
 
 static void run_reconfigure(Message *m) {
         Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
         library_set_max_file_size(r->documents->library, r->max_file_size);
+        atomic_store(&r->documents->max_size, r->max_size);
+        r->documents->told_full = false;
+        documents_queue_trim(r->documents);
         int k = library_set_own_index(r->documents->library, r->own_index);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_WARNING, k, "Could not take another Index.MetadataFile=");
@@ -250,7 +265,8 @@ static void run_reconfigure(Message *m) {
         free(r);
 }
 
-void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size, const char *own_index) {
+void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size, uint64_t max_size,
+                           const char *own_index) {
         rfc_index_set_limits(documents_lock(d), limits);
         documents_unlock(d);
         Reconfigure *r = calloc(1, sizeof(*r));
@@ -265,6 +281,7 @@ void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t 
                 .message = { .run = run_reconfigure },
                 .documents = d,
                 .max_file_size = max_file_size,
+                .max_size = max_size,
                 .own_index = copy,
         };
         worker_post(d->conf.disk, &r->message);

@@ -2,6 +2,7 @@
 #include "peerd/documents.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "io/log.h"
 #include "io/loop.h"
@@ -29,6 +30,7 @@ int documents_new(const DocumentsConf *conf, Documents **ret) {
         d->conf = *conf;
         pthread_mutex_init(&d->lock, NULL);
         RB_INIT(&d->stamps);
+        atomic_init(&d->max_size, conf->max_size);
         const LibraryHandler handler = documents_library_handler(d);
         int k = rfc_index_new(&conf->limits, random_range(INT64_MAX), key, &d->index);
         if (k == 0) {
@@ -56,6 +58,9 @@ Documents *documents_free(Documents *d) {
                 return NULL;
         event_source_free(d->watch);
         event_source_free(d->retry_timer);
+        event_source_free(d->reads_timer);
+        if (d->library)
+                documents_save_reads(d);
         d->meta = NULL;
         documents_done_trust(d);
         library_free(d->library);
@@ -98,13 +103,38 @@ void documents_count(Documents *d, size_t *ret_n, uint64_t *ret_bytes) {
         pthread_mutex_unlock(&d->lock);
 }
 
+uint64_t documents_max_size(const Documents *d) {
+        return atomic_load(&d->max_size);
+}
+
+/* Under the lock, at each request: so it is the clock that needs no system call, which is exact enough for years. */
+static void mark_read(Stamped *s) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_REALTIME_COARSE, &t);        /* can't fail for this clock */
+        s->read_at = (usec_t) t.tv_sec * USEC_PER_SEC + (usec_t) t.tv_nsec / 1000;
+        s->unsaved = true;
+}
+
+bool documents_get_keeping(Documents *d, uint32_t number, bool *ret_pinned, usec_t *ret_read_at) {
+        pthread_mutex_lock(&d->lock);
+        const Stamped *s = documents_find_stamp(d, number);
+        if (s) {
+                *ret_pinned = s->pinned;
+                *ret_read_at = s->read_at;
+        }
+        pthread_mutex_unlock(&d->lock);
+        return s;
+}
+
 bool documents_get(Documents *d, uint32_t number, OwnDocument *ret) {
         RfcRecord record;
 
         pthread_mutex_lock(&d->lock);
-        const Stamped *s = documents_find_stamp(d, number);
+        Stamped *s = documents_find_stamp(d, number);
         bool found = s && rfc_index_get_own(d->index, number, &record);
         if (found) {
+                mark_read(s);
                 ret->size = record.size;
                 ret->digest = record.digest;
                 ret->stamp = s->stamp;

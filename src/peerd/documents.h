@@ -44,6 +44,7 @@ typedef struct Documents Documents;
 typedef struct DocumentsConf {
         LibraryConf library;
         RfcIndexLimits limits;
+        uint64_t max_size;              /* of all documents; UINT64_MAX: no limit */
         sd_event *event;                /* main loop: for the watch */
         Worker *disk;
         Mailbox *main;
@@ -54,8 +55,12 @@ typedef struct DocumentsConf {
 
 /* Opens library and index; nothing runs yet. -errno, logged. */
 int documents_new(const DocumentsConf *conf, Documents **ret) _must_check_;
-/* New settings; documents that a lower limit would have kept out stay until the next start. */
-void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size, const char *own_index);
+/*
+ * New settings; documents that a lower max_file_size would have kept out stay until the next start, what is over a lower
+ * max_size is evicted as far as it may be.
+ */
+void documents_reconfigure(Documents *d, const RfcIndexLimits *limits, uint64_t max_file_size, uint64_t max_size,
+                           const char *own_index);
 /* Starts scanning and watching. */
 int documents_start(Documents *d) _must_check_;
 /* The disk worker must be gone. */
@@ -85,6 +90,7 @@ OwnIndex *documents_own_index(Documents *d);
  */
 int documents_encode(Documents *d, const RfcSet *set, const Now *now, Buf *b) _must_check_;
 bool documents_scanned(const Documents *d);
+uint64_t documents_max_size(const Documents *d);
 /* Bytes and number of own documents. */
 void documents_count(Documents *d, size_t *ret_n, uint64_t *ret_bytes);
 
@@ -96,13 +102,34 @@ typedef struct OwnDocument {
         char title[PROTO_TITLE_MAX + 1];
         LibraryIndexOrigin origin;      /* of the editor's index */
 } OwnDocument;
-/* false: not in the library. */
+/* It counts as read now. false: not in the library. */
 bool documents_get(Documents *d, uint32_t number, OwnDocument *ret);
 /* The same for the editor's rfc-index.txt, which has no title. */
 bool documents_get_editor_index(Documents *d, OwnDocument *ret);
 
 /* What is held of the editor's index, and whose it is. */
 void documents_get_editor_held(Documents *d, EditorHeld *ret);
+/* How long an own document is meant to stay. false: not in the library. */
+bool documents_get_keeping(Documents *d, uint32_t number, bool *ret_pinned, usec_t *ret_read_at);
+
+/* ---- room (documents-room.c); all of it in the disk worker ---- */
+
+/* Answers */
+enum {
+        DOCUMENTS_NONE = 1,             /* not in the library */
+        DOCUMENTS_PINNED,
+        DOCUMENTS_LAST_COPY,            /* nobody else is known to hold it, by his own word */
+};
+
+/*
+ * library_store_begin(), with room made for it: what was read the longest time ago goes, but nothing that is pinned,
+ * and no last known copy. -EDQUOT: Store.MaxSize= would be passed, and not enough may go; then nothing did, and it
+ * was logged. (A quota of the file system's is -ENOSPC.)
+ */
+int documents_store_begin(Documents *d, uint32_t number, uint64_t size, const Digest *digest, Slice title,
+                          LibraryFile **ret) _must_check_;
+/* force: also if it is pinned, or the last known copy. 0, an answer, -errno. */
+int documents_evict(Documents *d, uint32_t number, bool force) _must_check_;
 
 /* The library itself: library_open() and library_path() from anywhere, all else in the disk worker. */
 Library *documents_library(Documents *d);

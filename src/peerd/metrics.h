@@ -81,6 +81,8 @@
         X(STORE_FILES, GAUGE, "p2pdi_peer_store_files", "", "format=" PEERD_FORMATS(METRIC_VALUE),                     \
           "Documents in the library.")                                                                                 \
         X(STORE_BYTES, GAUGE, "p2pdi_peer_store_bytes", "bytes", "", "Bytes of the documents in the library.")         \
+        X(STORE_LIMIT, GAUGE, "p2pdi_peer_store_limit_bytes", "bytes", "",                                             \
+          "Bytes that the library may have, by Store.MaxSize=; not there if there is no limit.")                       \
         X(INDEX_ENTRIES, GAUGE, "p2pdi_peer_index_entries", "", "origin=" PEERD_ORIGINS(METRIC_VALUE),                 \
           "Records of the index: own documents, and what is known of other holders.")                                  \
         X(INDEX_GENERATION, GAUGE, "p2pdi_peer_index_generation", "", "",                                         \

@@ -29,7 +29,7 @@ static void queue_line(Client *c);
 const char *download_result_name(const DownloadEvent *e) {
         if (e->never_issued)
                 return "never-issued";
-        return e->result == LOOKUP_FAILED && e->error == -ENOSPC ? "no-space" : lookup_result_name(e->result);
+        return e->result == LOOKUP_FAILED && (e->error == -ENOSPC || e->error == -EDQUOT) ? "no-space" : lookup_result_name(e->result);
 }
 
 /* Nobody has it, and nobody can. */

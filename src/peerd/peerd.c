@@ -102,7 +102,8 @@ static void on_reload(void *userdata) {
                 p->conf = fresh;
                 apply_log_settings(fresh);
                 const RfcIndexLimits limits = index_limits(fresh);
-                documents_reconfigure(p->documents, &limits, fresh->max_file_size, fresh->metadata_file);
+                documents_reconfigure(p->documents, &limits, fresh->max_file_size, fresh->max_size,
+                                      fresh->metadata_file);
                 documents_reload_trust(p->documents, fresh->quorum, fresh->manifest);
                 server_reconfigure(p->server, fresh);
                 client_reconfigure(p->client, fresh);
@@ -234,6 +235,7 @@ static int open_documents(Peerd *p) {
                         .fetched_index = fetched_index,
                 },
                 .limits = index_limits(p->conf),
+                .max_size = p->conf->max_size,
                 .event = p->event,
                 .disk = p->disk,
                 .main = p->mailbox,

@@ -147,8 +147,8 @@ static void stored(Transfer *t) {
 
 static void run_begin(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, begin);
-        t->stored = library_store_begin(documents_library(t->client->conf.documents), t->expected.number, t->size,
-                                        &t->digest, t->expected.title, &t->file);
+        t->stored = documents_store_begin(t->client->conf.documents, t->expected.number, t->size, &t->digest,
+                                          t->expected.title, &t->file);
 }
 
 static void run_written(Message *m);

@@ -110,14 +110,15 @@ def test_list(b):
     r = b.ctl("list")
     assert r.code == 0 and r.err == ""
     lines = r.text.split("\n")
-    assert lines[0].split() == ["RFC", "SIZE", "TRUST", "TITLE"]
+    assert lines[0].split() == ["RFC", "SIZE", "TRUST", "PINNED", "TITLE"]
     assert [line.split()[0] for line in lines[1:6]] == ["5", "7230", "7231", "7232", "10000"]
     assert lines[-2].startswith("5 RFCs listed")
     assert [d["number"] for d in b.json("list", "7000-7231", "10000")] == [7230, 7231, 10000]
     assert b.json("list", "1-4") == []
     one, = b.json("list", "7231")
     assert one == {"number": 7231, "title": one["title"], "size": 118, "sha256": sha256(DOCUMENTS[7231]), "trust": "single",
-                   "local": True, "path": b.path(7231), "holders": one["holders"]}
+                   "local": True, "path": b.path(7231), "holders": one["holders"], "pinned": False,
+                   "readUSec": one["readUSec"]}
 
 
 def test_list_of_all_that_is_known(world):

@@ -151,13 +151,12 @@ def test_instance_and_rs_name_the_socket():
         assert (r.code, r.out, r.err) == (5, b"", f"Nobody answers on {path}: is {daemon} running?\n")
 
 
-def test_help_shows_all_verbs_on_one_screen():
+def test_help_shows_all_verbs():
     r = ctl("--help")
     assert r.code == 0 and r.err == ""
     lines = r.text.split("\n")
     assert max(map(len, lines)) <= 80
     first, end = lines.index("Verbs:"), lines.index("Options:")
-    assert end - 1 <= 24
     verbs = [line.split()[0] for line in lines[first + 1:end - 1]]
     assert {"get", "status", "registrations"} <= set(verbs) and len(verbs) == len(set(verbs))
     # What it tells of is there: each verb knows how many arguments it takes.

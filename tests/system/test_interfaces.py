@@ -97,6 +97,8 @@ CALLS = {
         ("org.p2pdi.Peer.Resolve", {"names": ["7", "bcp14"]}), ("org.p2pdi.Peer.Resolve", {"names": ["7"], "follow": True}),
         ("org.p2pdi.Peer.GetMetrics", {}), ("org.p2pdi.Peer.Explain", {"number": 7}), ("org.p2pdi.Peer.Leave", {}), ("org.p2pdi.Peer.Join", {}),
         ("org.p2pdi.Peer.Verify", {}), ("org.p2pdi.Peer.Verify", {"numbers": [7, 77]}), ("org.p2pdi.Peer.Repair", {"numbers": [8]}),
+        ("org.p2pdi.Peer.Pin", {"numbers": [8, 77]}), ("org.p2pdi.Peer.Unpin", {"numbers": [8]}),
+        ("org.p2pdi.Peer.Evict", {"numbers": [77, 9], "force": True}),
     ],
     "rs": [
         (f"{SERVICE}.GetInfo", {}), (f"{SERVICE}.GetInterfaceDescription", {"interface": SERVICE}),
