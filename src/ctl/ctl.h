@@ -22,7 +22,7 @@ typedef struct Ctl {
         VarlinkClient *client;          /* owned; NULL until the first call */
 
         /* As given by options, named like them */
-        const char *control, *instance, *config;        /* borrowed; NULL: not given */
+        const char *control, *instance, *config, *to;   /* borrowed; NULL: not given */
         bool help, version;
         bool rs;                        /* also for the verbs that are for nobody else */
         bool all, local, current, raw, follow;

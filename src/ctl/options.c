@@ -34,6 +34,13 @@ static int set_config(Ctl *ctl, const char *value) {
         return 0;
 }
 
+static int set_to(Ctl *ctl, const char *value) {
+        if (value[0] == '\0')
+                return ctl_fail(CTL_USAGE, "--to= takes the path of a directory.");
+        ctl->to = value;
+        return 0;
+}
+
 static int set_timeout(Ctl *ctl, const char *value) {
         usec_t timeout;
 
@@ -99,6 +106,7 @@ const Option options[] = {
           COMPLETES_NOTHING },
         { "force", '\0', NULL, "evict: also what is pinned, or the last copy", OPTION_FORCE, offsetof(Ctl, force), NULL,
           COMPLETES_NOTHING },
+        { "to", '\0', "DIR", "export: where to", OPTION_TO, 0, set_to, COMPLETES_FILE },
         { "config", '\0', "FILE", "cat-config, check-config: that file instead", OPTION_CONFIG, 0, set_config,
           COMPLETES_FILE },
 };

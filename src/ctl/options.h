@@ -20,6 +20,7 @@ enum {
         OPTION_DISPUTED = 1 << 7,       /* Ctl.disputed */
         OPTION_REPAIR = 1 << 16,        /* Ctl.repair */
         OPTION_FORCE = 1 << 17,         /* Ctl.force */
+        OPTION_TO = 1 << 18,            /* Ctl.to */
 };
 
 typedef struct Option {

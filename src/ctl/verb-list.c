@@ -77,9 +77,9 @@ static int show_documents(const Ctl *ctl, const json_t *documents) {
         return ctl_show_table(ctl, t, "%zu RFC%s listed, %s.", n, plural(n), show_size(bytes, size));
 }
 
-int verb_list(Ctl *ctl, int argc, char **argv) {
+int ctl_list_documents(Ctl *ctl, int argc, char **argv, int *ret_code, json_t **ret) {
         _cleanup_(resolved_done) Resolved names = {};
-        json_t *ranges = NULL, *parameters, *documents;
+        json_t *ranges = NULL, *parameters;
         int r;
 
         r = resolve_arguments(ctl, argc, argv, false, &names);
@@ -94,12 +94,20 @@ int verb_list(Ctl *ctl, int argc, char **argv) {
                                "disputed", ctl->disputed);
         if (!parameters)
                 return -ENOMEM;
-        r = ctl_call_list(ctl, "org.p2pdi.Peer.List", parameters, "document", &documents);
+        *ret_code = names.code;
+        return ctl_call_list(ctl, "org.p2pdi.Peer.List", parameters, "document", ret);
+}
+
+int verb_list(Ctl *ctl, int argc, char **argv) {
+        json_t *documents;
+        int code, r;
+
+        r = ctl_list_documents(ctl, argc, argv, &code, &documents);
         if (r != 0)
                 return r;
         r = ctl->json != SHOW_JSON_OFF ? ctl_show_json(ctl, documents) : show_documents(ctl, documents);
         json_decref(documents);
-        return r != 0 ? r : names.code;
+        return r != 0 ? r : code;
 }
 
 int ctl_show_holders(const Ctl *ctl, const json_t *holders) {

@@ -25,6 +25,8 @@ const Verb verbs[] = {
           verb_why },
         { "verify", "[RFC…]", "Read the store anew and compare it with its digests", 0, -1, VERB_PEER | VERB_ENDLESS,
           OPTION_REPAIR, COMPLETES_RFC, verb_verify },
+        { "export", "[RANGE…]", "Write the store into the directory of --to=", 0, -1, VERB_PEER | VERB_ENDLESS, OPTION_TO,
+          COMPLETES_RFC, verb_export },
         { "pin", "RFC…", "Keep RFCs from being evicted to make room", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_pin },
         { "unpin", "RFC…", "Let them be evicted again", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_unpin },
         { "evict", "RFC…", "Remove RFCs from the store", 1, -1, VERB_PEER, OPTION_FORCE, COMPLETES_RFC, verb_evict },

@@ -81,6 +81,10 @@ int verb_why(Ctl *ctl, int argc, char **argv);
 int verb_search(Ctl *ctl, int argc, char **argv);
 /* verb-show.c */
 int verb_show(Ctl *ctl, int argc, char **argv);
+/* verb-export.c */
+int verb_export(Ctl *ctl, int argc, char **argv);
+/* What the library has in these ranges; *ret_code: of names that stand for nothing. *ret: owned by the caller. */
+int ctl_list_documents(Ctl *ctl, int argc, char **argv, int *ret_code, json_t **ret) _must_check_;
 /* verb-keep.c */
 int verb_pin(Ctl *ctl, int argc, char **argv);
 int verb_unpin(Ctl *ctl, int argc, char **argv);

@@ -263,7 +263,7 @@ typedef struct OpenJob {
         Message message;
         Control *control;
         uint64_t request;
-        uint32_t number;
+        uint32_t number;                        /* 0: the editor's index */
         OwnDocument document;
         int result, fd;                         /* fd: owned, -1: none */
 } OpenJob;
@@ -295,8 +295,27 @@ static json_t *document_json(Control *c, uint32_t number, const OwnDocument *d) 
         return j;
 }
 
+/* That there is none is no error: who wants it all is content with what there is. */
+static void reply_editor_index(VarlinkCall *call, OpenJob *j) {
+        json_t *parameters = json_object();
+
+        if (j->result != 0) {
+                if (j->result < 0)
+                        (void) log_errno(LOG_LEVEL_ERR, j->result, "Could not open rfc-index.txt");
+                (void) varlink_call_reply(call, parameters);
+                return;
+        }
+        control_set_int(parameters, "size", j->document.size);
+        control_set_digest(parameters, &j->document.digest);
+        (void) varlink_call_reply_fd(call, parameters, j->fd);
+}
+
 static void reply_opened(VarlinkCall *call, OpenJob *j) {
         const json_int_t number = (json_int_t) j->number;
+        if (j->number == 0) {
+                reply_editor_index(call, j);
+                return;
+        }
         if (j->result == 0) {
                 json_t *document = document_json(j->control, j->number, &j->document);
                 (void) varlink_call_reply_fd(call, json_pack("{s:o}", "document", document), j->fd);
@@ -322,18 +341,17 @@ static void run_open(Message *m) {
         OpenJob *j = MESSAGE_OF(m, OpenJob, message);
         Peerd *p = j->control->peerd;
         j->result = LIBRARY_NONE;
-        if (documents_get(p->documents, j->number, &j->document))
+        if (j->number == 0) {
+                if (documents_get_editor_index(p->documents, &j->document))
+                        j->result = library_open_editor_index(documents_library(p->documents), j->document.origin,
+                                                              &j->document.stamp, &j->fd);
+        } else if (documents_get(p->documents, j->number, &j->document))
                 j->result = library_open(documents_library(p->documents), j->number, &j->document.stamp, &j->fd);
         m->run = run_opened;
         mailbox_post(p->mailbox, m);
 }
 
-int control_open(VarlinkCall *call, json_t *parameters, void *userdata) {
-        Control *c = userdata;
-        uint32_t number;
-
-        if (control_number(json_object_get(parameters, "number"), &number) < 0)
-                return varlink_call_invalid(call, "number");
+static int open_start(Control *c, VarlinkCall *call, uint32_t number) {
         OpenJob *j = calloc(1, sizeof(*j));
         ControlRequest *r = j ? control_request_new(c, call) : NULL;
         if (!r) {
@@ -344,6 +362,19 @@ int control_open(VarlinkCall *call, json_t *parameters, void *userdata) {
         control_job_begin(c, &j->job, open_job_free);
         worker_post(c->peerd->disk, &j->message);
         return 0;
+}
+
+int control_open(VarlinkCall *call, json_t *parameters, void *userdata) {
+        uint32_t number;
+
+        if (control_number(json_object_get(parameters, "number"), &number) < 0)
+                return varlink_call_invalid(call, "number");
+        return open_start(userdata, call, number);
+}
+
+int control_open_editor_index(VarlinkCall *call, json_t *parameters, void *userdata) {
+        (void) parameters;
+        return open_start(userdata, call, 0);
 }
 
 /* ---- Refresh ---- */

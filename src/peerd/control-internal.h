@@ -182,6 +182,7 @@ static inline usec_t control_realtime(usec_t boottime, const Now *now) {
 
 int control_get(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_open(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_open_editor_index(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_explain(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_monitor(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_pin(VarlinkCall *call, json_t *parameters, void *userdata);

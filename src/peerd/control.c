@@ -163,6 +163,7 @@ static const VarlinkParameter refresh_parameters[] = { { "peers", VARLINK_STRING
 static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Get", VARLINK_MAY_MORE, get_parameters, control_get },
         { "org.p2pdi.Peer.Open", 0, number_parameters, control_open },
+        { "org.p2pdi.Peer.OpenEditorIndex", 0, NULL, control_open_editor_index },
         { "org.p2pdi.Peer.List", VARLINK_NEEDS_MORE, list_parameters, control_list },
         { "org.p2pdi.Peer.Search", VARLINK_NEEDS_MORE, search_parameters, control_search },
         { "org.p2pdi.Peer.Resolve", VARLINK_NEEDS_MORE, resolve_parameters, control_resolve },

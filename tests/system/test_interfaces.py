@@ -89,7 +89,7 @@ CALLS = {
         (f"{SERVICE}.GetInfo", {}), (f"{SERVICE}.GetInterfaceDescription", {"interface": SERVICE}),
         ("io.systemd.service.Ping", {}), ("io.systemd.service.GetLogLevel", {}), ("io.systemd.service.SetLogLevel", {"level": 7}),
         ("org.p2pdi.Peer.Refresh", {}), ("org.p2pdi.Peer.Get", {"numbers": [7, 77]}), ("org.p2pdi.Peer.Get", {"numbers": [8]}),
-        ("org.p2pdi.Peer.Open", {"number": 8}), ("org.p2pdi.Peer.List", {}), ("org.p2pdi.Peer.List", {"all": True}),
+        ("org.p2pdi.Peer.Open", {"number": 8}), ("org.p2pdi.Peer.OpenEditorIndex", {}), ("org.p2pdi.Peer.List", {}), ("org.p2pdi.Peer.List", {"all": True}),
         ("org.p2pdi.Peer.ListHolders", {"number": 7}), ("org.p2pdi.Peer.ListHolders", {"number": 77}),
         ("org.p2pdi.Peer.ListPeers", {}), ("org.p2pdi.Peer.GetStatus", {}), ("org.p2pdi.Peer.GetListeners", {}),
         ("org.p2pdi.Peer.Search", {"words": ["rfc"]}), ("org.p2pdi.Peer.Describe", {"number": 7}),
