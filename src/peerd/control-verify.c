@@ -89,10 +89,23 @@ static void log_damaged(uint32_t number, const LibraryVerdict *v) {
                   v->has_digest ? "its bytes are not what they should be" : "it can't be read");
 }
 
+/* Does the administrator say what it is to be? */
+static bool manifest_names(Documents *d, uint32_t number, Digest *ret) {
+        (void) documents_lock(d);
+        const Manifest *manifest = documents_trust(d)->manifest;
+        const Digest *named = manifest ? manifest_get(manifest, number) : NULL;
+        if (named)
+                *ret = *named;
+        documents_unlock(d);
+        return named;
+}
+
 static int verify_one(VerifyJob *j, uint32_t number) {
-        Library *l = documents_library(j->control->peerd->documents);
+        Documents *d = j->control->peerd->documents;
+        Library *l = documents_library(d);
         LibraryVerdict v;
-        int k = library_verify(l, number, NULL, &v);
+        Digest wanted;
+        int k = library_verify(l, number, manifest_names(d, number, &wanted) ? &wanted : NULL, &v);
 
         if (k < 0)
                 return k;

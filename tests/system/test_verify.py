@@ -155,6 +155,19 @@ def test_an_older_catalogue_is_used_on(three):
     assert three.ctl("verify").code == 7
 
 
+def test_the_manifest_says_what_is_right(world):
+    holder = world.holder({7: document(7), 8: document(8)})
+    manifest = os.path.join(world.dir, "SHA256SUMS")
+    with open(manifest, "w", encoding="ascii") as f:
+        f.write("".join(f"{sha256(document(n))}  rfc{n}.txt\n" for n in (7, 8)))
+    mine = document(8, seed="mine")
+    a = world.peer("a", {7: document(7), 8: mine, 9: document(9)}, world.server([holder]), ini={"Integrity.Manifest": manifest})
+    r = a.ctl("verify")
+    assert r.code == 7 and "3 RFCs verified" in r.err and held(a) == [7, 9] and a.content(8) == mine
+    assert a.ctl("verify", "--repair").code == 0
+    assert a.content(8) == document(8) and held(a) == [7, 8, 9]
+
+
 def test_readers_verify_and_do_not_repair(opened):
     assert as_nobody(opened, "verify").code == 0
     r = as_nobody(opened, "verify", "--repair")
