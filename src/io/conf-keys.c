@@ -162,6 +162,10 @@ static const ConfKey peer_keys[] = {
         { "Store", "MaxFileSize", CONF_KIND_SIZE, offsetof(PeerConf, max_file_size),
           .min = 1, .max = UINT64_C(1) << 40, .preset = "64M",
           .comment = "Bytes of the largest document that is taken or fetched." },
+        { "Store", "MinReplicas", CONF_KIND_COUNT, offsetof(PeerConf, min_replicas),
+          .min = 0, .max = 64, .preset = "0",
+          .comment = "How many peers of the group are to hold each document: what fewer hold is fetched by those whose\n"
+                     "turn it is. 0: documents are fetched when somebody asks for them only." },
         { "Integrity", "Quorum", CONF_KIND_COUNT, offsetof(PeerConf, quorum),
           .min = 1, .max = GRADE_QUORUM_MAX, .preset = "2",
           .comment = "How many sources (IPv4 addresses, IPv6 /64) must state the same digest of a document for it to\n"

@@ -97,6 +97,7 @@ typedef struct PeerConf {
         char *store_path;               /* NULL: "rfc" in the state directory */
         uint64_t max_size;              /* UINT64_MAX: no limit */
         uint64_t max_file_size;
+        uint32_t min_replicas;          /* 0: off */
         uint32_t quorum;                /* 1..GRADE_QUORUM_MAX */
         Grade accept;                   /* not GRADE_DISPUTED */
         char *manifest;                 /* NULL: none */

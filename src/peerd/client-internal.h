@@ -17,6 +17,8 @@
  *   editor.c        the editor's index
  *   count.c         metrics
  *   commit.c        the disk worker's: documents that are committed together
+ *   sync.c          many documents at once
+ *   replicas.c      rounds of that for what too few hold
  */
 
 #include "io/call.h"
@@ -38,6 +40,7 @@ typedef struct Transfer Transfer;
 typedef struct Refresh Refresh;
 typedef struct Disputes Disputes;
 typedef struct Editor Editor;
+typedef struct Sync Sync;
 
 /* A document that came whole, on its way into the library; part of whatever waits for that. The disk worker's. */
 typedef struct Commit {
@@ -90,6 +93,8 @@ typedef struct ClientSettings {
         usec_t hedge_after;
         uint64_t max_file_size;
         Grade accept;                           /* Integrity.Accept= */
+        uint64_t max_store_size;                /* bytes of the whole library */
+        unsigned min_replicas;                  /* 0: off */
         unsigned n_servers;
         unsigned remember_max;
         Endpoint *static_peers;                 /* owned */
@@ -101,6 +106,8 @@ typedef struct ServerInfo {
         bool has_endpoint;
         Endpoint endpoint;
         uint64_t cookie;
+        bool has_self;
+        Endpoint self;                          /* as it lists this peer */
 } ServerInfo;
 
 /* The last query that has ended. */
@@ -135,6 +142,10 @@ struct Client {
         size_t n_remembered;
         struct RefreshList refreshes;
         Background *background;
+        Sync *sync;                             /* under way, or NULL; owned */
+        sd_event_source *replicas_timer;        /* until the next round of Store.MinReplicas= */
+        struct Lacking *lacking;                /* owned; what the last round found, by number */
+        size_t n_lacking;
         LIST_HEAD(, ClientEvent) events;        /* on their way to the main loop and back */
         size_t n_events;
         sd_event_source *expiry_timer;
@@ -214,6 +225,7 @@ struct Operation {
         bool active;                            /* its turn has come */
         bool waits_for_query;
         bool others;                            /* of the servers behind the first */
+        bool bulk;                              /* c->sync has asked for it, perhaps others too */
         Lookup *lookup;
         Transfer *transfers[LOOKUP_FETCHES_AT_ONCE];
         sd_event_source *timer;
@@ -226,6 +238,12 @@ struct Operation {
 };
 
 int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) _must_check_;
+/* For c->sync: ends in sync_told(). 0, -errno. */
+int operation_add_bulk(Client *c, uint64_t transaction, uint32_t number) _must_check_;
+/* What c->sync has held back of its downloads goes on. */
+void operations_release(Client *c);
+/* There is no sync any more: its downloads are like others. */
+void operations_forget_sync(Client *c);
 void operation_free(Operation *o);
 /* Goes on as far as it can. May free o. */
 void operation_advance(Operation *o);
@@ -307,6 +325,8 @@ uint64_t transfer_received(const Transfer *t);
 /* Its holder was asked for a fresh statement, and this is how that went. */
 void transfer_restated(Transfer *t, LookupOutcome outcome);
 bool transfer_waits_for(const Transfer *t, const Endpoint *peer);
+/* It was held back (sync_received()), and goes on. */
+void transfer_release(Transfer *t);
 /* Fills in size, digest, holder. */
 void transfer_describe(const Transfer *t, DownloadEvent *e);
 
@@ -321,6 +341,9 @@ void commit_add(Client *c, Commit *j);
 /* ---- refresh.c ---- */
 
 void refresh_free(Client *c, Refresh *f);
+/* Refreshes from all on behalf of a sync: tells sync_peer_told() of each, and ends in sync_refreshed(). 0, -ENOMEM. */
+int refresh_for_sync(Client *c, Sync *s, uint64_t transaction) _must_check_;
+void refresh_forget_sync(Client *c, const Sync *s);
 void refresh_query_done(Client *c, LookupOutcome outcome);
 void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged);
 
@@ -347,3 +370,24 @@ Editor *editor_free(Editor *ed);
 void editor_reconfigured(Editor *ed);
 /* A round now, or behind the one under way. */
 void editor_round(Editor *ed);
+
+/* ---- sync.c ---- */
+
+void sync_free(Sync *s);
+/* Of an operation that c->sync has asked for. */
+void sync_told(Client *c, const DownloadEvent *e);
+/* Bytes of a document of c->sync have come. true: no more are to be read of any of them until operations_release(). */
+bool sync_received(Client *c, size_t n);
+/* Is there a sync, and may it read only so much a second? */
+bool sync_is_limited(const Client *c);
+/* The index of one peer was asked for; good: it came, or is known. */
+void sync_peer_told(Sync *s, bool good);
+void sync_refreshed(Sync *s);
+void sync_forget_request(Client *c, uint64_t request);
+
+/* ---- replicas.c ---- */
+
+/* A sd_event_time_handler_t: the next round. */
+int replicas_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
+/* By the settings there are now. */
+void replicas_arm(Client *c);

@@ -38,6 +38,8 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                 .hedge_after = p->hedge_after,
                 .max_file_size = p->max_file_size,
                 .accept = p->accept,
+                .max_store_size = UINT64_MAX,
+                .min_replicas = p->min_replicas,
                 .n_servers = p->registration_enabled ? (unsigned) MIN_OF(p->n_servers, (size_t) SERVERS_MAX) : 0,
                 .remember_max = p->remember_max,
                 .n_static_peers = p->n_static_peers,
@@ -83,6 +85,7 @@ typedef struct Reconfigure {
 static void run_reconfigure(Message *m) {
         Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
         settings_apply(r->client, &r->settings);
+        replicas_arm(r->client);
         pull_arm_expiry(r->client);     /* the limits of the index may be others, too */
         background_reconfigured(r->client->background);
         disputes_stir(r->client->disputes);
@@ -155,6 +158,13 @@ static void run_set_server(Message *m) {
                 forget_server(s->client, s->server);
                 free(s);
                 return;
+        }
+        if (s->has_self) {
+                s->info.has_self = true;
+                s->info.self = s->self;
+        } else {
+                s->info.has_self = info->has_self;
+                s->info.self = info->self;
         }
         /* Where it was is remembered while it is away. */
         if (!s->info.has_endpoint && info->has_endpoint) {
@@ -277,6 +287,7 @@ typedef struct ForgetJob {
 static void run_forget(Message *m) {
         ForgetJob *j = MESSAGE_OF(m, ForgetJob, message);
         operations_forget_request(j->client, j->request);
+        sync_forget_request(j->client, j->request);
         free(j);
 }
 
@@ -383,6 +394,8 @@ static int setup(sd_event *e, void *userdata) {
         if (k >= 0)
                 k = editor_new(c, e, &c->editor);
         if (k >= 0)
+                k = loop_timer_new(e, replicas_on_timer, c, "replicas", &c->replicas_timer);
+        if (k >= 0)
                 k = call_pool_new(e, &c->pool);
         if (k >= 0)
                 k = disputes_new(c, e, &c->disputes);
@@ -393,12 +406,14 @@ static int setup(sd_event *e, void *userdata) {
                 c->expiry_timer = event_source_free(c->expiry_timer);
                 c->pool = call_pool_free(c->pool);
                 c->disputes = disputes_free(c->disputes);
+                c->replicas_timer = event_source_free(c->replicas_timer);
                 return k;
         }
         c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = c->pool;
         c->event = e;
         background_reconfigured(c->background);
         editor_reconfigured(c->editor);
+        replicas_arm(c);
         return 0;
 }
 
@@ -458,6 +473,7 @@ Client *client_free(Client *c) {
         sd_event *e = sd_event_ref(c->event);   /* what is freed here belongs to it */
         if (c->loop)
                 loop_thread_stop(c->loop);
+        sync_free(c->sync);
         while ((t = LIST_FIRST(&c->transfers)))
                 transfer_free(t);
         while ((o = TAILQ_FIRST(&c->operations)) || (o = TAILQ_FIRST(&c->line)))
@@ -474,6 +490,8 @@ Client *client_free(Client *c) {
         free(c->remembered);
         event_source_free(c->expiry_timer);
         disputes_free(c->disputes);
+        event_source_free(c->replicas_timer);
+        free(c->lacking);
         call_pool_free(c->pool);
         loop_thread_free(c->loop);
         sd_event_unref(e);

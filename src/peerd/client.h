@@ -82,10 +82,13 @@ typedef struct RefreshEvent {
         uint64_t n_added, n_removed;
 } RefreshEvent;
 
+typedef struct SyncEvent SyncEvent;             /* peerd/sync.h */
+
 /* What the client wants of the main loop; each is called there. */
 typedef struct ClientHandler {
         void (*on_download)(const DownloadEvent *e, void *userdata);
         void (*on_refresh)(const RefreshEvent *e, void *userdata);
+        void (*on_sync)(const SyncEvent *e, void *userdata);
         /* A registration server is needed that this peer has no cookie with, or that did not know it: register now. */
         void (*on_register_wanted)(unsigned server, void *userdata);
         void *userdata;
@@ -108,6 +111,7 @@ typedef struct ClientCounters {
         /* Since the start. */
         atomic_uint_fast64_t downloads[_PEERD_SOURCE_MAX][_PEERD_DOWNLOAD_RESULT_MAX];
         atomic_uint_fast64_t pulls[_PEERD_PULL_KIND_MAX][_PEERD_PULL_RESULT_MAX];
+        atomic_uint_fast64_t n_replicas;                /* fetched for Store.MinReplicas= */
         atomic_uint_fast64_t n_download_bytes, n_index_bytes, n_mismatches;
         Histogram transfer_durations;                   /* of whole documents */
 } ClientCounters;
@@ -138,7 +142,7 @@ void client_forget_server(Client *c, unsigned server);
  * -ENOMEM.
  */
 int client_get(Client *c, uint64_t request, uint64_t transaction, const uint32_t *numbers, size_t n) _must_check_;
-/* Nobody listens to this request any more; its downloads go on. */
+/* Nobody listens to this request any more; its downloads go on, its sync ends. */
 void client_forget_request(Client *c, uint64_t request);
 /* Ask the registration servers and pull the indexes of all active peers, or of these. 0 or -ENOMEM. */
 int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endpoint *peers, size_t n) _must_check_;

@@ -3,11 +3,11 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status), control-search.c, control-resolve.c, control-describe.c, control-explain.c,
- * control-monitor.c, control-metrics.c, control-verify.c, control-keep.c; control-document.c is what documents look like
- * in all of them. What only another thread knows is asked there (control-job.c) and comes back as messages, tagged with
- * the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the message is
- * dropped.
+ * control-list.c (lists and status), control-keep.c (Pin, Unpin, Evict); control-search.c, -resolve.c, -describe.c,
+ * -explain.c, -monitor.c, -metrics.c, -sync.c, -verify.c (the method of that name); control-document.c is what documents
+ * look like in all of them. What only another thread knows is asked there (control-job.c) and comes back as messages,
+ * tagged with the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the
+ * message is dropped.
  */
 
 #include "core/search.h"
@@ -191,6 +191,7 @@ int control_evict(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_verify(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_repair(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_sync(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_list_holders(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_search(VarlinkCall *call, json_t *parameters, void *userdata);
@@ -221,3 +222,4 @@ const char *control_peer_state_name(PeerdPeerState s);
 
 void control_on_download(const DownloadEvent *e, void *userdata);
 void control_on_refresh(const RefreshEvent *e, void *userdata);
+void control_on_sync(const SyncEvent *e, void *userdata);

@@ -203,6 +203,9 @@ static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
         case PEERD_METRIC_DIGEST_MISMATCHES:
                 *ret = atomic_load(&n->n_mismatches);
                 break;
+        case PEERD_METRIC_REPLICAS:
+                *ret = atomic_load(&n->n_replicas);
+                break;
         case PEERD_METRIC_RS_REACHABLE:
         case PEERD_METRIC_RS_EXPIRY:
                 set_registration(p->registration, m == PEERD_METRIC_RS_REACHABLE, ret);

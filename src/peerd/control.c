@@ -159,6 +159,10 @@ static const VarlinkParameter search_parameters[] = { { "words", VARLINK_STRING_
 static const VarlinkParameter resolve_parameters[] = {
         { "names", VARLINK_STRING_ARRAY }, { "follow", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
 static const VarlinkParameter refresh_parameters[] = { { "peers", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, {} };
+static const VarlinkParameter sync_parameters[] = { { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL },
+                                                    { "dryRun", VARLINK_BOOL | VARLINK_OPTIONAL },
+                                                    { "maxRate", VARLINK_INT | VARLINK_OPTIONAL },
+                                                    {} };
 
 static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Get", VARLINK_MAY_MORE, get_parameters, control_get },
@@ -181,6 +185,7 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Pin", VARLINK_NEEDS_MORE | VARLINK_CHANGES, keep_parameters, control_pin },
         { "org.p2pdi.Peer.Unpin", VARLINK_NEEDS_MORE | VARLINK_CHANGES, keep_parameters, control_unpin },
         { "org.p2pdi.Peer.Evict", VARLINK_NEEDS_MORE | VARLINK_CHANGES, evict_parameters, control_evict },
+        { "org.p2pdi.Peer.Sync", VARLINK_NEEDS_MORE | VARLINK_CHANGES, sync_parameters, control_sync },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
         { "org.p2pdi.Peer.Leave", VARLINK_CHANGES, NULL, leave_run },
         {}
@@ -188,7 +193,9 @@ static const VarlinkMethod methods[] = {
 
 static const VarlinkInterface interface = { "org.p2pdi.Peer", interface_peer, methods };
 
-const ClientHandler control_client_handler = { .on_download = control_on_download, .on_refresh = control_on_refresh };
+const ClientHandler control_client_handler = { .on_download = control_on_download,
+                                               .on_refresh = control_on_refresh,
+                                               .on_sync = control_on_sync };
 
 int control_new(Peerd *p, Control **ret) {
         Control *c = calloc(1, sizeof(*c));

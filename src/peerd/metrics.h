@@ -100,6 +100,8 @@
           "Documents asked for on this host, by where they were looked for and how that ended.")                       \
         X(DOWNLOAD_BYTES, COUNTER, "p2pdi_peer_download_bytes_total", "bytes", "",                                     \
           "Bytes of documents received, kept or not.")                                                                 \
+        X(REPLICAS, COUNTER, "p2pdi_peer_replicas_total", "", "",                                                      \
+          "Documents that were fetched since too few peers held them.")                                                \
         X(UPLOADS, COUNTER, "p2pdi_peer_uploads_total", "", "result=" PEERD_UPLOAD_RESULTS(METRIC_VALUE),              \
           "Documents that other peers asked for, by how that ended.")                                                  \
         X(UPLOAD_BYTES, COUNTER, "p2pdi_peer_upload_bytes_total", "bytes", "", "Bytes of documents sent.")             \

@@ -48,6 +48,8 @@ static void tell(Operation *o) {
                 o->told.request = w->request;
                 download_event_post(o->client, &o->told);
         }
+        if (o->bulk)
+                sync_told(o->client, &o->told);
 }
 
 /* The other ones of the same document: only the one that is ahead is worth telling of. */
@@ -400,10 +402,14 @@ static void run_rechecked(Message *m) {
                 .fresh_usec = c->settings.pull_interval,
                 .ask_pause_usec = ASK_PAUSE_USEC,
                 .accept = c->settings.accept,
-                .hedge_usec = c->settings.hedge_after,
+                /* What comes slowly since it is read slowly is no reason to try another one. */
+                .hedge_usec = o->bulk && sync_is_limited(c) ? USEC_INFINITY : c->settings.hedge_after,
                 .n_asks_max = LOOKUP_ASKS_AT_ONCE,
                 .has_servers = c->settings.n_servers > 0,
                 .more_servers = c->settings.n_servers > 1,
+                /* A sync has asked all for what they hold just before, and gets what they said then. */
+                .known_only = o->bulk,
+                .servers_away = client_servers_away(c),
         };
         if (finish_if_held(o))
                 return;
@@ -467,22 +473,18 @@ static int add_watcher(Operation *o, uint64_t request) {
         return 0;
 }
 
-int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) {
+static Operation *find(Client *c, uint32_t number) {
         Operation key = { .number = number };
-        Operation *o = RB_FIND(OperationTree, &c->by_number, &key);
+        return RB_FIND(OperationTree, &c->by_number, &key);
+}
+
+/* One more in the line; who asked is not in it yet. */
+static int add(Client *c, uint64_t transaction, uint32_t number, Operation **ret) {
         Now now;
 
-        if (o) {        /* two requests for one RFC share one download */
-                int k = add_watcher(o, request);
-                if (k == 0) {
-                        o->told.request = request;
-                        download_event_post(c, &o->told);
-                }
-                return k;
-        }
         if (c->n_operations >= OPERATIONS_MAX)
                 return -ENOBUFS;
-        o = calloc(1, sizeof(*o));
+        Operation *o = calloc(1, sizeof(*o));
         if (!o)
                 return -ENOMEM;
         now_of_event(c->event, &now);
@@ -495,16 +497,56 @@ int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t nu
         RB_INSERT(OperationTree, &c->by_number, o);
         TAILQ_INSERT_TAIL(&c->line, o, link);
         c->n_operations++;
-        int k = add_watcher(o, request);
-        if (k == 0)
-                k = loop_timer_new(c->event, on_timer, o, "lookup", &o->timer);
+        int k = loop_timer_new(c->event, on_timer, o, "lookup", &o->timer);
         if (k < 0) {
                 operation_free(o);
                 return k;
         }
-        tell(o);
         queue_line(c);
+        *ret = o;
         return 0;
+}
+
+int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) {
+        Operation *o = find(c, number), *added = NULL;
+        if (!o) {       /* two requests for one RFC share one download */
+                int k = add(c, transaction, number, &added);
+                if (k < 0)
+                        return k;
+                o = added;
+        }
+        int k = add_watcher(o, request);
+        if (k < 0) {
+                if (added)
+                        operation_free(added);
+                return k;
+        }
+        o->told.request = request;
+        download_event_post(c, &o->told);
+        return 0;
+}
+
+int operation_add_bulk(Client *c, uint64_t transaction, uint32_t number) {
+        Operation *o = find(c, number);
+        int k = o ? 0 : add(c, transaction, number, &o);
+        if (k == 0)
+                o->bulk = true;
+        return k;
+}
+
+void operations_release(Client *c) {
+        Operation *o;
+        TAILQ_FOREACH(o, &c->operations, link)
+                for (size_t i = 0; o->bulk && i < ELEMENTSOF(o->transfers); i++)
+                        if (o->transfers[i])
+                                transfer_release(o->transfers[i]);
+}
+
+void operations_forget_sync(Client *c) {
+        Operation *o;
+        operations_release(c);
+        RB_FOREACH(o, OperationTree, &c->by_number)
+                o->bulk = false;
 }
 
 void operation_free(Operation *o) {

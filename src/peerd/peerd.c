@@ -264,6 +264,7 @@ static int open_client(Peerd *p) {
                 .handler = {
                         .on_download = control_client_handler.on_download,
                         .on_refresh = control_client_handler.on_refresh,
+                        .on_sync = control_client_handler.on_sync,
                         .on_register_wanted = on_register_wanted,
                         .userdata = p,
                 },

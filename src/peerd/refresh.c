@@ -11,7 +11,8 @@
 
 struct Refresh {
         TAILQ_ENTRY(Refresh) link;
-        uint64_t request, transaction;
+        uint64_t request, transaction;          /* of nobody, if it is for a sync */
+        Sync *sync;                             /* NULL: for none, or it is gone */
         bool waits_for_query;
         Endpoint *peers;                        /* owned; NULL: all that may be dialled, once the query is done */
         bool *asking;                           /* owned, one per peer: its pull is under way */
@@ -25,7 +26,12 @@ static void run_refresh_event(Message *m) {
         client_event_read(&e->event);
 }
 
-static void refresh_tell(Client *c, const RefreshEvent *e) {
+static void refresh_tell(Client *c, const Refresh *f, const RefreshEvent *e) {
+        if (f->request == 0) {
+                if (f->sync && e->has_peer)
+                        sync_peer_told(f->sync, strcmp(e->result, "ok") == 0 || strcmp(e->result, "unchanged") == 0);
+                return;
+        }
         RefreshEvent *copy = malloc(sizeof(*copy));
         if (!copy) {
                 log_error("No memory to tell how a refresh goes on.");
@@ -58,12 +64,15 @@ static void refresh_advance(Client *c, Refresh *f) {
                         continue;
                 }
                 f->n_ended++;
-                refresh_tell(c, &e);
+                refresh_tell(c, f, &e);
         }
         if (f->n_ended < f->n_peers)
                 return;
-        refresh_tell(c, &(RefreshEvent){ .request = f->request, .last = true });
+        refresh_tell(c, f, &(RefreshEvent){ .request = f->request, .last = true });
+        Sync *sync = f->sync;
         refresh_free(c, f);
+        if (sync)
+                sync_refreshed(sync);
 }
 
 /* Room for n peers. */
@@ -90,7 +99,7 @@ void refresh_query_done(Client *c, LookupOutcome outcome) {
                 if (!f->waits_for_query)
                         continue;
                 f->waits_for_query = false;
-                refresh_tell(c, &(RefreshEvent){ .request = f->request,
+                refresh_tell(c, f, &(RefreshEvent){ .request = f->request,
                                                  .result = outcome == LOOKUP_OK    ? "ok" :
                                                            outcome == LOOKUP_EMPTY ? "no-peers" :
                                                                                      "unreachable" });
@@ -128,9 +137,35 @@ void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, cons
                         .n_added = merged ? merged->n_added : 0,
                         .n_removed = merged ? merged->n_removed : 0,
                 };
-                refresh_tell(c, &e);
+                refresh_tell(c, f, &e);
                 refresh_advance(c, f);
         }
+}
+
+static void begin(Client *c, Refresh *f) {
+        TAILQ_INSERT_TAIL(&c->refreshes, f, link);
+        f->waits_for_query = true;
+        if (c->settings.n_servers == 0)
+                refresh_query_done(c, LOOKUP_EMPTY);
+        else if (query_start(c, f->transaction, false) < 0)
+                refresh_query_done(c, LOOKUP_GONE);
+}
+
+int refresh_for_sync(Client *c, Sync *s, uint64_t transaction) {
+        Refresh *f = calloc(1, sizeof(*f));
+        if (!f)
+                return -ENOMEM;
+        f->sync = s;
+        f->transaction = transaction;
+        begin(c, f);
+        return 0;
+}
+
+void refresh_forget_sync(Client *c, const Sync *s) {
+        Refresh *f;
+        TAILQ_FOREACH(f, &c->refreshes, link)
+                if (f->sync == s)
+                        f->sync = NULL;
 }
 
 typedef struct RefreshJob {
@@ -144,12 +179,7 @@ static void run_refresh(Message *m) {
         Client *c = j->client;
         Refresh *f = j->refresh;
         free(j);
-        TAILQ_INSERT_TAIL(&c->refreshes, f, link);
-        f->waits_for_query = true;
-        if (c->settings.n_servers == 0)
-                refresh_query_done(c, LOOKUP_EMPTY);
-        else if (query_start(c, f->transaction, false) < 0)
-                refresh_query_done(c, LOOKUP_GONE);
+        begin(c, f);
 }
 
 int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endpoint *peers, size_t n) {

@@ -44,6 +44,7 @@ struct Transfer {
         bool judged;                            /* what it is worth: */
         Grade grade;
         size_t n_agreeing;
+        bool held_back;                         /* by the rate of the sync it is for */
         bool restating;                         /* the holder is being asked what it states now */
         enum { ANSWER_NONE, ANSWER_OTHER_DIGEST, ANSWER_OTHER_SIZE, ANSWER_TOO_LARGE, ANSWER_NEW, ANSWER_REFUSED } answer;
         int error_of_head;                      /* this host failed on it */
@@ -236,7 +237,15 @@ static void run_written(Message *m) {
         t->ahead -= p->size;
         LIST_REMOVE(p, link);
         free(p);
-        if (t->call && t->ahead < AHEAD_RESUME)
+        if (t->call && !t->held_back && t->ahead < AHEAD_RESUME)
+                call_resume(t->call);
+}
+
+void transfer_release(Transfer *t) {
+        if (!t->held_back)
+                return;
+        t->held_back = false;
+        if (t->call && t->ahead <= AHEAD_MAX)
                 call_resume(t->call);
 }
 
@@ -301,7 +310,9 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
         t->received += bytes.size;
         atomic_fetch_add(&t->client->counters.n_download_bytes, bytes.size);
         worker_post(documents_disk(t->client->conf.documents), &p->message);
-        if (t->ahead > AHEAD_MAX)
+        if (t->operation->bulk && sync_received(t->client, bytes.size))
+                t->held_back = true;
+        if (t->held_back || t->ahead > AHEAD_MAX)
                 call_pause(call);
         operation_progress(t->operation, t, t->received);
         return 0;

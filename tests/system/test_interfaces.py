@@ -95,6 +95,7 @@ CALLS = {
         ("org.p2pdi.Peer.Search", {"words": ["rfc"]}), ("org.p2pdi.Peer.Describe", {"number": 7}),
         ("org.p2pdi.Peer.Describe", {"number": 9}),
         ("org.p2pdi.Peer.Resolve", {"names": ["7", "bcp14"]}), ("org.p2pdi.Peer.Resolve", {"names": ["7"], "follow": True}),
+        ("org.p2pdi.Peer.Sync", {"dryRun": True}), ("org.p2pdi.Peer.Sync", {}),
         ("org.p2pdi.Peer.GetMetrics", {}), ("org.p2pdi.Peer.Explain", {"number": 7}), ("org.p2pdi.Peer.Leave", {}), ("org.p2pdi.Peer.Join", {}),
         ("org.p2pdi.Peer.Verify", {}), ("org.p2pdi.Peer.Verify", {"numbers": [7, 77]}), ("org.p2pdi.Peer.Repair", {"numbers": [8]}),
         ("org.p2pdi.Peer.Pin", {"numbers": [8, 77]}), ("org.p2pdi.Peer.Unpin", {"numbers": [8]}),
