@@ -128,6 +128,13 @@ void bar_update(Bar *b, size_t place, ProgressState state, uint64_t size, uint64
         bar_tick(b);
 }
 
+void bar_set_sum(Bar *b, const ProgressSum *sum) {
+        if (!b->shown)
+                return;
+        progress_set_sum(&b->progress, sum);
+        bar_tick(b);
+}
+
 void bar_tick(Bar *b) {
         Now now;
 

@@ -28,6 +28,8 @@ int bar_begin(Bar *b, bool wanted, const char *farewell, const uint32_t *numbers
 void bar_end(Bar *b);
 /* As progress_update(). */
 void bar_update(Bar *b, size_t place, ProgressState state, uint64_t size, uint64_t received, const char *holder);
+/* As progress_set_sum(), for a bar that began with no numbers. */
+void bar_set_sum(Bar *b, const ProgressSum *sum);
 /* Draws it if it is time. */
 void bar_tick(Bar *b);
 /* Takes it off until it is drawn again, since something else comes. Also called by ctl_fail() and ctl_note(). */

@@ -73,6 +73,15 @@ int ctl_fail_document(const char *result, uint32_t number, const char *message, 
                         result ? result : "none");
 }
 
+int ctl_fail_documents(const char *result, const char *numbers) {
+        int code = CTL_FAILURE;
+
+        for (size_t i = 0; i < ELEMENTSOF(results); i++)
+                if (result && strcmp(result, results[i].result) == 0)
+                        code = results[i].code;
+        return ctl_fail(code, "%s could not be had: %s.", numbers, result ? result : "no result");
+}
+
 static int fail_with_error(const Ctl *ctl, const char *method, const char *error, const json_t *p) {
         const char *s;
 
@@ -85,6 +94,10 @@ static int fail_with_error(const Ctl *ctl, const char *method, const char *error
                                 ctl->rs ? "" : ", or be named by Control.AllowUsers= or AllowGroups=");
         if (strcmp(error, "org.p2pdi.Peer.NoServers") == 0)
                 return ctl_fail(CTL_FAILURE, "No registration server is configured.");
+        if (strcmp(error, "org.p2pdi.Peer.SyncRunning") == 0)
+                return ctl_fail(CTL_FAILURE, "A sync is under way already: p2pdi-ctl monitor shows what it fetches.");
+        if (strcmp(error, "org.p2pdi.Peer.SyncFailed") == 0 && (s = member_string(p, "message")))
+                return ctl_fail(CTL_FAILURE, "The sync failed: %s.", s);
         if (strcmp(error, "org.p2pdi.Peer.UnknownPeer") == 0 && (s = member_string(p, "peer")))
                 return ctl_fail(CTL_FAILURE, "%s is not among the peers that may be asked.", s);
         if (strcmp(error, "org.varlink.service.InvalidParameter") == 0 && (s = member_string(p, "parameter")))

@@ -28,6 +28,8 @@ typedef struct Ctl {
         bool all, local, current, raw, follow;
         bool at_risk, disputed;
         bool repair, force;
+        bool dry_run;
+        uint64_t max_rate;              /* bytes per second; 0: not given */
         bool no_pager, no_legend, quiet;
         usec_t timeout;                 /* 0: not given, before the verb is known */
         ShowJson json;
@@ -81,6 +83,9 @@ int ctl_call_list(Ctl *ctl, const char *method, json_t *parameters, const char *
  * NULL. With `several` the sentence names the number even where it says nothing about the document.
  */
 int ctl_fail_document(const char *result, uint32_t number, const char *message, bool several);
+
+/* The same for many that have one result; numbers: "RFC 7, 8 and 12 more". */
+int ctl_fail_documents(const char *result, const char *numbers);
 
 /* Members of what a daemon sent; of another type or absent: NULL, 0, false. */
 const char *member_string(const json_t *o, const char *name);

@@ -9,6 +9,9 @@
 #include "ctl/suggest.h"
 #include "io/conf-values.h"
 
+/* Less than that the daemon does not take: see the method Sync. */
+#define MAX_RATE_MIN 4096
+
 /* What getopt_long() gives for the first row, beyond all letters. */
 #define OPTION_VALUE 0x100
 
@@ -49,6 +52,16 @@ static int set_timeout(Ctl *ctl, const char *value) {
         else if (conf_parse_time(slice_of(value), &timeout) != 0 || timeout == 0)
                 return ctl_fail(CTL_USAGE, "--timeout= takes a time such as 30s or 2min, not '%s'.", value);
         ctl->timeout = timeout;
+        return 0;
+}
+
+static int set_max_rate(Ctl *ctl, const char *value) {
+        uint64_t rate;
+
+        if (conf_parse_size(slice_of(value), &rate) != 0 || rate < MAX_RATE_MIN || rate > INT64_MAX)
+                return ctl_fail(CTL_USAGE, "--max-rate= takes bytes per second such as 500K or 2M, at least 4K, not '%s'.",
+                                value);
+        ctl->max_rate = rate;
         return 0;
 }
 
@@ -107,6 +120,10 @@ const Option options[] = {
         { "force", '\0', NULL, "evict: also what is pinned, or the last copy", OPTION_FORCE, offsetof(Ctl, force), NULL,
           COMPLETES_NOTHING },
         { "to", '\0', "DIR", "export: where to", OPTION_TO, 0, set_to, COMPLETES_FILE },
+        { "dry-run", '\0', NULL, "sync: only tell what would be fetched", OPTION_DRY_RUN, offsetof(Ctl, dry_run), NULL,
+          COMPLETES_NOTHING },
+        { "max-rate", '\0', "BYTES", "sync: fetch at most as much a second, e.g. 2M", OPTION_MAX_RATE, 0, set_max_rate,
+          COMPLETES_NOTHING },
         { "config", '\0', "FILE", "cat-config, check-config: that file instead", OPTION_CONFIG, 0, set_config,
           COMPLETES_FILE },
 };

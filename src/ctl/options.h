@@ -18,6 +18,8 @@ enum {
         OPTION_FOLLOW = 1 << 5,         /* Ctl.follow */
         OPTION_AT_RISK = 1 << 6,        /* Ctl.at_risk */
         OPTION_DISPUTED = 1 << 7,       /* Ctl.disputed */
+        OPTION_DRY_RUN = 1 << 8,        /* Ctl.dry_run */
+        OPTION_MAX_RATE = 1 << 9,       /* Ctl.max_rate */
         OPTION_REPAIR = 1 << 16,        /* Ctl.repair */
         OPTION_FORCE = 1 << 17,         /* Ctl.force */
         OPTION_TO = 1 << 18,            /* Ctl.to */

@@ -47,7 +47,7 @@ static uint64_t meter_rate(const Meter *m, uint64_t value, usec_t now) {
 /* ---- what is known ---- */
 
 int progress_init(Progress *p, const uint32_t *numbers, size_t n, usec_t now) {
-        ProgressItem *items = calloc(n, sizeof(*items));
+        ProgressItem *items = calloc(MAX_OF(n, (size_t) 1), sizeof(*items));
 
         if (!items)
                 return -ENOMEM;
@@ -172,6 +172,33 @@ static void sum_line(Progress *p, size_t n_done, usec_t now, char line[LINE_WIDT
                         per_second > 0 ? show_size(per_second, rate) : "-", left);
 }
 
+void progress_set_sum(Progress *p, const ProgressSum *sum) {
+        p->summed = true;
+        p->sum = *sum;
+}
+
+/* All that stands in one line, in at most `width` columns: the bar goes first. */
+static void summed_line(const ProgressSum *sum, unsigned width, char line[LINE_WIDTH_MAX + 1]) {
+        char received[SHOW_TEXT_SIZE], size[SHOW_TEXT_SIZE], rate[SHOW_TEXT_SIZE], left[SHOW_TEXT_SIZE] = "";
+        char span[SHOW_TEXT_SIZE], amount[128];
+        int used;
+
+        if (sum->doing) {
+                (void) snprintf(line, LINE_WIDTH_MAX + 1, "%s", sum->doing);
+                return;
+        }
+        if (sum->left != USEC_INFINITY)
+                (void) snprintf(left, sizeof(left), "%.20s left", show_timespan(sum->left + USEC_PER_SEC, span));
+        used = snprintf(amount, sizeof(amount), " %s/%s %s/s %s", show_size(sum->received, received),
+                        show_size(sum->size, size), sum->rate > 0 ? show_size(sum->rate, rate) : "-", left);
+        used = MAX_OF(used, AMOUNT_WIDTH);
+        (void) snprintf(line, LINE_WIDTH_MAX + 1, "%" PRIu64 " of %" PRIu64 " RFCs", sum->n_done, sum->n);
+        int rest = (int) width - (int) strlen(line) - used;
+        if (rest > BAR_WIDTH_MIN)
+                put_bar(line, LINE_WIDTH_MAX + 1, sum->received, sum->size, (unsigned) MIN_OF(rest - 1, BAR_WIDTH_MAX));
+        (void) snprintf(line + strlen(line), LINE_WIDTH_MAX + 1 - strlen(line), "%s", amount);
+}
+
 /* ---- drawing ---- */
 
 static int put_line(Buf *out, const char *line, unsigned width) {
@@ -216,6 +243,13 @@ int progress_draw(Progress *p, usec_t now, unsigned width, unsigned height, Buf 
         for (size_t i = 0; i < p->n; i++)
                 n_done += p->items[i].state == PROGRESS_DONE;
         r = cursor_up(p, out);
+        if (r == 0 && p->summed) {
+                char line[LINE_WIDTH_MAX + 1];
+
+                summed_line(&p->sum, columns, line);
+                p->n_drawn = 1;
+                return put_line(out, line, columns);
+        }
         if (r == 0)
                 r = draw_items(p, PROGRESS_FETCHING, now, columns, max, out, &n);
         if (r == 0)

@@ -36,7 +36,18 @@ typedef struct ProgressItem {
         Meter meter;
 } ProgressItem;
 
+/* Many, of which only the sum is shown. */
+typedef struct ProgressSum {
+        const char *doing;              /* "asking peers" …; NULL: what follows tells; borrowed, a literal */
+        uint64_t n_done, n;             /* documents */
+        uint64_t received, size;        /* bytes */
+        uint64_t rate;                  /* bytes per second; 0: not known */
+        usec_t left;                    /* USEC_INFINITY: not known */
+} ProgressSum;
+
 typedef struct Progress {
+        bool summed;                    /* sum is all that is shown */
+        ProgressSum sum;
         ProgressItem *items;            /* owned; in the order asked */
         size_t n;
         usec_t begun_at;
@@ -50,6 +61,8 @@ void progress_done(Progress *p);
 /* What became of the item at `place`. holder: NULL, or an address; anything else counts as not known. */
 void progress_update(Progress *p, size_t place, ProgressState state, uint64_t size, uint64_t received,
                      const char *holder, usec_t now);
+/* From now on one line shows that, and nothing else. */
+void progress_set_sum(Progress *p, const ProgressSum *sum);
 /*
  * Draws over what was drawn before; nothing before PROGRESS_DELAY has passed. At most height - 1 lines. 0, BUF_FULL,
  * -ENOMEM.

@@ -12,8 +12,7 @@
 /* So many ranges fit well into a message. */
 #define RANGES_MAX 4096
 
-/* As the daemon wants them; *ret NULL where there are none: all. */
-static int ranges_from_arguments(int argc, char **argv, json_t **ret) {
+int ctl_ranges(int argc, char **argv, json_t **ret) {
         json_t *ranges;
 
         if (argc == 0) {
@@ -87,7 +86,7 @@ int ctl_list_documents(Ctl *ctl, int argc, char **argv, int *ret_code, json_t **
         if (r == 0 && argc > 0 && names.argc == 0)
                 return names.code;
         if (r == 0)
-                r = ranges_from_arguments(names.argc, names.argv, &ranges);
+                r = ctl_ranges(names.argc, names.argv, &ranges);
         if (r != 0)
                 return r;
         parameters = json_pack("{s:o*, s:b, s:b, s:b}", "ranges", ranges, "all", ctl->all, "atRisk", ctl->at_risk,

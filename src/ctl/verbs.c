@@ -35,6 +35,8 @@ const Verb verbs[] = {
           COMPLETES_NOTHING, verb_status },
         { "refresh", "[PEER…]", "Ask for active peers and pull their indexes now", 0, -1, VERB_PEER, 0,
           COMPLETES_PEER, verb_refresh },
+        { "sync", "[RANGE…]", "Have all in the store that other peers hold", 0, -1, VERB_PEER | VERB_ENDLESS,
+          OPTION_DRY_RUN | OPTION_MAX_RATE, COMPLETES_RFC, verb_sync },
         { "join", "", "Register now", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING, verb_join },
         { "leave", "", "Unregister, and stay so until join or a restart", 0, 0, VERB_PEER, 0, COMPLETES_NOTHING,
           verb_leave },

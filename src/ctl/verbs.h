@@ -63,6 +63,8 @@ int verb_read(Ctl *ctl, int argc, char **argv);
 /* verb-list.c */
 int verb_list(Ctl *ctl, int argc, char **argv);
 int verb_where(Ctl *ctl, int argc, char **argv);
+/* Ranges as the daemon wants them; *ret, owned by the caller, NULL where there are none: all. 0, CTL_USAGE (told), < 0. */
+int ctl_ranges(int argc, char **argv, json_t **ret) _must_check_;
 /* Holders as a table, for where and show. 0, or < 0. */
 int ctl_show_holders(const Ctl *ctl, const json_t *holders) _must_check_;
 /* verb-peers.c */
@@ -75,6 +77,8 @@ int verb_registrations(Ctl *ctl, int argc, char **argv);
 int verb_log_level(Ctl *ctl, int argc, char **argv);
 /* verb-monitor.c */
 int verb_monitor(Ctl *ctl, int argc, char **argv);
+/* verb-sync.c */
+int verb_sync(Ctl *ctl, int argc, char **argv);
 /* verb-why.c */
 int verb_why(Ctl *ctl, int argc, char **argv);
 /* verb-search.c */

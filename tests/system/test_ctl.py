@@ -455,7 +455,7 @@ def test_readers_may_read_and_get_and_no_more(opened):
         assert as_nobody(a, *verb).code in (0, 6), verb
     r = as_nobody(a, "cat", "7")
     assert r.code == 0 and r.out == document(7)
-    for verb in ("leave", "join"):
+    for verb in ("leave", "join", "sync"):
         r = as_nobody(a, verb)
         assert r.code == 10 and "Not allowed" in r.err
         a.wait_log(f"User {NOBODY} was denied org.p2pdi.Peer.{verb.capitalize()}")

@@ -18,7 +18,8 @@ VERBS = {
     "get": (["7", "8"], ARRAY), "read": (["7"], NONE), "cat": (["7"], NONE), "list": ([], ARRAY),
     "search": (["rfc"], ARRAY), "show": (["7"], OBJECT), "verify": ([], OBJECT), "export": ([], OBJECT), "pin": (["7"], ARRAY),
     "unpin": (["7"], ARRAY), "evict": (["8"], ARRAY), "where": (["7"], ARRAY), "why": (["7"], ARRAY),
-    "peers": ([], ARRAY), "status": ([], OBJECT), "refresh": ([], ARRAY), "join": ([], NONE), "leave": ([], NONE),
+    "peers": ([], ARRAY), "status": ([], OBJECT), "refresh": ([], ARRAY), "sync": ([], OBJECT),
+    "join": ([], NONE), "leave": ([], NONE),
     "monitor": ([], STREAM), "metrics": ([], OBJECT), "log-level": ([], OBJECT), "cat-config": ([], ARRAY),
     "check-config": ([], ARRAY), "registrations": ([], ARRAY),
 }

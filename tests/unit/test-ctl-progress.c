@@ -69,6 +69,32 @@ static void test_one_document(_unused_ void **state) {
         assert_drawn(&p, 4 * USEC_PER_SEC, 80, 24, "");
 }
 
+static void test_sum_of_many_is_one_line(_unused_ void **state) {
+        _cleanup_(progress_done) Progress p = {};
+        ProgressSum sum = { .doing = "asking peers what they hold", .left = USEC_INFINITY };
+
+        begin(&p, 0);
+        progress_set_sum(&p, &sum);
+        assert_drawn(&p, PROGRESS_DELAY - 1, 80, 24, "");
+        assert_drawn(&p, PROGRESS_DELAY, 80, 24, LINE("asking peers what they hold"));
+        assert_drawn(&p, PROGRESS_DELAY, 13, 24, UP(1) LINE("asking peers"));
+
+        sum = (ProgressSum){ .n_done = 3, .n = 2000, .received = 1 << 20, .size = 4 << 20, .left = USEC_INFINITY };
+        progress_set_sum(&p, &sum);
+        assert_drawn(&p, PROGRESS_DELAY, 80, 24,
+                     UP(1) LINE("3 of 2000 RFCs [=======>                    ] 1.0M/4.0M -/s"));
+        sum.rate = 1 << 20;
+        sum.left = 3 * USEC_PER_SEC;
+        progress_set_sum(&p, &sum);
+        assert_drawn(&p, PROGRESS_DELAY, 80, 24,
+                     UP(1) LINE("3 of 2000 RFCs [=======>                    ] 1.0M/4.0M 1.0M/s 4s left"));
+        assert_drawn(&p, PROGRESS_DELAY, 40, 24, UP(1) LINE("3 of 2000 RFCs 1.0M/4.0M 1.0M/s 4s left"));
+        sum.received = sum.size;
+        progress_set_sum(&p, &sum);
+        assert_drawn(&p, PROGRESS_DELAY, 30, 24, UP(1) LINE("3 of 2000 RFCs 4.0M/4.0M 1.0M"));
+        assert_erased(&p, UP(1) "\x1b[J");
+}
+
 /* Nothing fills the last column, at any width; the numbers give way last. */
 static void test_any_width(_unused_ void **state) {
         static const struct {
@@ -193,6 +219,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_quick_shows_nothing),
                 cmocka_unit_test(test_one_document),
+                cmocka_unit_test(test_sum_of_many_is_one_line),
                 cmocka_unit_test(test_any_width),
                 cmocka_unit_test(test_several_documents_and_their_sum),
                 cmocka_unit_test(test_never_more_lines_than_the_terminal_has),
