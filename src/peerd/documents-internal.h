@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * The inside of Documents, for documents.c (what other threads ask), documents-scan.c (what the disk worker finds),
- * documents-trust.c (the manifest) and own-index.c (the snapshot) only.
+ * The inside of Documents, for documents.c (what other threads ask), documents-copies.c (which of them
+ * stay), documents-scan.c (what the disk worker finds), documents-trust.c (the manifest) and own-index.c (the snapshot) only.
  */
 
 #include <bsd/sys/tree.h>
@@ -40,6 +40,9 @@ struct Documents {
         Digest editor_digest;
         TrustConf trust;
         Manifest *manifest;             /* owned; that of trust */
+        unsigned n_replicas;            /* Store.MinReplicas= */
+        Endpoint *self;                 /* owned; how others know this peer */
+        size_t n_self;
         /* --- */
         atomic_bool scanned;
         atomic_uint_fast64_t max_size;

@@ -63,6 +63,7 @@ Documents *documents_free(Documents *d) {
                 documents_save_reads(d);
         d->meta = NULL;
         documents_done_trust(d);
+        free(d->self);
         library_free(d->library);
         documents_free_stamps(d);
         rfc_index_free(d->index);

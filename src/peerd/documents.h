@@ -131,6 +131,14 @@ int documents_store_begin(Documents *d, uint32_t number, uint64_t size, const Di
 /* force: also if it is pinned, or the last known copy. 0, an answer, -errno. */
 int documents_evict(Documents *d, uint32_t number, bool force) _must_check_;
 
+/* Store.MinReplicas=, and the addresses under which others know this peer: they decide which copies it keeps. */
+void documents_set_copies(Documents *d, unsigned n_replicas, const Endpoint *self, size_t n_self);
+/*
+ * Is the own copy of that number one of those that the group counts on (core/replicate)? Whoever gives up a copy asks
+ * this at that moment, under the lock: of all who do so at the same time as many keep theirs.
+ */
+bool documents_keeps_copy(const Documents *d, uint32_t number, const Now *now);
+
 /* The library itself: library_open() and library_path() from anywhere, all else in the disk worker. */
 Library *documents_library(Documents *d);
 Worker *documents_disk(Documents *d);

@@ -85,7 +85,10 @@ void replicas_planned(Sync *s) {
 /* Whoever was started together does not go on together: anything from four fifths to six fifths of the interval. */
 static void arm(Client *c) {
         Now now;
+        Endpoint self[SELF_MAX];
+
         now_of_event(c->event, &now);
+        documents_set_copies(c->conf.documents, c->settings.min_replicas, self, own_endpoints(c, self));
         const usec_t interval = c->settings.pull_interval;
         const bool wanted = c->settings.min_replicas > 0;
         if (!wanted) {
