@@ -22,6 +22,9 @@
 #include "peer.h"
 #include "world.h"
 
+/* So many at most look for news. */
+#define LOOKERS 64
+
 typedef struct Options {
         WorldConf world;
         unsigned n_seeds;
@@ -117,22 +120,32 @@ static void find_all(World *w) {
  * holder has now. Some of it is with those whom a quarantine would hit that goes on too long, or too far.
  */
 static void find_news(World *w) {
-        const uint32_t first = w->conf.n_documents + 1;
-        unsigned n = 0;
+        const unsigned step = 1 + w->conf.n_peers / LOOKERS;
+        uint32_t first = w->conf.n_documents + 100;
 
         for (unsigned i = 0; i < w->conf.n_peers; i++)
                 if (w->peers[i]->alive)
                         peer_stop_pulling(w->peers[i]);
-        for (unsigned i = 0; i < w->conf.n_peers && n < 10; i++) {
+        for (unsigned i = 0, n = 0; i < w->conf.n_peers && n < 6; i++) {
                 Peer *p = w->peers[i];
-                if (p->alive && p->lie == LIE_NONE && (p->suspect || i < 3))
-                        peer_add_document(p, first + n++);
+                if (!p->alive || p->lie != LIE_NONE || (!p->suspect && n > 2))
+                        continue;
+                /* One for each who will look: whoever found it first would be a second holder. */
+                for (unsigned k = 0; k < LOOKERS; k++)
+                        peer_add_document(p, first + n * LOOKERS + k);
+                n++;
         }
         world_run(w, world_in(w, w->conf.pull_usec + SIM_CALL_TIMEOUT));
         faults_meet_liar(w);
-        for (unsigned i = 0; i < w->conf.n_peers; i += 1 + w->conf.n_peers / 60)
-                for (uint32_t number = first; number < first + n; number++)
-                        peer_look_up(w->peers[i], number, RUN_MUST_FIND);
+        RunWant held[6 * LOOKERS] = { 0 };
+        for (unsigned i = 0; i < w->conf.n_peers; i++)
+                for (unsigned k = 0; k < ELEMENTSOF(held); k++)
+                        if (w->peers[i]->alive && peer_has(w->peers[i], first + k))
+                                held[k] = RUN_MUST_FIND;
+        for (unsigned i = 0; i < w->conf.n_peers; i += step)
+                for (unsigned k = i / step; k < ELEMENTSOF(held); k += LOOKERS)
+                        if (held[k] == RUN_MUST_FIND)
+                                peer_look_up(w->peers[i], first + k, RUN_MUST_FIND);
         drain(w);
 }
 
