@@ -2,8 +2,8 @@
 #include "check.h"
 
 #define CHECK_EVERY (20 * USEC_PER_SEC)
-/* So many records at a time: of a small world that is all that everybody knows. */
-#define CHECK_RECORDS 20000
+/* So many records at a time: of a small world that is about all that everybody knows. */
+#define CHECK_RECORDS 5000
 
 /* ---- the dead ---------------------------------------------------------------------------------------------------- */
 

@@ -159,6 +159,10 @@ void faults_start_wishes(World *w, usec_t every, usec_t until) {
 
 /* ---- all is well again ------------------------------------------------------------------------------------------- */
 
+unsigned faults_step(const World *w) {
+        return w->conf.n_peers <= 64 ? 1 : 1 + w->conf.n_peers / 12;
+}
+
 void faults_meet_liar(World *w) {
         const uint32_t number = w->conf.n_documents + 50;
 
@@ -167,7 +171,7 @@ void faults_meet_liar(World *w) {
                         peer_add_document(w->peers[i], number);
                         break;
                 }
-        for (unsigned i = 0; i < w->conf.n_peers; i += 1 + w->conf.n_peers / 60)
+        for (unsigned i = 0; i < w->conf.n_peers; i += faults_step(w))
                 peer_look_up(w->peers[i], number, RUN_ANY);
         world_run(w, world_in(w, 2 * SIM_CALL_TIMEOUT));
 }

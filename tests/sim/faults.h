@@ -11,7 +11,9 @@ void faults_populate(World *w);
 void faults_start(World *w, usec_t until);
 /* Peers look up what they wish, each about so often. */
 void faults_start_wishes(World *w, usec_t every, usec_t until);
-/* Some sixty peers look up what only a peer has that serves false bytes: they put it into quarantine. */
+/* Of a big world every so many-th peer is a dozen, of a small one these are all. */
+unsigned faults_step(const World *w);
+/* These look up what only a peer has that serves false bytes: they put it into quarantine. */
 void faults_meet_liar(World *w);
 /*
  * Nothing is wrong any more, but for the liars, and half of those who served false bytes have been mended too; all had

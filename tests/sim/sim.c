@@ -22,7 +22,7 @@
 #include "peer.h"
 #include "world.h"
 
-/* So many at most look for news. */
+/* So many at most look for news, see faults_step(). */
 #define LOOKERS 64
 
 typedef struct Options {
@@ -101,7 +101,7 @@ static bool is_wanted(const World *w, const Peer *p, uint32_t number) {
                 return (number + p->n) % MAX_OF(w->conf.n_readers * 2 / 3, 1u) == 0;
         bool is_new = w->now.boottime - p->started_at < USEC_PER_SEC;
         return is_new ? number % (w->conf.n_documents / 20 + 1) == 0 :
-                        p->n % 20 == 1 && number % w->conf.n_documents == p->n;
+                        p->n % 100 == 1 && number % w->conf.n_documents == p->n;
 }
 
 static void find_all(World *w) {
@@ -120,7 +120,7 @@ static void find_all(World *w) {
  * holder has now. Some of it is with those whom a quarantine would hit that goes on too long, or too far.
  */
 static void find_news(World *w) {
-        const unsigned step = 1 + w->conf.n_peers / LOOKERS;
+        const unsigned step = faults_step(w);
         uint32_t first = w->conf.n_documents + 100;
 
         for (unsigned i = 0; i < w->conf.n_peers; i++)
@@ -273,7 +273,7 @@ static void run_all(void) {
         Options figures = { .world = big_world, .minutes = 10 };
 
         run_seeds(&small);
-        (void) run_once(&big_world, 5, true);
+        (void) run_once(&big_world, 3, true);
         figures.world.n_readers = 5;
         print_figures(&figures);
 }
