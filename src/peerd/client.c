@@ -38,7 +38,7 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                 .hedge_after = p->hedge_after,
                 .max_file_size = p->max_file_size,
                 .accept = p->accept,
-                .max_store_size = UINT64_MAX,
+                .max_store_size = p->max_size,
                 .min_replicas = p->min_replicas,
                 .n_servers = p->registration_enabled ? (unsigned) MIN_OF(p->n_servers, (size_t) SERVERS_MAX) : 0,
                 .remember_max = p->remember_max,

@@ -94,7 +94,7 @@ def test_somebody_elses_parser_reads_it(busy, program):
     parser = pytest.importorskip("prometheus_client.openmetrics.parser",
                                  reason="python3-prometheus-client is not installed")
     families = {f.name: f for f in parser.text_string_to_metric_families(text(busy[program]))}
-    assert len(families) == {"p2pdi-rsd": 10, "p2pdi-peerd": 22}[program]
+    assert len(families) == {"p2pdi-rsd": 10, "p2pdi-peerd": 23}[program]
     for name, family in families.items():
         assert name.startswith(PREFIX[program]) and family.documentation.endswith(".")
         assert family.unit == next((u for u in ("seconds", "bytes") if name.endswith("_" + u)), "")
