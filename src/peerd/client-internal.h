@@ -391,3 +391,5 @@ void sync_forget_request(Client *c, uint64_t request);
 int replicas_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
 /* By the settings there are now. */
 void replicas_arm(Client *c);
+/* A registration server lists this peer under another address, or none. */
+void replicas_self_changed(Client *c);

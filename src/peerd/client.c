@@ -149,6 +149,7 @@ static void forget_server(Client *c, unsigned server) {
         holders_list_begin(c->holders, server);
         holders_list_end(c->holders, server, true);
         query_server_forgotten(c, server);
+        replicas_self_changed(c);
 }
 
 static void run_set_server(Message *m) {
@@ -174,6 +175,7 @@ static void run_set_server(Message *m) {
         *info = s->info;
         if (s->has_self)
                 client_add_self(s->client, &s->self.address);
+        replicas_self_changed(s->client);
         query_server_changed(s->client, s->server);
         if (info->standing == SERVER_READY)
                 background_server_ready(s->client->background);

@@ -29,6 +29,8 @@ bool documents_keeps_copy(const Documents *d, uint32_t number, const Now *now) {
 
         if (d->n_replicas == 0 || !rfc_index_get_own(d->index, number, &own))
                 return false;
+        if (d->n_self == 0)
+                return true;    /* its weight is not known yet */
         size_t n = rfc_index_find(d->index, number, now, records, ELEMENTSOF(records));
         for (size_t i = 0; i < MIN_OF(n, ELEMENTSOF(records)); i++)
                 if (records[i].first_hand && digest_equal(&records[i].digest, &own.digest))

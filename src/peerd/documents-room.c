@@ -34,6 +34,11 @@ static bool is_last_copy(const Documents *d, uint32_t number, const Now *now) {
         return true;
 }
 
+/* Also as one of those that Store.MinReplicas= is about: that goes only if somebody says so. Under the lock. */
+static bool is_counted_on(const Documents *d, uint32_t number, const Now *now) {
+        return is_last_copy(d, number, now) || documents_keeps_copy(d, number, now);
+}
+
 typedef struct Room {
         EvictCandidate *candidates;     /* owned */
         size_t n, allocated;
@@ -71,7 +76,7 @@ static int room_collect(Room *r, Documents *d, const Now *now) {
                         if (!s)
                                 break;
                         after = s->number;
-                        if (!s->pinned && !is_last_copy(d, s->number, now))
+                        if (!s->pinned && !is_counted_on(d, s->number, now))
                                 k = room_add(r, s);
                 }
                 pthread_mutex_unlock(&d->lock);

@@ -85,10 +85,7 @@ void replicas_planned(Sync *s) {
 /* Whoever was started together does not go on together: anything from four fifths to six fifths of the interval. */
 static void arm(Client *c) {
         Now now;
-        Endpoint self[SELF_MAX];
-
         now_of_event(c->event, &now);
-        documents_set_copies(c->conf.documents, c->settings.min_replicas, self, own_endpoints(c, self));
         const usec_t interval = c->settings.pull_interval;
         const bool wanted = c->settings.min_replicas > 0;
         if (!wanted) {
@@ -106,6 +103,7 @@ int replicas_on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) usec;
 
         arm(c);
+        replicas_self_changed(c);
         /* Who brings everything brings that, too; and a library that is still read is not one that lacks something. */
         if (c->sync || !documents_scanned(c->conf.documents))
                 return 0;
@@ -122,7 +120,15 @@ int replicas_on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+void replicas_self_changed(Client *c) {
+        Endpoint self[SELF_MAX];
+        const size_t n = own_endpoints(c, self);
+        documents_set_copies(c->conf.documents, c->settings.min_replicas, self, n);
+}
+
 void replicas_arm(Client *c) {
-        if (c->replicas_timer)
-                arm(c);
+        if (!c->replicas_timer)
+                return;
+        arm(c);
+        replicas_self_changed(c);
 }

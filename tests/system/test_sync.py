@@ -157,6 +157,18 @@ def test_too_large_is_left_out(world, rs):
     assert held(a) == [8] and skipped(answer) == {"too-large": 1}
 
 
+def test_it_fetches_what_has_room_and_removes_nothing(world, rs):
+    world.peer("b", {n: document(n) for n in range(1, 10)}, rs)
+    a = world.peer("a", {7: document(7)}, rs, ini={"Store.MaxSize": 13000})
+    rs.wait_active(2)
+    put_index(a, *range(1, 10))
+    r = a.ctl("sync")
+    assert r.code == 9 and r.err == "6 RFCs do not fit into the store.\n", r
+    assert 7 in held(a) and len(held(a)) == 3
+    answer = sync(a, code=9)
+    assert answer["documents"] == 0 and skipped(answer) == {"held": 3, "no-room": 6}
+
+
 def test_killed_in_the_middle_it_goes_on(world, rs):
     world.peer("b", {n: document(n) for n in range(1, 61)}, rs)
     a = world.peer("a", {}, rs)
@@ -303,3 +315,16 @@ def test_copies_of_a_dead_holder_are_made_up_for(world, rs):
     assert_whole(c)
     metrics = c.json("metrics")["text"]
     assert "\np2pdi_peer_replicas_total 6\n" in metrics
+
+
+@pytest.mark.parametrize("replicas, code", [(1, 0), (2, 9)])
+def test_copies_that_are_counted_on_make_no_room(world, rs, replicas, code):
+    """Two hold each. Where one copy is enough, whose weight is lower gives his; where two are wanted, nobody does."""
+    documents = {n: document(n) for n in range(1, 21)}
+    world.peer("b", {**documents, 21: document(21)}, rs, listen="127.0.0.3:auto")
+    a = world.peer("a", documents, rs, listen="127.0.0.2:auto",
+                   ini={"Store.MaxSize": 81000, "Store.MinReplicas": replicas, "Index.PullIntervalSec": "1d"})
+    rs.wait_active(2)
+    assert a.ctl("refresh").code == 0
+    a.get(21, code=code)
+    assert len(held(a)) == 20 and (21 in held(a)) == (code == 0)
