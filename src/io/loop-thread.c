@@ -16,6 +16,7 @@ struct LoopThread {
         int (*setup)(sd_event *e, void *userdata);
         void *userdata;
         int started;                    /* result of the start, told by `ready` */
+        LoopThread **ret;               /* set before that: what the loop runs may post to its own thread at once */
         sem_t ready;
 };
 
@@ -43,6 +44,8 @@ static void *loop_thread_main(void *userdata) {
 
         r = loop_thread_start(t);
         t->started = r;
+        if (r >= 0)
+                *t->ret = t;
         (void) sem_post(&t->ready);
         /* A loop that ends by itself has lost its epoll: the watchdog finds a thread that doesn't answer. */
         if (r >= 0)
@@ -72,6 +75,7 @@ int loop_thread_new(const char *name, int (*setup)(sd_event *e, void *userdata),
         t->stop.run = loop_thread_on_stop;
         t->setup = setup;
         t->userdata = userdata;
+        t->ret = ret;
         (void) sem_init(&t->ready, 0, 0); /* 0 is never over the maximum */
 
         r = thread_start(name, loop_thread_main, t, &t->thread);
@@ -87,8 +91,6 @@ int loop_thread_new(const char *name, int (*setup)(sd_event *e, void *userdata),
                 loop_thread_destroy(t);
                 return r;
         }
-
-        *ret = t;
         return 0;
 }
 

@@ -58,7 +58,10 @@ void worker_post(Worker *w, Message *m);
 
 typedef struct LoopThread LoopThread;
 
-/* Setup runs in the new thread before the loop (may be NULL); a negative answer of it is that of this call. */
+/*
+ * Setup runs in the new thread before the loop (may be NULL); a negative answer of it is that of this call. *ret is set
+ * before the loop runs, not only when this returns.
+ */
 int loop_thread_new(const char *name, int (*setup)(sd_event *e, void *userdata), void *userdata,
                     LoopThread **ret) _must_check_;
 /*

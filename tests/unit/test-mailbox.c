@@ -2,6 +2,7 @@
 #include "io-test.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/prctl.h>
 
 #include "io/mailbox.h"
@@ -226,6 +227,42 @@ static void test_loop_thread_forwards_what_setup_says(void **state) {
         assert_null(t);
 }
 
+/* As in a program: whoever owns the thread is also what its loop is about. */
+typedef struct Owner {
+        LoopThread *thread;
+        sem_t called;
+        bool knows;                     /* the thread, at its first turn */
+} Owner;
+
+static int on_first_turn(sd_event_source *s, void *userdata) {
+        Owner *o = userdata;
+
+        (void) s;
+        o->knows = o->thread;
+        (void) sem_post(&o->called);
+        return 0;
+}
+
+static int defer_first_turn(sd_event *e, void *userdata) {
+        return sd_event_add_defer(e, NULL, on_first_turn, userdata);
+}
+
+/* Which of them is first is chance: so it is tried often. */
+static void test_loop_thread_is_known_in_its_first_turn(void **state) {
+        (void) state;
+        for (unsigned i = 0; i < 100; i++) {
+                Owner o = { .thread = NULL };
+
+                assert_int_equal(sem_init(&o.called, 0, 0), 0);
+                assert_int_equal(loop_thread_new("test-loop", defer_first_turn, &o, &o.thread), 0);
+                while (sem_wait(&o.called) < 0)
+                        ;
+                assert_true(o.knows);
+                o.thread = loop_thread_free(o.thread);
+                (void) sem_destroy(&o.called);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(test_messages_run_in_order, reset),
@@ -236,6 +273,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_no_message_is_lost_among_posters, reset),
                 cmocka_unit_test_setup(test_loop_thread_runs_setup_then_messages, reset),
                 cmocka_unit_test_setup(test_loop_thread_forwards_what_setup_says, reset),
+                cmocka_unit_test_setup(test_loop_thread_is_known_in_its_first_turn, reset),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
