@@ -63,7 +63,8 @@ void pull_end(Pull *p, LookupOutcome outcome, const char *result, const IndexMer
         if (merged && merged->n_added + merged->n_removed > 0)
                 disputes_stir(c->disputes);
 
-        /* Gone before anybody hears of the end: they may ask again at once. */
+        /* Gone before anybody hears of the end: they may ask again at once. What is told may be part of it. */
+        const IndexMergeResult copy = merged ? *merged : (IndexMergeResult){};
         const Endpoint peer = p->peer;
         _cleanup_rfc_set_ RfcSet set = p->set;
         p->set = (RfcSet){};
@@ -72,7 +73,7 @@ void pull_end(Pull *p, LookupOutcome outcome, const char *result, const IndexMer
         if (kind == PEERD_PULL_NUMBERS)
                 operations_pull_done(c, &peer, &set, outcome, result);
         else {
-                refresh_pull_done(c, &peer, result, merged);
+                refresh_pull_done(c, &peer, result, merged ? &copy : NULL);
                 background_pull_done(c->background, &peer, outcome == LOOKUP_BUSY);
         }
 }

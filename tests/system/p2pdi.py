@@ -169,6 +169,8 @@ class Daemon:
         for k in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "JOURNAL_STREAM"):
             environment.pop(k, None)
         environment["NOTIFY_SOCKET"] = "@" + notify.getsockname()[1:].decode()
+        # What is freed is overwritten: whoever reads it afterwards is found out.
+        environment.setdefault("MALLOC_PERTURB_", "165")
         environment.update(self.environment)
         try:
             self.spawn(arguments, environment, [(n, s.fileno()) for n, s in passed], stderr)
