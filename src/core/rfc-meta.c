@@ -55,7 +55,7 @@ int rfc_meta_new(RfcMeta **ret) {
                 return -ENOMEM;
         buf_init(&m->line, LINE_MAX_SIZE);
         buf_init(&m->entry, RFC_META_ENTRY_MAX);
-        buf_init(&m->texts, RFC_META_BYTES_MAX);
+        buf_init(&m->texts, RFC_META_TEXTS_MAX);
         *ret = m;
         return 0;
 }
@@ -101,7 +101,8 @@ static int add_related(RfcMeta *m, Slice list, uint8_t *ret_n) {
         uint32_t number;
         uint8_t n = 0;
 
-        while (n < RFC_META_RELATED_MAX && rfc_meta_next_related(&list, &number)) {
+        while (n < RFC_META_RELATED_MAX && m->n_related < RFC_META_RELATIONS_MAX &&
+               rfc_meta_next_related(&list, &number)) {
                 if (m->n_related == m->allocated_related) {
                         uint32_t *grown = array_grow(m->related, &m->allocated_related, sizeof(*grown));
                         if (!grown)
@@ -189,7 +190,7 @@ static int end_entry(RfcMeta *m) {
         RfcMetaEntry entry;
         int r = 0;
 
-        if (!m->skip_entry && rfc_meta_read_entry(buf_slice(&m->entry), &entry) == 0)
+        if (!m->skip_entry && m->n < RFC_META_ENTRIES_MAX && rfc_meta_read_entry(buf_slice(&m->entry), &entry) == 0)
                 r = add_entry(m, &entry);
         buf_clear(&m->entry);
         m->skip_entry = false;

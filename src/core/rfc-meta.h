@@ -14,6 +14,13 @@ typedef struct RfcMeta RfcMeta;
 
 /* Longest rfc-index.txt that is read: the real one has 2 MB. */
 #define RFC_META_BYTES_MAX (64u << 20)
+/*
+ * What of it is kept, which a file of that size could make a quarter of a GiB: the real one has 10,000 entries, 2 MB of
+ * texts and some 10,000 relations. What is beyond is left out.
+ */
+#define RFC_META_ENTRIES_MAX 100000
+#define RFC_META_TEXTS_MAX (16u << 20)
+#define RFC_META_RELATIONS_MAX 1000000
 /* Longest entry: the longest real one has 2 kB. */
 #define RFC_META_ENTRY_MAX (64u << 10)
 

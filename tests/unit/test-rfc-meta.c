@@ -249,6 +249,65 @@ static void test_an_index_of_numbers_never_issued_is_of_no_use(void **state) {
         assert_int_equal(rfc_meta_count(m), 0);
 }
 
+static void feed_all(RfcMeta *m, const Buf *b) {
+        assert_int_equal(rfc_meta_feed(m, buf_slice(b)), 0);
+}
+
+/* As many as the smallest entries that a file may have would be millions. */
+static void test_no_more_is_kept_than_the_limits_say(void **state) {
+        _cleanup_buf_ Buf b = BUF_INIT(8u << 20);
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = NULL;
+        RfcMetaInfo info;
+
+        (void) state;
+        for (unsigned i = 1; i <= RFC_META_ENTRIES_MAX + 1; i++)
+                assert_int_equal(buf_printf(&b, "%u T. A. Author. May 1996. (Format: TXT)\n\n", i), 0);
+        assert_int_equal(rfc_meta_new(&m), 0);
+        feed_all(m, &b);
+        assert_int_equal(rfc_meta_end(m), 0);
+        assert_int_equal(rfc_meta_count(m), RFC_META_ENTRIES_MAX);
+        assert_title(m, RFC_META_ENTRIES_MAX, "T");
+        assert_title(m, RFC_META_ENTRIES_MAX + 1, NULL);
+        m = rfc_meta_free(m);
+
+        /* Relations: of the last entry some have no room, and it is there all the same. */
+        buf_clear(&b);
+        assert_int_equal(rfc_meta_new(&m), 0);
+        for (unsigned i = 1; i <= RFC_META_RELATIONS_MAX / RFC_META_RELATED_MAX + 1; i++) {
+                assert_int_equal(buf_printf(&b, "%u T. A. Author. May 1996. (Format: TXT) (Updates RFC1", i), 0);
+                for (unsigned k = 1; k < RFC_META_RELATED_MAX; k++)
+                        assert_int_equal(buf_append_string(&b, ", RFC1"), 0);
+                assert_int_equal(buf_append_string(&b, ")\n\n"), 0);
+                feed_all(m, &b);
+                buf_clear(&b);
+        }
+        assert_int_equal(rfc_meta_end(m), 0);
+        assert_true(rfc_meta_get(m, RFC_META_RELATIONS_MAX / RFC_META_RELATED_MAX, &info));
+        assert_int_equal(info.n_related[RFC_UPDATES], RFC_META_RELATED_MAX);
+        assert_true(rfc_meta_get(m, RFC_META_RELATIONS_MAX / RFC_META_RELATED_MAX + 1, &info));
+        assert_int_equal(info.n_related[RFC_UPDATES], RFC_META_RELATIONS_MAX % RFC_META_RELATED_MAX);
+}
+
+/* A title for which there is no room any more is no title, and its entry is left out. */
+static void test_texts_have_a_limit(void **state) {
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = NULL;
+        _cleanup_buf_ Buf b = BUF_INIT(1024);
+        char title[PROTO_TITLE_MAX / 2 + 1];
+
+        (void) state;
+        memset(title, 't', sizeof(title) - 1);
+        title[sizeof(title) - 1] = '\0';
+        assert_int_equal(rfc_meta_new(&m), 0);
+        for (unsigned i = 1; i <= 2 * (RFC_META_TEXTS_MAX / sizeof(title)); i++) {
+                assert_int_equal(buf_printf(&b, "%u %s. A. Author. May 1996. (Format: TXT)\n\n", i, title), 0);
+                feed_all(m, &b);
+                buf_clear(&b);
+        }
+        assert_int_equal(rfc_meta_end(m), 0);
+        assert_in_range(rfc_meta_count(m), RFC_META_TEXTS_MAX / sizeof(title) / 2, RFC_META_TEXTS_MAX / sizeof(title));
+        assert_title(m, 1, title);
+}
+
 static void test_lists_are_cut_at_their_limit(void **state) {
         (void) state;
         _cleanup_buf_ Buf b = BUF_INIT(1 << 20);
@@ -573,6 +632,8 @@ int main(void) {
                 cmocka_unit_test(test_entries_tell_authors_date_status_and_relations),
                 cmocka_unit_test(test_standing_is_what_the_last_entry_says),
                 cmocka_unit_test(test_an_index_of_numbers_never_issued_is_of_no_use),
+                cmocka_unit_test(test_no_more_is_kept_than_the_limits_say),
+                cmocka_unit_test(test_texts_have_a_limit),
                 cmocka_unit_test(test_lists_are_cut_at_their_limit),
                 cmocka_unit_test(test_aliases_lead_to_their_rfcs_in_any_pieces),
                 cmocka_unit_test(test_missing_texts_are_known),
