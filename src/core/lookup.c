@@ -3,6 +3,14 @@
 
 #include <errno.h>
 
+static void set_out(Lookup *l) {
+        const LookupConf *conf = &l->conf;
+
+        l->servers_away = conf->known_only ? conf->servers_away : !conf->has_servers;
+        l->server_told = conf->known_only || !conf->has_servers;
+        l->more_told = !conf->more_servers || l->server_told;
+}
+
 int lookup_new(const LookupConf *conf, Lookup **ret) {
         Lookup *l = calloc(1, sizeof(Lookup));
         if (!l)
@@ -10,9 +18,7 @@ int lookup_new(const LookupConf *conf, Lookup **ret) {
 
         l->conf = *conf;
         l->conf.n_asks_max = MAX_OF(1u, MIN_OF(conf->n_asks_max, (unsigned) LOOKUP_ASKS_AT_ONCE));
-        l->servers_away = conf->known_only ? conf->servers_away : !conf->has_servers;
-        l->server_told = conf->known_only || !conf->has_servers;
-        l->more_told = !conf->more_servers || l->server_told;
+        set_out(l);
         l->ask_pause = conf->ask_pause_usec;
         RB_INIT(&l->tries);
         TAILQ_INIT(&l->dialled);
@@ -262,6 +268,13 @@ void lookup_server_told(Lookup *l, LookupOutcome outcome, int error) {
                 l->none_active = true;
         else if (outcome != LOOKUP_OK)
                 l->servers_away = true;
+}
+
+void lookup_widen(Lookup *l) {
+        if (!l->conf.known_only || l->done)
+                return;
+        l->conf.known_only = false;
+        set_out(l);
 }
 
 void lookup_index_connected(Lookup *l, const Endpoint *peer) {

@@ -115,6 +115,8 @@ void lookup_server_told(Lookup *l, LookupOutcome outcome, int error);
 /* The connection stands, and the request goes out: it is not one of those that hang. */
 void lookup_index_connected(Lookup *l, const Endpoint *peer);
 void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now);
+/* Not only what is known counts from now on: somebody waits for it who wants it from wherever it is. */
+void lookup_widen(Lookup *l);
 /* The head of the answer came, or bytes of the body: no second holder is needed yet. */
 void lookup_fetch_heard(Lookup *l, const Endpoint *peer, const Now *now);
 void lookup_fetch_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now);

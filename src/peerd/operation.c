@@ -408,7 +408,7 @@ static void run_rechecked(Message *m) {
                 .has_servers = c->settings.n_servers > 0,
                 .more_servers = c->settings.n_servers > 1,
                 /* A sync has asked all for what they hold just before, and gets what they said then. */
-                .known_only = o->bulk,
+                .known_only = o->bulk && TAILQ_EMPTY(&o->watchers),
                 .servers_away = client_servers_away(c),
         };
         if (finish_if_held(o))
@@ -514,7 +514,8 @@ int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t nu
                 if (k < 0)
                         return k;
                 o = added;
-        }
+        } else if (o->lookup)
+                lookup_widen(o->lookup);        /* what is enough for a sync is not for who wants this one */
         int k = add_watcher(o, request);
         if (k < 0) {
                 if (added)

@@ -24,6 +24,7 @@
  *   fault:1                 quarantined, what it stated is dropped
  *   text:9                  the digest of what is said from now on
  *   drop:1                  the record of holder 1 is dropped
+ *   widen                   not only what is known counts from now on
  *   +100                    a tenth of a second passes
  *   server others ask:1 fetch:1 wait wait:100 done:ok       what lookup_next() must say; wait:100 is for 100 ms
  *   >server:ok >ask:1:gone >fetch:1:fault           what it is told
@@ -142,6 +143,10 @@ static void says(World *w, unsigned source, Slice rest) {
 static bool word_setup(World *w, Slice word, Slice rest) {
         if (slice_equal(word, SLICE_LITERAL("list")) || slice_equal(word, SLICE_LITERAL("page"))) {
                 word_list(w, rest, slice_equal(word, SLICE_LITERAL("list")));
+                return true;
+        }
+        if (slice_equal(word, SLICE_LITERAL("widen"))) {
+                lookup_widen(w->lookup);
                 return true;
         }
 
@@ -725,6 +730,12 @@ static void test_only_what_is_known_is_taken(void **state) {
              "list:1,2 says:1:- fault:1 done:not-held", "list:1,2 says:2:1 fault:1 done:unreachable");
         conf.servers_away = true;
         PLAY(&conf, "last:1 says:1:- fetch:1 >fetch:1:ok done:ok");
+
+        /* somebody wants it more than that meanwhile */
+        conf.servers_away = false;
+        PLAY(&conf, "list:1,2 says:1:- fetch:1 widen >fetch:1:gone server >server:ok ask:2 says:2:- >ask:2:ok fetch:2 "
+                    ">fetch:2:ok done:ok",
+             "list:1 says:1:- fetch:1 widen >fetch:1:ok done:ok");
 
         /* whoever has the least to do, the better one for the rest */
         world_init(&w, &conf);
