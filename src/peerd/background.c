@@ -137,15 +137,15 @@ void background_server_ready(Background *b) {
 
 /*
  * A list that somebody else asked for is as good; but each download asks for one, and to plan is as much work as there
- * are peers.
+ * are peers. Who has asked takes it in any case: also if pulls were turned off meanwhile, the plan waits for it.
  */
 void background_query_done(Background *b) {
         const usec_t interval = b->client->settings.background_interval;
         Now now;
 
         now_of_event(b->client->event, &now);
-        if (interval == USEC_INFINITY ||
-            (!b->asking && b->listed_at != 0 && usec_sub(now.boottime, b->listed_at) < interval / 10))
+        if (!b->asking && (interval == USEC_INFINITY ||
+                           (b->listed_at != 0 && usec_sub(now.boottime, b->listed_at) < interval / 10)))
                 return;
         take_list(b, &now);
         advance(b);
