@@ -47,6 +47,7 @@ int judge_statement(Client *c, const Endpoint *holder, const RfcRecord *stated, 
                 .n_self = c->n_self,
                 .sent_at = sent_at,
         };
+        const size_t max_records = 16;          /* one goes in, one of that number may go */
         _cleanup_buf_ Buf body = BUF_INIT(PROTO_INDEX_LINE_MAX);
         _cleanup_(index_merge_free_p) IndexMerge *merge = NULL;
         IndexMergeResult result;
@@ -62,8 +63,9 @@ int judge_statement(Client *c, const Endpoint *holder, const RfcRecord *stated, 
         if (k != 0)
                 return k < 0 ? k : -EBADMSG;    /* our own line */
         now_of_event(c->event, &now);
-        k = index_merge_step(merge, documents_lock(c->conf.documents), SIZE_MAX, &now, &result);
+        k = index_merge_step(merge, documents_lock(c->conf.documents), max_records, &now, &result);
         documents_unlock(c->conf.documents);
+        assert(k != RFC_INDEX_MORE);
         pull_arm_expiry(c);
         return MIN_OF(k, 0);
 }
