@@ -277,7 +277,7 @@ int editor_fetch_start(Editor *ed, const Endpoint *holder) {
         f->holder = *holder;
         LIST_INIT(&f->pieces);
         client_fill_request(&request, VERB_GET_EDITOR_INDEX, ed->transaction);
-        int k = call_new(c->event, holder, &request, &c->settings.transfer, &handler, f, &f->call);
+        int k = call_new(c->event, holder, &request, &c->settings.call, &handler, f, &f->call);
         if (k < 0) {
                 free(f);
                 return k;
