@@ -22,6 +22,7 @@
  */
 
 #include "io/call.h"
+#include "io/log.h"
 #include "peerd/client.h"
 
 #include <bsd/sys/queue.h>
@@ -197,6 +198,12 @@ bool judge_digest(Client *c, uint32_t number, const Digest *digest, Grade *ret_g
  * from now on. sent_at: when he was asked. -errno.
  */
 int judge_statement(Client *c, const Endpoint *holder, const RfcRecord *stated, usec_t sent_at) _must_check_;
+
+/*
+ * What it did is a fault (protocol, section 4): it and what it stated are put aside, and that is logged, with what f
+ * tells. Gives for how long.
+ */
+usec_t judge_fault(Client *c, const Endpoint *peer, const char *why, LogFields f);
 
 /* ---- count.c ---- */
 

@@ -71,32 +71,16 @@ static void end_fetch(EditorFetch *f) {
         editor_fetched(ed, &holder, &result);
 }
 
-/* What it did is a fault (protocol, section 4). */
 static void quarantine(EditorFetch *f, const char *why) {
-        Editor *ed = f->editor;
-        Client *c = ed->client;
-        char holder[ENDPOINT_TEXT_SIZE];
-        Now now;
+        const Editor *ed = f->editor;
+        const bool hashed = f->stored == LIBRARY_MISMATCH;
 
-        now_of_event(c->event, &now);
-        endpoint_to_text(&f->holder, holder);
-        usec_t span = holders_fault(c->holders, &f->holder, &now);
-        pulls_distrust(c, &f->holder);
-        size_t n = rfc_index_forget_source(documents_lock(c->conf.documents), &f->holder);
-        documents_unlock(c->conf.documents);
-        pull_arm_expiry(c);             /* their memory goes by slices */
-        const LogFields fields = {
+        (void) judge_fault(ed->client, &f->holder, why, (LogFields){
                 .transaction = ed->transaction,
                 .operation = verb_operation(VERB_GET_EDITOR_INDEX),
-                .result = "quarantined",
-                .peer = &f->holder,
-                .sha256 = &f->found,
-                .sha256_expected = &ed->choice.digest,
-                .has_entries = true,
-                .entries_removed = n,
-        };
-        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &fields, "%s is quarantined for %u s: %s.", holder,
-                  (unsigned) (span / USEC_PER_SEC), why);
+                .sha256 = hashed ? &f->found : NULL,
+                .sha256_expected = hashed ? &ed->choice.digest : NULL,
+        });
         f->result = (EditorFetchResult){ .how = EDITOR_FETCH_GONE, .why = why };
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What a document that comes from a holder is worth, and what the holder says by sending it. */
+/* What a document that comes from a holder is worth, what the holder says by sending it, and what a fault of his costs. */
 #include "peerd/client-internal.h"
 
 #include <errno.h>
 
+#include "io/log.h"
 #include "io/loop.h"
 
 bool judge_digest(Client *c, uint32_t number, const Digest *digest, Grade *ret_grade, size_t *ret_agreeing) {
@@ -68,4 +69,23 @@ int judge_statement(Client *c, const Endpoint *holder, const RfcRecord *stated, 
         assert(k != RFC_INDEX_MORE);
         pull_arm_expiry(c);
         return MIN_OF(k, 0);
+}
+
+usec_t judge_fault(Client *c, const Endpoint *peer, const char *why, LogFields f) {
+        char text[ENDPOINT_TEXT_SIZE];
+        Now now;
+
+        now_of_event(c->event, &now);
+        endpoint_to_text(peer, text);
+        usec_t span = holders_fault(c->holders, peer, &now);
+        pulls_distrust(c, peer);
+        f.has_entries = true;
+        f.entries_removed = rfc_index_forget_source(documents_lock(c->conf.documents), peer);
+        documents_unlock(c->conf.documents);
+        pull_arm_expiry(c);                     /* their memory goes by slices */
+        f.result = "quarantined";
+        f.peer = peer;
+        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", text,
+                  (unsigned) (span / USEC_PER_SEC), why);
+        return span;
 }

@@ -98,25 +98,9 @@ static void failed(Transfer *t, LookupOutcome outcome, const char *result) {
         end_transfer(t, outcome, 0, result);
 }
 
-/* What the peer did is a fault (protocol, section 4): it and what it stated are put aside. */
 static void quarantine(Transfer *t, const char *why) {
-        Client *c = t->client;
-        LogFields f = fields(t, "quarantined");
-        char holder[ENDPOINT_TEXT_SIZE];
-        Now now;
-
-        now_of_event(c->event, &now);
-        endpoint_to_text(&t->holder, holder);
-        usec_t span = holders_fault(c->holders, &t->holder, &now);
-        pulls_distrust(c, &t->holder);
-        size_t n = rfc_index_forget_source(documents_lock(c->conf.documents), &t->holder);
-        documents_unlock(c->conf.documents);
-        pull_arm_expiry(c);                     /* their memory goes by slices */
+        usec_t span = judge_fault(t->client, &t->holder, why, fields(t, "quarantined"));
         operation_quarantined(t->operation, &t->holder, why, span);
-        f.has_entries = true;
-        f.entries_removed = n;
-        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", holder,
-                  (unsigned) (span / USEC_PER_SEC), why);
 }
 
 static void mismatch(Transfer *t, const Digest *found, const char *why) {
