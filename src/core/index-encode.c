@@ -99,7 +99,8 @@ struct IndexEncode {
         size_t n_room, room;            /* records and bytes that the answer can still take, */
         size_t n_others, others;        /* what of it records of others may take, */
         size_t n_edge, edge;            /* and of that those of the one age that fits in part */
-        Age *ages;                      /* owned */
+        size_t n_counted, counted;      /* records of others, and their bytes */
+        Age *ages;                      /* owned; NULL: none was counted yet */
         unsigned shift;                 /* from seconds left to age */
         size_t age;                     /* this one and fresher go in */
 
@@ -112,9 +113,6 @@ int index_encode_new(const RfcIndex *x, const RfcSet *set, const Now *now, Buf *
         _cleanup_(index_encode_free_p) IndexEncode *e = calloc(1, sizeof(*e));
 
         if (!e)
-                return -ENOMEM;
-        e->ages = calloc(AGES, sizeof(*e->ages));
-        if (!e->ages)
                 return -ENOMEM;
         e->ranges = set && set->n_ranges > 0 ? set->ranges : &everything;
         e->n_ranges = set && set->n_ranges > 0 ? set->n_ranges : 1;
@@ -178,22 +176,35 @@ static void count_own(IndexEncode *e, const IndexDoc *d) {
                 e->n_others = e->others = 0;
 }
 
-static void count_record(IndexEncode *e, const RfcIndex *x, const IndexRecord *rec) {
+/* 0, -ENOMEM. Most that is asked is about one number, and of that few know anything: it is to cost next to nothing. */
+static int count_record(IndexEncode *e, const RfcIndex *x, const IndexRecord *rec) {
         uint32_t ttl_sec = seconds_left(e, x, rec);
         if (ttl_sec == 0)
-                return;
+                return 0;
+        if (!e->ages) {
+                e->ages = calloc(AGES, sizeof(*e->ages));
+                if (!e->ages)
+                        return -ENOMEM;
+        }
+        const size_t size = line_size(index_doc(x, rec->doc), holder_size(x, rec));
         Age *age = &e->ages[age_of(e, ttl_sec)];
         age->n++;
-        age->size += (uint32_t) line_size(index_doc(x, rec->doc), holder_size(x, rec));
+        age->size += (uint32_t) size;
+        e->n_counted++;
+        e->counted += size;
+        return 0;
 }
 
-/* Whole ages from the freshest on; of the first that doesn't fit, what fits. */
+/* All of it if it fits; else whole ages from the freshest on, and of the first that doesn't fit what fits. */
 static void begin_writing(IndexEncode *e) {
         e->writing = true;
         e->range = 0;
         e->next = 0;
         e->n_edge = e->n_others;
         e->edge = e->others;
+        e->age = 0;
+        if (take(&e->n_edge, &e->edge, e->n_counted, e->counted))
+                return;
         e->age = AGES;
         while (e->age > 0 && take(&e->n_edge, &e->edge, e->ages[e->age - 1].n, e->ages[e->age - 1].size))
                 e->age--;
@@ -275,7 +286,7 @@ static int see_number(IndexEncode *e, const RfcIndex *x, const IndexOwn *o, cons
                 if (e->writing)
                         r = pick_record(e, x, index_record(x, id));
                 else
-                        count_record(e, x, index_record(x, id));
+                        r = count_record(e, x, index_record(x, id));
         }
         if (r == 0 && e->writing)
                 r = write_picks(e, x);
