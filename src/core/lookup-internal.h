@@ -86,8 +86,8 @@ typedef struct Pick {
         RfcRecord record;
         bool answered;          /* its holder, to this lookup */
         bool quarantined;       /* a holder who might have been */
-        bool acceptable;        /* some text may be taken, whether anybody is left to fetch it from or not */
         bool refused;           /* a holder might have been, but his text may not be taken */
+        bool acceptable;        /* with refused or found: some text may be taken, by whomever */
         TrustText best;         /* with refused: the best of these */
 } Pick;
 

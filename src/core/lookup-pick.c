@@ -54,8 +54,14 @@ static bool may_try(const Lookup *l, const Try *t) {
 
 /* ---- whom to fetch from ------------------------------------------------------------------------------------------ */
 
-/* Texts of the number, with their grades: what is not among them is disputed. */
+/*
+ * Texts of the number, with their grades: what is not among them is disputed. To grade them is what costs most, and mostly
+ * there is nothing new: whoever could be asked was.
+ */
 typedef struct Texts {
+        const RfcIndex *index;
+        const TrustConf *trust;
+        bool known;                     /* all and n are set */
         TrustText all[TRUST_TEXTS_MAX];
         size_t n;
 } Texts;
@@ -67,11 +73,25 @@ static const TrustText *find_text(const Texts *texts, const Digest *digest) {
         return NULL;
 }
 
+static bool is_accepted(const Lookup *l, const TrustText *text) {
+        return text->grade > GRADE_DISPUTED && text->grade >= l->conf.accept;
+}
+
+static void know_texts(const Lookup *l, Texts *texts, const Now *now, Pick *pick) {
+        if (texts->known)
+                return;
+        texts->n = trust_texts(texts->index, texts->trust, l->conf.number, now, texts->all, ELEMENTSOF(texts->all));
+        texts->n = MIN_OF(texts->n, ELEMENTSOF(texts->all));
+        texts->known = true;
+        pick->acceptable = texts->n > 0 && is_accepted(l, &texts->all[0]);
+}
+
 /* May the record's text be taken? If not, the best of those is remembered. */
-static bool is_acceptable(const Lookup *l, const Texts *texts, const RfcRecord *record, Pick *pick) {
+static bool is_acceptable(const Lookup *l, Texts *texts, const RfcRecord *record, const Now *now, Pick *pick) {
+        know_texts(l, texts, now, pick);
         const TrustText *text = find_text(texts, &record->digest);
 
-        if (text && text->grade > GRADE_DISPUTED && text->grade >= l->conf.accept)
+        if (text && is_accepted(l, text))
                 return true;
         if (text && (!pick->refused || text->grade > pick->best.grade))
                 pick->best = *text;
@@ -93,8 +113,7 @@ static bool is_better(const Lookup *l, const Holders *h, const RfcRecord *record
         return order > 0;
 }
 
-static void consider(Lookup *l, const Holders *h, const Texts *texts, const RfcRecord *record, const Now *now,
-                     Pick *pick) {
+static void consider(Lookup *l, const Holders *h, Texts *texts, const RfcRecord *record, const Now *now, Pick *pick) {
         const Try *t = lookup_find_try(l, &record->holder);
         if (!may_try(l, t) || (t && (t->spent || t->fetching)))
                 return;
@@ -106,7 +125,7 @@ static void consider(Lookup *l, const Holders *h, const Texts *texts, const RfcR
                 return;
         }
 
-        if (!is_acceptable(l, texts, record, pick))
+        if (!is_acceptable(l, texts, record, now, pick))
                 return;
         bool answered = t && t->answered;
         if (!is_better(l, h, record, answered, pick))
@@ -119,14 +138,13 @@ static void consider(Lookup *l, const Holders *h, const Texts *texts, const RfcR
 void lookup_pick_holder(Lookup *l, const RfcIndex *x, const Holders *h, const TrustConf *trust, const Now *now,
                         Pick *ret) {
         RfcRecord records[RECORDS_AT_ONCE];
-        Texts texts = { .n = 0 };
         Pick pick = { 0 };
+        Texts texts;
 
+        texts.index = x;
+        texts.trust = trust;
+        texts.known = false;
         size_t n = rfc_index_find(x, l->conf.number, now, records, ELEMENTSOF(records));
-        if (n > 0)
-                texts.n = MIN_OF(trust_texts(x, trust, l->conf.number, now, texts.all, ELEMENTSOF(texts.all)),
-                                 ELEMENTSOF(texts.all));
-        pick.acceptable = texts.n > 0 && texts.all[0].grade > GRADE_DISPUTED && texts.all[0].grade >= l->conf.accept;
         for (size_t i = 0; i < MIN_OF(n, ELEMENTSOF(records)); i++)
                 consider(l, h, &texts, &records[i], now, &pick);
 
