@@ -64,15 +64,16 @@ void figures_print_head(void) {
         printf("What finding and knowing costs: each peer wishes a document an hour and is restarted once a day; most\n"
                "documents have one to three holders, the most popular one a third of all peers. Lookups: how many requests\n"
                "each took, of peers that pull indexes, and the first ones of newcomers that know nothing. Index: what a\n"
-               "peer that pulls sends and receives in an hour, with deltas, with a 200 instead of each 226, and with a 200\n"
-               "each time; heads and bodies, in kB.\n"
+               "peer that pulls sends and receives in an hour, in three runs: with deltas, without (304 or 200), and with a\n"
+               "200 each time; heads and bodies, in kB.\n"
                "                           lookups                            first lookups"
                "                        index kB/peer/h\n"
                " peers  pull   docs        n  ok %% PQuery RFCQu. GetRFC          n  ok %% PQuery RFCQu. GetRFC"
                "     deltas  304/200      200\n");
 }
 
-void figures_run(const WorldConf *conf, unsigned minutes) {
+/* A group that has lived for so long. */
+static World *live(const WorldConf *conf, unsigned minutes) {
         World *w = world_new(conf);
 
         faults_populate(w);
@@ -85,15 +86,34 @@ void figures_run(const WorldConf *conf, unsigned minutes) {
         world_at(w, w->now.boottime, restart_some, NULL, until);
         world_at(w, w->now.boottime, count_readers, NULL, until);
         world_run(w, until);
+        return w;
+}
 
+static void print_pulls(const PullCount *k) {
+        double kb = (double) MAX_OF(k->reader_usec, (usec_t) 1) / (double) USEC_PER_HOUR * 1000;
+
+        printf(" %8.1f", (double) k->bytes / kb);
+        fflush(stdout);
+}
+
+void figures_run(const WorldConf *conf, unsigned minutes) {
+        World *w = live(conf, minutes);
         const PullCount pulls = w->count.pull;
-        double kb = (double) MAX_OF(pulls.reader_usec, (usec_t) 1) / (double) USEC_PER_HOUR * 1000;
+
         printf("%6u %5u %6u ", w->conf.n_peers, w->conf.n_readers, w->conf.n_documents);
         print_lookups(&w->count.lookup);
         LookupCount newcomers = count_newcomers(w);
         print_lookups(&newcomers);
-        printf("%8.1f %8.1f %8.1f\n", (double) pulls.bytes / kb, (double) pulls.bytes_no_delta / kb,
-               (double) pulls.bytes_whole / kb);
-        fflush(stdout);
+        print_pulls(&pulls);
         world_free(w);
+
+        for (PullWay way = PULL_NO_DELTAS; way <= PULL_WHOLE; way++) {
+                WorldConf other = *conf;
+                other.pull_way = way;
+                w = live(&other, minutes);
+                print_pulls(&w->count.pull);
+                world_free(w);
+        }
+        putchar('\n');
+        fflush(stdout);
 }

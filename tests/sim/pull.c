@@ -37,11 +37,8 @@ static void confirm(Call *c, const Reply *reply, Generation g) {
 
 static void count(PullCount *k, const Call *c, const Reply *reply, Slice body) {
         uint64_t heads = c->request.size + c->reply.size - (c->tail.size > 0 ? 0 : body.size);
-        uint64_t whole = MAX_OF(c->whole_size, body.size);
 
         k->bytes += heads + body.size;
-        k->bytes_no_delta += heads + (reply->status == 226 ? whole : body.size);
-        k->bytes_whole += heads + (reply->status == 226 || reply->status == 304 ? whole : body.size);
         k->n_full += reply->status == 200;
         k->n_delta += reply->status == 226;
         k->n_same += reply->status == 304;
@@ -100,10 +97,11 @@ static void begin_pull(Peer *p, const Endpoint *to, const Now *now) {
 
         if (!holders_may_dial(p->holders, to, p->servers_away, now) || !holders_get(p->holders, to, &info))
                 pull_plan_pulled(p->plan, to, false, now);      /* in quarantine, or gone, since the list was taken */
-        else if (rfc_index_is_whole(p->index, to))
+        else if (rfc_index_is_whole(p->index, to) && p->world->conf.pull_way != PULL_WHOLE)
                 pull(p, to, info.generation, false);
         else
-                pull(p, to, (Generation){ 0, 0 }, world_chance(p->world, HEARSAY_PERMILLE));
+                pull(p, to, (Generation){ 0, 0 },
+                     !rfc_index_is_whole(p->index, to) && world_chance(p->world, HEARSAY_PERMILLE));
 }
 
 static void advance(World *w, void *arg, uint64_t life) {

@@ -32,11 +32,15 @@ static void encode_own(Peer *p) {
 static int serve_generation(Peer *p, const Request *q, Reply *reply, Buf *body) {
         int r = index_changes_encode(p->changes, buf_slice(&p->body), q->if_generation, body);
 
+        if (r == 0 && p->world->conf.pull_way == PULL_NO_DELTAS) {
+                buf_clear(body);
+                r = RFC_INDEX_TOO_LARGE;
+        }
         reply->status = r == 0 ? 226 : r == RFC_INDEX_UNCHANGED ? 304 : 200;
         return r <= 0 ? r : reply->status == 200 ? buf_append_slice(body, buf_slice(&p->body)) : 0;
 }
 
-static void serve_index(Peer *p, Call *c, const Request *q, Reply *reply, Buf *body) {
+static void serve_index(Peer *p, const Request *q, Reply *reply, Buf *body) {
         const Now now = peer_now(p);
         int r;
 
@@ -45,7 +49,6 @@ static void serve_index(Peer *p, Call *c, const Request *q, Reply *reply, Buf *b
                 r = rfc_index_encode_set(p->index, &q->rfcs, &now, body);
         else {
                 encode_own(p);
-                c->whole_size = p->body.size;
                 reply->has_generation = true;
                 reply->generation = p->encoded;
                 reply->has_index_digest = true;
@@ -163,7 +166,7 @@ bool peer_serve(Peer *p, Call *c, const MsgHead *head) {
                 reply.status = 503;
                 reply.retry_after_sec = 1;
         } else
-                serve_index(p, c, &q, &reply, &body);
+                serve_index(p, &q, &reply, &body);
 
         if (p->lie == LIE_ENDLESS) {
                 if (q.verb == VERB_GET_RFC || q.rfcs.n_ranges > 0 || !world_chance(w, ENDLESS_PERMILLE))

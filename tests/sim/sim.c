@@ -270,12 +270,9 @@ static void print_figures(const Options *o) {
 
 static void run_all(void) {
         const Options small = { .world = small_world, .n_seeds = 2, .minutes = 30 };
-        Options figures = { .world = big_world, .minutes = 10 };
 
         run_seeds(&small);
         (void) run_once(&big_world, 3, true);
-        figures.world.n_readers = 5;
-        print_figures(&figures);
 }
 
 static unsigned number_of(const char *option, const char *s) {

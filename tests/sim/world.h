@@ -20,6 +20,13 @@ typedef struct World World;
 typedef struct Peer Peer;
 typedef struct Call Call;
 
+/* What background pulls ask for. */
+typedef enum PullWay {
+        PULL_DELTAS,                    /* as it is: 226 where it can be, 304, 200 */
+        PULL_NO_DELTAS,                 /* nobody sends a 226: a 200 instead */
+        PULL_WHOLE,                     /* a 200 each time */
+} PullWay;
+
 typedef struct WorldConf {
         uint64_t seed;
         unsigned n_peers;
@@ -33,6 +40,7 @@ typedef struct WorldConf {
         unsigned absent_permille;       /* of the peers are not there at first */
         bool liars;
         bool only_readers_look_up;      /* what others wish they just have */
+        PullWay pull_way;
         bool verbose;
 } WorldConf;
 
@@ -42,12 +50,10 @@ typedef struct Traffic {
         uint64_t bytes;
 } Traffic;
 
-/* How background pulls ended, and what the same answers would have cost with less to choose from. */
+/* How background pulls ended, and what they cost. */
 typedef struct PullCount {
         unsigned long n_full, n_delta, n_same, n_refused, n_healed;
-        uint64_t bytes;                 /* as it is: 304, 226, 200 */
-        uint64_t bytes_no_delta;        /* a 200 for each 226 */
-        uint64_t bytes_whole;           /* a 200 for each 304 too */
+        uint64_t bytes;                 /* heads and bodies, both ways */
         usec_t reader_usec;             /* lived by readers meanwhile */
 } PullCount;
 
@@ -80,7 +86,6 @@ struct Call {
         CallDone done;
         void (*heard)(Call *c);         /* once, before the end: an RFCQuery is connected, or the first bytes of a
                                            document came; NULL: nobody cares */
-        size_t whole_size;              /* an RFCQuery: bytes of the answer if it were a 200; set by who answers */
         Slice tail;                     /* of the body, borrowed from the world */
         /* for `done` */
         uint64_t run;                   /* the lookup it is for, 0: none */
