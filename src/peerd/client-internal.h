@@ -5,7 +5,7 @@
  * The parts of the client, all in its thread:
  *
  *   client.c        thread, messages
- *   operation.c     one lookup each
+ *   operation.c, operation-tell.c  one lookup each
  *   query.c         PQuery
  *   pull.c, pull-merge.c  RFCQuery
  *   transfer.c      GetRFC

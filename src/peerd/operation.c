@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "peerd/client-internal.h"
+#include "peerd/operation-internal.h"
 
 #include <errno.h>
 
 #include "io/log.h"
 #include "io/loop.h"
 
-/* Progress of one download is told at most this often. */
-#define PROGRESS_USEC (100 * USEC_PER_MSEC)
 /* How old the list of a query may be that began after all of these downloads had been asked for. */
 #define QUERY_SHARED_USEC (10 * USEC_PER_SEC)
 /* The next peer is asked for its index beside the first when that has not answered by then. */
@@ -24,14 +22,6 @@ RB_GENERATE_INTERNAL(OperationTree, Operation, node, operation_compare, _unused_
 
 static void queue_line(Client *c);
 
-/* ---- telling ---- */
-
-const char *download_result_name(const DownloadEvent *e) {
-        if (e->never_issued)
-                return "never-issued";
-        return e->result == LOOKUP_FAILED && (e->error == -ENOSPC || e->error == -EDQUOT) ? "no-space" : lookup_result_name(e->result);
-}
-
 /* Nobody has it, and nobody can. */
 static bool is_never_issued(Documents *d, uint32_t number, LookupResult result) {
         if (result != LOOKUP_NOT_HELD && result != LOOKUP_NO_PEERS)
@@ -42,130 +32,7 @@ static bool is_never_issued(Documents *d, uint32_t number, LookupResult result) 
         return never;
 }
 
-static void tell(Operation *o) {
-        Watcher *w;
-        TAILQ_FOREACH(w, &o->watchers, link) {
-                o->told.request = w->request;
-                download_event_post(o->client, &o->told);
-        }
-        if (o->bulk)
-                sync_told(o->client, &o->told);
-}
-
-/* The other ones of the same document: only the one that is ahead is worth telling of. */
-static bool is_ahead(const Operation *o, const Transfer *t) {
-        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++)
-                if (o->transfers[i] && o->transfers[i] != t && transfer_received(o->transfers[i]) > transfer_received(t))
-                        return false;
-        return true;
-}
-
-void operation_progress(Operation *o, const Transfer *t, uint64_t received) {
-        Now now;
-        now_of_event(o->client->event, &now);
-        lookup_fetch_heard(o->lookup, transfer_holder(t), &now);
-        if (!is_ahead(o, t))
-                return;
-        bool first = o->told.state != DOWNLOAD_FETCHING;
-        if (!first && received < o->told.size && usec_sub(now.boottime, o->told_at) < PROGRESS_USEC)
-                return;
-        o->told_at = now.boottime;
-        o->told.state = DOWNLOAD_FETCHING;
-        o->told.received = received;
-        transfer_describe(t, &o->told);
-        tell(o);
-}
-
-/* ---- remembering: what `why` tells ---- */
-
-static uint32_t peer_id_of(const Client *c, const Endpoint *peer) {
-        HolderInfo info;
-        return peer && holders_get(c->holders, peer, &info) ? info.peer_id : 0;
-}
-
-static void remember_asking(Operation *o, HistoryWhat what, const Endpoint *peer) {
-        Client *c = o->client;
-        Now now;
-        now_of_event(c->event, &now);
-        history_ask(c->history, o->history, what, peer, peer_id_of(c, peer), &now);
-}
-
-static void remember(Operation *o, HistoryWhat what, const Endpoint *peer, const char *result, uint64_t count) {
-        Client *c = o->client;
-        Now now;
-        now_of_event(c->event, &now);
-        history_tell(c->history, o->history, what, peer, peer_id_of(c, peer), result, count, &now);
-}
-
-/* How many are known to hold it, whenever that is another number than before. */
-static void remember_holders(Operation *o, size_t n) {
-        if (o->n_holders_told == n + 1)
-                return;
-        o->n_holders_told = n + 1;
-        remember(o, HISTORY_HOLDERS, NULL, n > 0 ? "ok" : "not-held", n);
-}
-
-static void remember_servers(Operation *o, LookupOutcome outcome) {
-        remember(o, HISTORY_SERVERS, NULL,
-                 outcome == LOOKUP_OK ? "ok" : outcome == LOOKUP_EMPTY ? "no-peers" : "unreachable",
-                 holders_count_listed(o->client->holders));
-}
-
-void operation_quarantined(Operation *o, const Endpoint *peer, const char *why, usec_t span) {
-        remember(o, HISTORY_QUARANTINE, peer, why, span);
-}
-
-/* What was fetched was logged with its holder, by the transfer. */
-static void log_result(const Operation *o, const LookupStep *step, bool local) {
-        const LogFields f = {
-                .transaction = o->transaction,
-                .operation = "get-rfc",
-                .result = download_result_name(&o->told),
-                .rfc = o->number,
-                .trust = o->told.has_grade ? grade_name(o->told.grade) : NULL,
-                .source = local ? "local" : "peer",
-                .has_duration = true,
-                .duration_usec = o->told.duration_usec,
-        };
-        switch (step->result) {
-        case LOOKUP_FOUND:
-                if (local)
-                        log_transaction(LOG_EVENT_NONE, &f, "RFC %u is in the library.", o->number);
-                break;
-        case LOOKUP_NOT_HELD:
-                if (o->told.never_issued)
-                        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u was never issued.", o->number);
-                else
-                        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f,
-                                  "No peer that could be asked holds RFC %u: %zu of %zu could not.", o->number,
-                                  step->n_unasked, step->n_asked);
-                break;
-        case LOOKUP_NO_PEERS:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u can't be looked for: no peer is active.",
-                          o->number);
-                break;
-        case LOOKUP_INTEGRITY:
-        case LOOKUP_UNREACHABLE:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
-                          "RFC %u could not be fetched from any of its holders: %s.", o->number,
-                          lookup_result_name(step->result));
-                break;
-        case LOOKUP_DISPUTED:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
-                          "RFC %u is disputed: what its holders state is neither agreed nor verified.", o->number);
-                break;
-        case LOOKUP_UNTRUSTED:
-                log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, &f,
-                          "RFC %u is not taken: it is %s, and Integrity.Accept= is %s.", o->number,
-                          grade_name(step->grade), grade_name(o->told.accept));
-                break;
-        case LOOKUP_FAILED:
-                log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.",
-                          o->number,
-                          strerrordesc_np(-step->error) ? strerrordesc_np(-step->error) : "unknown error");
-                break;
-        }
-}
+/* ---- the end ---- */
 
 /* What is under way of them is not needed any more. */
 static void drop_transfers(Operation *o) {
@@ -173,7 +40,7 @@ static void drop_transfers(Operation *o) {
                 Transfer *t = o->transfers[i];
                 if (!t)
                         continue;
-                remember(o, HISTORY_FETCH, transfer_holder(t), "not needed", transfer_received(t));
+                operation_remember(o, HISTORY_FETCH, transfer_holder(t), "not needed", transfer_received(t));
                 transfer_drop(t);
         }
 }
@@ -213,9 +80,9 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
         }
         client_count_download(c, local ? PEERD_SOURCE_LOCAL : PEERD_SOURCE_PEER, step->result,
                               o->told.never_issued);
-        log_result(o, step, local);
+        operation_log_result(o, step, local);
         history_end(c->history, o->history, download_result_name(&o->told), &now);
-        tell(o);
+        operation_tell(o);
         operation_free(o);
         queue_line(c);
 }
@@ -224,7 +91,7 @@ static bool finish_if_held(Operation *o) {
         OwnDocument document;
         if (!documents_get(o->client->conf.documents, o->number, &document))
                 return false;
-        remember(o, HISTORY_STORE, NULL, "ok", 0);
+        operation_remember(o, HISTORY_STORE, NULL, "ok", 0);
         finish(o, &(LookupStep){ .result = LOOKUP_FOUND }, true);
         return true;
 }
@@ -247,10 +114,10 @@ static void ask_server(Operation *o, bool others, const Now *now) {
         const QueryPast *past = &c->queried[others];
         if (past->at >= o->asked_at && usec_sub(now->boottime, past->at) < QUERY_SHARED_USEC) {
                 lookup_server_told(o->lookup, past->outcome, 0);
-                remember_servers(o, past->outcome);
+                operation_remember_servers(o, past->outcome);
                 return;
         }
-        remember_asking(o, HISTORY_SERVERS, NULL);
+        operation_remember_asking(o, HISTORY_SERVERS, NULL);
         o->others = others;
         int k = query_start(c, o->transaction, others);
         if (k < 0)
@@ -288,22 +155,22 @@ void operation_advance(Operation *o) {
                         ask_server(o, step.others, &now);
                         break;
                 case LOOKUP_ASK_INDEX:
-                        remember_holders(o, n_holders);
-                        remember_asking(o, HISTORY_INDEX, &step.peer);
+                        operation_remember_holders(o, n_holders);
+                        operation_remember_asking(o, HISTORY_INDEX, &step.peer);
                         k = pull_number(c, &step.peer, o->number, o->transaction);
                         if (k < 0)
                                 lookup_index_told(o->lookup, &step.peer, LOOKUP_BROKEN, k, &now);
                         break;
                 case LOOKUP_FETCH:
-                        remember_holders(o, n_holders);
-                        remember_asking(o, HISTORY_FETCH, &step.peer);
+                        operation_remember_holders(o, n_holders);
+                        operation_remember_asking(o, HISTORY_FETCH, &step.peer);
                         k = transfer_start(o, &step.peer, &step.record);
                         if (k < 0)
                                 lookup_fetch_told(o->lookup, &step.peer, LOOKUP_BROKEN, k, &now);
                         break;
                 case LOOKUP_DONE:
                         if (step.result != LOOKUP_FOUND)
-                                remember_holders(o, n_holders);
+                                operation_remember_holders(o, n_holders);
                         finish(o, &step, false);
                         return;
                 }
@@ -316,7 +183,7 @@ void operations_query_done(Client *c, bool others, LookupOutcome outcome) {
                 if (!o->waits_for_query || o->others != others)
                         continue;
                 o->waits_for_query = false;
-                remember_servers(o, outcome);
+                operation_remember_servers(o, outcome);
                 lookup_server_told(o->lookup, outcome, 0);
                 operation_advance(o);
         }
@@ -339,7 +206,7 @@ void operations_pull_done(Client *c, const Endpoint *peer, const RfcSet *set, Lo
                         continue;
                 /* One answer may be what both have asked for. */
                 lookup_index_told(o->lookup, peer, outcome, 0, &now);
-                remember(o, HISTORY_INDEX, peer, result, 0);
+                operation_remember(o, HISTORY_INDEX, peer, result, 0);
                 Transfer *t = find_restating(o, peer);
                 if (t)
                         transfer_restated(t, outcome);
@@ -377,7 +244,7 @@ void operation_transfer_done(Operation *o, Transfer *t, LookupOutcome outcome, i
                 o->told.has_grade = false;
                 o->told.received = 0;
         }
-        remember(o, HISTORY_FETCH, &holder, result, received);
+        operation_remember(o, HISTORY_FETCH, &holder, result, received);
         lookup_fetch_told(o->lookup, &holder, outcome, error, &now);
         operation_advance(o);
 }
@@ -413,7 +280,7 @@ static void run_rechecked(Message *m) {
         };
         if (finish_if_held(o))
                 return;
-        remember(o, HISTORY_STORE, NULL, "not-held", 0);
+        operation_remember(o, HISTORY_STORE, NULL, "not-held", 0);
         if (is_known_to_be_none(o)) {
                 finish(o, &(LookupStep){ .result = LOOKUP_NOT_HELD }, false);
                 return;
