@@ -67,6 +67,8 @@ BEGIN {
         owner["index-delta"] = "rfc-index"
         owner["index-due"] = "rfc-index"
         owner["index-encode"] = "rfc-index"
+        owner["index-merge-internal"] = "rfc-index"
+        owner["index-merge-lines"] = "rfc-index"
         owner["index-merge"] = "rfc-index"
         owner["index-source"] = "rfc-index"
         owner["index-store"] = "rfc-index"
