@@ -69,7 +69,9 @@ static void describe_step(const json_t *step, char *ret, size_t size) {
         else if (strcmp(what, "fetch") == 0)
                 (void) snprintf(ret, size, "fetch from %s … %s%s", peer, result, took(step, time));
         else if (strcmp(what, "quarantine") == 0)
-                (void) snprintf(ret, size, "%s quarantined for %s: %s", peer, show_timespan(count, amount), result);
+                (void) snprintf(ret, size, "%s quarantined for %s: %s", peer,
+                                count < USEC_PER_SEC ? show_duration(count, amount) : show_timespan(count, amount),
+                                result);
         else
                 (void) snprintf(ret, size, "%s: %s", what, result);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "io/conf-values.h"
 #include "io/log.h"
 #include "io/loop.h"
 
@@ -72,20 +73,20 @@ int judge_statement(Client *c, const Endpoint *holder, const RfcRecord *stated, 
 }
 
 usec_t judge_fault(Client *c, const Endpoint *peer, const char *why, LogFields f) {
-        char text[ENDPOINT_TEXT_SIZE];
+        char text[ENDPOINT_TEXT_SIZE], how_long[64];
         Now now;
 
         now_of_event(c->event, &now);
         endpoint_to_text(peer, text);
         usec_t span = holders_fault(c->holders, peer, &now);
         pulls_distrust(c, peer);
+        conf_format_time(span, how_long, sizeof(how_long));
         f.has_entries = true;
         f.entries_removed = rfc_index_forget_source(documents_lock(c->conf.documents), peer);
         documents_unlock(c->conf.documents);
         pull_arm_expiry(c);                     /* their memory goes by slices */
         f.result = "quarantined";
         f.peer = peer;
-        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %u s: %s.", text,
-                  (unsigned) (span / USEC_PER_SEC), why);
+        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_QUARANTINED, &f, "%s is quarantined for %s: %s.", text, how_long, why);
         return span;
 }

@@ -2,6 +2,7 @@
 """Who says what, and what comes of it: grades, the manifest, list --disputed and --at-risk, show, where, status, the log."""
 
 import os
+import re
 
 import pytest
 
@@ -226,4 +227,7 @@ def test_quarantine_doubles_and_is_of_one_port(world):
         if len(spans) == 1:
             a.get(8)
     assert spans == [100000, 200000, 400000]
+    # In words, too: not "for 0 s".
+    assert f"{liar.text} quarantined for 400ms: " in a.ctl("why", "7").text
+    a.wait_log(rf"{re.escape(liar.text)} is quarantined for 200ms: ")
     assert {p["address"]: p["state"] for p in a.json("peers")}[honest.text] == "static"
