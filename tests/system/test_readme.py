@@ -91,9 +91,9 @@ def settle(command):
     if command.startswith("p2pdi-rsd"):
         return "until test -S rs/run/org.p2pdi.Registration; do :; done"
     name = re.search(r"--state-dir=(\w+)", command)[1]
-    # And alice, until she knows what bob has.
-    ready = "2 records" if name == "alice" else ", registered at"
-    return f"until p2pdi-ctl --control={name}/run/org.p2pdi.Peer 2>/dev/null | grep -q '{ready}'; do :; done"
+    # And alice, until she knows what bob has, and that he is active.
+    ready = "2 records.*1 known, 1 active" if name == "alice" else ", registered at"
+    return f"until p2pdi-ctl --control={name}/run/org.p2pdi.Peer 2>/dev/null | tr '\\n' ' ' | grep -q '{ready}'; do :; done"
 
 
 def type_slowly(command):
