@@ -31,21 +31,51 @@ static Lie lie_of(const World *w, unsigned n) {
 
         if (!w->conf.liars || n % every != 3)
                 return LIE_NONE;
-        return (Lie) (1 + n / every % (_LIE_MAX - 1));
+        /* Not LIE_CHORUS: that takes two. */
+        static const Lie lies[] = {
+                LIE_BYTES, LIE_DIGEST, LIE_TWO_FACED, LIE_HEARSAY, LIE_BABBLE, LIE_ENDLESS,
+        };
+        return lies[n / every % ELEMENTSOF(lies)];
 }
 
-/* Who has nothing to say can't lie. */
+/* From one pair that shares a host and lies together to the next. */
+static unsigned chorus_gap(const World *w) {
+        return w->conf.n_peers < 64 ? 16 : 128;
+}
+
+static void form_choruses(World *w) {
+        for (unsigned i = 11; w->conf.liars && i < w->conf.n_peers; i += chorus_gap(w))
+                if (peer_host(w->peers[i]) == i - 1)
+                        w->peers[i]->lie = w->peers[i - 1]->lie = LIE_CHORUS;
+}
+
+/*
+ * Who has nothing to say can't lie. A chorus speaks of what many have, both on a host of the same, and of one document as
+ * the chorus before: so two hosts state the same false text.
+ */
 static void give_liars_documents(World *w, Peer *p) {
+        const bool chorus = p->lie == LIE_CHORUS;
+
+        if (chorus && peer_host(p) != p->n) {
+                for (size_t i = 0; i < w->peers[p->n - 1]->n_has; i++)
+                        peer_add_document(p, w->peers[p->n - 1]->has[i]);
+                return;
+        }
         for (unsigned i = 0; i < 3; i++)
-                peer_add_document(p, 1 + (uint32_t) world_draw(w, w->conf.n_documents));
+                peer_add_document(p, 1 + (uint32_t) (chorus ? world_draw_uneven(w, w->conf.n_documents) :
+                                                              world_draw(w, w->conf.n_documents)));
+        if (chorus && p->n >= chorus_gap(w))
+                peer_add_document(p, w->peers[p->n - chorus_gap(w)]->has[0]);
 }
 
 void faults_populate(World *w) {
         place_documents(w);
+        for (unsigned i = 0; i < w->conf.n_peers; i++)
+                w->peers[i]->lie = lie_of(w, i);
+        form_choruses(w);
         for (unsigned i = 0; i < w->conf.n_peers; i++) {
                 Peer *p = w->peers[i];
 
-                p->lie = lie_of(w, i);
                 if (p->lie != LIE_NONE)
                         give_liars_documents(w, p);
                 /* Readers are spread over all, so that every kind of peer is among them. */
@@ -183,6 +213,7 @@ void faults_heal(World *w) {
         /* Until all are registered again. */
         world_run(w, world_in(w, MEMBERSHIP_BACKOFF_MAX_USEC));
         faults_meet_liar(w);
+        run_drain(w);           /* who is mended has no false bytes on the way */
         for (unsigned i = 0; i < w->conf.n_peers; i++) {
                 Peer *p = w->peers[i];
                 if (p->leaving && p->alive)

@@ -41,7 +41,7 @@ static LookupCount count_newcomers(World *w) {
 
                 if (p->alive)
                         peer_crash(p);
-                p->n_has = 0;
+                peer_remove_all(p);
                 p->reads = false;
                 peer_start(p);
                 world_run(w, world_in(w, USEC_PER_SEC));

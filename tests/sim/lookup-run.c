@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lookups of a simulated peer: does what core/lookup says and tells it how it went. */
-#include "peer.h"
+#include "ballot.h"
 
-static const TrustConf trust = { .quorum = 2 };
+static const TrustConf trust = { .quorum = SIM_QUORUM };
 
 static void run_drive(Peer *p, Run *run);
 
@@ -139,7 +139,7 @@ static void take_document(Call *c, Slice body) {
         document_text(c->number, 0, &text);
         if (slice_equal(buf_slice(&text), body))
                 peer_add_document(p, c->number);
-        else if (from->lie == LIE_DIGEST)
+        else if (from->lie == LIE_DIGEST || from->lie == LIE_CHORUS)
                 w->count.fooled++;
         else
                 world_fail(w, "peer %u took false bytes for document %u", p->n, c->number);
@@ -201,6 +201,7 @@ static void fetch(Peer *p, Run *run, const LookupStep *step) {
         };
         Call *c = call_new(p, VERB_GET_RFC, on_document);
 
+        ballot_check_fetch(p, &step->record);
         run->n_fetches++;
         c->to = step->peer;
         c->run = run->id;
@@ -245,10 +246,10 @@ static void run_end(Peer *p, Run *run, const LookupStep *step) {
         /* False hearsay may name one who has it not, and does not say so. */
         bool none = step->result == LOOKUP_NOT_HELD || step->result == LOOKUP_NO_PEERS ||
                     (w->conf.liars && step->result == LOOKUP_UNREACHABLE);
-        /* One who states another text can block a document that has no quorum; he can't have his own taken for it. */
-        bool blocked = w->conf.liars && step->result == LOOKUP_DISPUTED;
 
-        if ((run->must_find && !found && !blocked) || (run->must_miss && !none && !blocked))
+        if (step->result == LOOKUP_DISPUTED)
+                ballot_check_disputed(p, run->number);
+        if ((run->must_find && !found) || (run->must_miss && !none))
                 world_fail(w, "peer %u, document %u: %s, but the lookup says %s", p->n, run->number,
                            run->must_find ? "an honest peer holds it" : "nobody holds it",
                            lookup_result_name(step->result));
@@ -323,4 +324,18 @@ void peer_look_up(Peer *p, uint32_t number, RunWant want) {
         p->runs = run;
         world_at(w, world_in(w, longest(w)), on_deadline, p, run->id);
         run_drive(p, run);
+}
+
+static unsigned count_runs(const World *w) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < w->conf.n_peers; i++)
+                for (const Run *run = w->peers[i]->runs; run; run = run->next)
+                        n++;
+        return n;
+}
+
+void run_drain(World *w) {
+        while (count_runs(w) > 0)
+                world_run(w, world_in(w, SIM_CALL_TIMEOUT));
 }

@@ -32,6 +32,16 @@ Peer *world_peer_at(const World *w, const Endpoint *e) {
         return w->peers[n];
 }
 
+unsigned peer_host(const Peer *p) {
+        return p->n - SHARES_HOST(p->n);
+}
+
+unsigned peer_text(const Peer *p) {
+        if (p->lie == LIE_DIGEST || p->lie == LIE_TWO_FACED)
+                return p->n + 1;
+        return p->lie == LIE_CHORUS ? p->world->conf.n_peers + 1 : 0;
+}
+
 Now peer_now(const Peer *p) {
         const Now *now = &p->world->now;
         return (Now){ now->boottime, now->realtime + (usec_t) p->wall_usec };
@@ -59,8 +69,7 @@ bool peer_has(const Peer *p, uint32_t number) {
 }
 
 void peer_describe(const Peer *p, uint32_t number, uint64_t *ret_size, Digest *ret) {
-        bool own = p->lie == LIE_DIGEST || p->lie == LIE_TWO_FACED;
-        document_describe(number, own ? p->n + 1 : 0, ret_size, ret);
+        document_describe(number, peer_text(p), ret_size, ret);
 }
 
 /* After each change of the own index: keeps what is held now under its generation. */
@@ -112,10 +121,16 @@ void peer_remove_document(Peer *p, uint32_t number) {
         if (i >= p->n_has || p->has[i] != number)
                 return;
         memmove(p->has + i, p->has + i + 1, (--p->n_has - i) * sizeof(uint32_t));
+        p->removed_at = p->world->now.boottime;
         if (p->alive) {
                 (void) rfc_index_remove_own(p->index, number);
                 say(p, number, false);
         }
+}
+
+void peer_remove_all(Peer *p) {
+        p->n_has = 0;
+        p->removed_at = p->world->now.boottime;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------------- */

@@ -14,6 +14,7 @@ typedef enum Lie {
         LIE_NONE,
         LIE_BYTES,                      /* serves other bytes than it states */
         LIE_DIGEST,                     /* states and serves texts of its own */
+        LIE_CHORUS,                     /* states and serves what all of this kind do; two of them share a host */
         LIE_TWO_FACED,                  /* states texts of its own, serves the true ones */
         LIE_HEARSAY,                    /* tells that strangers and honest peers hold what they don't */
         LIE_BABBLE,                     /* its index is cut short, out of order, double, or rubbish */
@@ -59,6 +60,7 @@ struct Peer {
         /* what outlives a crash */
         uint32_t *has;                  /* ascending */
         size_t n_has, max_has;
+        usec_t removed_at;              /* the last of what it has no more */
         uint64_t cookie;
         /* what does not */
         bool alive;
@@ -92,6 +94,10 @@ Peer *peer_new(World *w, unsigned n);
 Peer *peer_free(Peer *p);
 /* NULL: nobody has it. */
 Peer *world_peer_at(const World *w, const Endpoint *e);
+/* Its host: two peers may share one. */
+unsigned peer_host(const Peer *p);
+/* Which texts it states: 0 the true ones, as in document_text(). */
+unsigned peer_text(const Peer *p);
 /* Its clocks. */
 Now peer_now(const Peer *p);
 
@@ -102,6 +108,8 @@ void peer_leave(Peer *p);
 bool peer_has(const Peer *p, uint32_t number);
 void peer_add_document(Peer *p, uint32_t number);
 void peer_remove_document(Peer *p, uint32_t number);
+/* The library is lost; while it is not there. */
+void peer_remove_all(Peer *p);
 /* By its own word, which may be a lie. */
 void peer_describe(const Peer *p, uint32_t number, uint64_t *ret_size, Digest *ret);
 
@@ -110,6 +118,8 @@ bool peer_serve(Peer *p, Call *c, const MsgHead *head);
 
 /* lookup-run.c */
 void run_free_all(Peer *p);
+/* Until no lookup of anybody runs; that they end is seen to by each of them. */
+void run_drain(World *w);
 void run_server_told(Peer *p, uint64_t id, LookupOutcome outcome);
 /* Starts a lookup, unless the peer is not there or has the document. */
 void peer_look_up(Peer *p, uint32_t number, RunWant want);

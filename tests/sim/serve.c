@@ -140,7 +140,7 @@ static void serve_document(Peer *p, const Request *q, Reply *reply, Buf *body) {
         reply->has_digest = true;
         reply->digest = own.digest;
         reply->title = own.title;
-        document_text(q->rfc, p->lie == LIE_DIGEST ? p->n + 1 : 0, body);
+        document_text(q->rfc, p->lie == LIE_TWO_FACED ? 0 : peer_text(p), body);
         if (p->lie == LIE_TWO_FACED)
                 document_digest(buf_slice(body), &reply->digest);
         if (p->lie == LIE_BYTES)

@@ -2,13 +2,15 @@
 /*
  * A registration server and its peers in one process, on a virtual clock, with faults: peers crash, come back, leave;
  * documents come and go; messages are lost; the network falls apart; the server is away or loses its memory; clocks are
- * set; every tenth peer lies in one of six ways. Then all heals but the liars, and what was promised must hold:
+ * set; every tenth peer lies in one of seven ways. Then all heals but the liars, and what was promised must hold:
  *
  *   - at all times: nobody is told of a peer one TTL after its last word, and no record of a dead peer is offered then;
  *     nobody dials an address that the server does not list; no false byte is taken from who did not state it; nobody
  *     honest is put into quarantine; a copy that was brought up to date by deltas is what its holder had at that
  *     generation; no rubbish is merged; a lookup ends
- *   - when all is well again: every document that a live honest peer holds is found by everybody, others are not
+ *     nothing is taken that is disputed by what the taker was told, nor is anything said to be disputed that is not
+ *   - when all is well again: every document that a live honest peer holds is found by everybody, unless as many hosts
+ *     state another text; what nobody holds is not
  *
  * The seed is printed; the same seed gives the same run, which is checked too.
  */
@@ -16,6 +18,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "ballot.h"
 #include "check.h"
 #include "faults.h"
 #include "figures.h"
@@ -35,52 +38,11 @@ typedef struct Options {
 
 /* ---- finding all that is there ----------------------------------------------------------------------------------- */
 
-static unsigned count_runs(const World *w) {
-        unsigned n = 0;
-
-        for (unsigned i = 0; i < w->conf.n_peers; i++)
-                for (const Run *run = w->peers[i]->runs; run; run = run->next)
-                        n++;
-        return n;
-}
-
-/* That they end is seen to by each of them. */
-static void drain(World *w) {
-        while (count_runs(w) > 0)
-                world_run(w, world_in(w, SIM_CALL_TIMEOUT));
-}
-
-/* Of each document, as things are. */
-static RunWant *want_of_all(const World *w) {
-        const size_t n = w->conf.n_documents;
-        RunWant *want = calloc(n + 1, sizeof(RunWant));
-        bool *false_texts = calloc(n + 1, sizeof(bool));
-        if (!want || !false_texts)
-                abort();
-
-        for (uint32_t number = 1; number <= n; number++)
-                want[number] = RUN_MUST_MISS;
-        for (unsigned i = 0; i < w->conf.n_peers; i++) {
-                const Peer *p = w->peers[i];
-                for (size_t k = 0; p->alive && k < p->n_has && p->has[k] <= n; k++) {
-                        RunWant *it = &want[p->has[k]];
-                        bool sound = p->lie == LIE_NONE || p->lie == LIE_HEARSAY;
-                        *it = sound || *it == RUN_MUST_FIND ? RUN_MUST_FIND : RUN_ANY;
-                        false_texts[p->has[k]] |= p->lie == LIE_DIGEST;
-                }
-        }
-        for (uint32_t number = 1; number <= n; number++)
-                if (false_texts[number])
-                        want[number] = RUN_ANY;
-        free(false_texts);
-        return want;
-}
-
 /* Some newcomers who know nothing yet: they have to ask their way. */
 static void start_newcomers(World *w) {
         for (unsigned i = 0, n = 0; i < w->conf.n_peers && n < 3; i++)
                 if (!w->peers[i]->alive) {
-                        w->peers[i]->n_has = 0;
+                        peer_remove_all(w->peers[i]);
                         w->peers[i]->lie = LIE_NONE;
                         w->peers[i]->reads = false;
                         peer_start(w->peers[i]);
@@ -106,13 +68,13 @@ static bool is_wanted(const World *w, const Peer *p, uint32_t number) {
 
 static void find_all(World *w) {
         start_newcomers(w);
-        RunWant *want = want_of_all(w);
+        RunWant *want = ballot_want_all(w, w->conf.n_documents);
         for (unsigned i = 0; i < w->conf.n_peers; i++)
                 for (uint32_t number = 1; number <= w->conf.n_documents; number++)
                         if (is_wanted(w, w->peers[i], number))
                                 peer_look_up(w->peers[i], number, want[number]);
         free(want);
-        drain(w);
+        run_drain(w);
 }
 
 /*
@@ -146,7 +108,7 @@ static void find_news(World *w) {
                 for (unsigned k = i / step; k < ELEMENTSOF(held); k += LOOKERS)
                         if (held[k] == RUN_MUST_FIND)
                                 peer_look_up(w->peers[i], first + k, RUN_MUST_FIND);
-        drain(w);
+        run_drain(w);
 }
 
 /* ---- the course of a run ----------------------------------------------------------------------------------------- */
@@ -177,7 +139,7 @@ static uint64_t run_once(const WorldConf *conf, unsigned minutes, bool tell) {
         faults_start(w, until);
         faults_start_wishes(w, conf->wish_usec, until);
         world_run(w, until);
-        drain(w);
+        run_drain(w);
         faults_heal(w);
         find_all(w);
         find_news(w);
