@@ -155,7 +155,7 @@ static void call_finish_broken(Call *c) {
 
 /* The whole exchange is over, and nothing more was sent. */
 static void call_finish_well(Call *c) {
-        if (c->stays_open && c->io) {
+        if (c->stays_open && c->conf->pool && c->io) {  /* the pool may have gone meanwhile */
                 int fd = call_fd(c);
 
                 (void) sd_event_source_set_io_fd_own(c->io, false);     /* a valid source: can't fail */

@@ -36,7 +36,8 @@ typedef struct CallConf {
         usec_t total_timeout;           /* of the whole call; USEC_INFINITY: none */
         bool has_source;
         Address source;                 /* own end, where the administrator bound the server to a concrete address */
-        CallPool *pool;                 /* connections that stay open; NULL: none do. Borrowed */
+        /* Connections that stay open; NULL: none do. Borrowed; may change in place, also to NULL. */
+        CallPool *pool;
 } CallConf;
 
 typedef enum CallEnd {

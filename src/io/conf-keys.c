@@ -130,6 +130,9 @@ static const ConfKey peer_keys[] = {
         { "Peers", "ConnectTimeoutSec", CONF_KIND_TIME, offsetof(PeerConf, connect_timeout),
           .min = TIMEOUT_MIN, .max = 5 * USEC_PER_MINUTE, .preset = "2s",
           .comment = "Time for a connection to another peer to be made." },
+        { "Peers", "ReuseConnections", CONF_KIND_BOOL, offsetof(PeerConf, reuse_connections), .preset = "yes",
+          .comment = "A connection to another peer, or to a registration server that is asked for its list, stays open\n"
+                     "for the next exchange. no: a new connection for each." },
         { "Peers", "HedgeAfterSec", CONF_KIND_TIME_OR_INFINITY, offsetof(PeerConf, hedge_after),
           .min = 0, .max = USEC_PER_MINUTE, .preset = "300ms",
           .comment = "A second holder of a document is tried beside one of which nothing has come for so long.\n"

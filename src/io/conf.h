@@ -88,6 +88,7 @@ typedef struct PeerConf {
         size_t n_static_peers;
         uint32_t remember_max;
         usec_t connect_timeout;
+        bool reuse_connections;
         usec_t hedge_after;             /* USEC_INFINITY: never */
         usec_t quarantine;
         usec_t index_ttl;

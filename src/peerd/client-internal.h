@@ -91,6 +91,7 @@ typedef struct ClientSettings {
         HoldersLimits holders;
         usec_t pull_interval;                   /* who has told all within it is not asked again for a document */
         usec_t background_interval;             /* the same, or USEC_INFINITY: no pulls in the background */
+        bool reuse_connections;
         usec_t hedge_after;
         uint64_t max_file_size;
         Grade accept;                           /* Integrity.Accept= */

@@ -35,6 +35,7 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
                 /* Without pulls in the background it is for how long a refresh is good. */
                 .pull_interval = p->pull_interval == USEC_INFINITY ? REFRESHED_USEC : p->pull_interval,
                 .background_interval = p->pull_interval,
+                .reuse_connections = p->reuse_connections,
                 .hedge_after = p->hedge_after,
                 .max_file_size = p->max_file_size,
                 .accept = p->accept,
@@ -62,13 +63,20 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
         return 0;
 }
 
+/* A Call without a pool makes a connection for itself. */
+static void settings_use_pool(Client *c) {
+        CallPool *pool = c->settings.reuse_connections ? c->pool : NULL;
+
+        c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = pool;
+}
+
 /* Takes the settings. */
 static void settings_apply(Client *c, const ClientSettings *s) {
         free(c->settings.static_peers);
         c->settings = *s;
         if (c->pool)
                 call_pool_clear(c->pool);       /* their source may not be the own address any more */
-        c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = c->pool;
+        settings_use_pool(c);
         holders_set_limits(c->holders, &s->holders);
         holders_clear_static(c->holders);
         for (size_t i = 0; i < s->n_static_peers; i++)
@@ -411,7 +419,7 @@ static int setup(sd_event *e, void *userdata) {
                 c->replicas_timer = event_source_free(c->replicas_timer);
                 return k;
         }
-        c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = c->pool;
+        settings_use_pool(c);
         c->event = e;
         background_reconfigured(c->background);
         editor_reconfigured(c->editor);
