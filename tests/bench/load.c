@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A client that makes load: so many connections at once, each of which sends a request, reads the whole answer, and goes
+ * on. It speaks no protocol but "a head, Content-Length:, a body", which P2P-DI and HTTP have in common, so that a server
+ * and what it is compared with get the same client.
+ *
+ *   load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep]
+ *   load --connect=… --requests=FILE --connections=N --hold [--slow=BYTES]
+ *
+ * FILE is one request after the other: "SOURCE LENGTH\n", then so many bytes; SOURCE is the address that it comes from.
+ * Without --keep each request has a connection of its own. With it a connection stays with one request of the file, and
+ * so with its source, and repeats it.
+ *
+ * --hold: each connection asks once, and is kept until stdin ends; "ready" is written once all have their answers. With
+ * --slow the answers are not read but for so many bytes a second on each connection, and "ready" comes once all have asked.
+ *
+ * The result is one line of JSON on stdout. What is neither 200 nor 204 counts as failed.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HEAD_SIZE_MAX 8192
+/* Times up to a second are told apart to the microsecond. */
+#define USEC_MAX 1000000
+/* With so many failures and no success between them, nothing is measured any more. */
+#define FAILURES_MAX 1000
+#define SLOW_STEPS_PER_SEC 10
+
+typedef struct Request {
+        struct sockaddr_in source;
+        const char *bytes;
+        size_t size;
+} Request;
+
+typedef struct Client {
+        int fd;                         /* -1: none */
+        size_t request;                 /* its number in the file */
+        size_t n_sent;
+        size_t n_head;                  /* bytes of the head so far */
+        uint64_t body_left;
+        bool in_body;
+        bool writing;                   /* waits until it may send */
+        uint64_t begin;                 /* nsec */
+        char head[HEAD_SIZE_MAX + 1];
+} Client;
+
+static struct sockaddr_in arg_connect;
+static unsigned arg_connections = 1, arg_seconds = 1;
+static uint64_t arg_count = UINT64_MAX;
+static bool arg_keep, arg_hold;
+static unsigned arg_slow;
+
+static Request *requests;
+static size_t n_requests, next_request;
+static Client *clients;
+static int epoll_fd;
+static uint64_t n_done, n_failed, n_failed_in_a_row, n_bytes, n_lines, n_begun;
+static uint32_t times[USEC_MAX + 1];
+static char buffer[1 << 18];
+
+static void fail(const char *what) {
+        fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+        exit(1);
+}
+
+static uint64_t now_nsec(void) {
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
+}
+
+static void read_requests(const char *path) {
+        FILE *f = fopen(path, "re");
+        char source[64];
+        size_t size;
+
+        if (!f)
+                fail(path);
+        while (fscanf(f, "%63s %zu", source, &size) == 2) {
+                char *bytes = malloc(size + 1);
+                requests = reallocarray(requests, n_requests + 1, sizeof(*requests));
+                if (!bytes || !requests)
+                        fail("memory");
+                Request *q = &requests[n_requests++];
+                *q = (Request) { .source.sin_family = AF_INET, .bytes = bytes, .size = size };
+                if (fgetc(f) != '\n' || fread(bytes, 1, size, f) != size || inet_pton(AF_INET, source, &q->source.sin_addr) != 1) {
+                        errno = EBADMSG;
+                        fail(path);
+                }
+        }
+        fclose(f);
+        if (n_requests == 0) {
+                errno = ENODATA;
+                fail(path);
+        }
+}
+
+static void watch(Client *c, int operation, uint32_t events) {
+        /* Who reads slowly looks by the clock, not when there is something. */
+        struct epoll_event e = { .events = arg_slow ? events & ~(uint32_t) EPOLLIN : events, .data.ptr = c };
+        if (epoll_ctl(epoll_fd, operation, c->fd, &e) < 0)
+                fail("epoll_ctl");
+        c->writing = events & EPOLLOUT;
+}
+
+/* Sends what is left of the request. false: the connection broke. */
+static bool go_on_sending(Client *c) {
+        const Request *q = &requests[c->request];
+        while (c->n_sent < q->size) {
+                ssize_t n = send(c->fd, q->bytes + c->n_sent, q->size - c->n_sent, MSG_NOSIGNAL);
+                if (n < 0 && (errno == EAGAIN || errno == EINPROGRESS || errno == ENOTCONN)) {
+                        if (!c->writing)
+                                watch(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+                        return true;
+                }
+                if (n < 0)
+                        return false;
+                c->n_sent += (size_t) n;
+        }
+        if (c->writing)
+                watch(c, EPOLL_CTL_MOD, EPOLLIN);
+        return true;
+}
+
+static bool begin_exchange(Client *c) {
+        n_begun++;
+        c->n_sent = c->n_head = 0;
+        c->in_body = false;
+        c->begin = now_nsec();
+        return go_on_sending(c);
+}
+
+static bool open_connection(Client *c) {
+        int one = 1, small = 4096;
+
+        if (!arg_keep && !arg_hold)
+                c->request = next_request++ % n_requests;
+        const Request *q = &requests[c->request];
+        c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (c->fd < 0)
+                fail("socket");
+        /* The port is chosen when it connects: by then it need not be free towards everybody. */
+        (void) setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+        (void) setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        if (arg_slow)
+                (void) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        if (bind(c->fd, (const struct sockaddr *) &q->source, sizeof(q->source)) < 0)
+                fail("bind");
+        watch(c, EPOLL_CTL_ADD, EPOLLIN);
+        if (connect(c->fd, (const struct sockaddr *) &arg_connect, sizeof(arg_connect)) < 0 && errno != EINPROGRESS)
+                return false;
+        return begin_exchange(c);
+}
+
+static void close_connection(Client *c) {
+        (void) close(c->fd);
+        c->fd = -1;
+}
+
+/* The next exchange, on a new connection or on this one, for as long as there is one to make. */
+static void go_on(Client *c, bool failed) {
+        for (;;) {
+                if (failed) {
+                        n_failed++;
+                        if (++n_failed_in_a_row >= FAILURES_MAX) {
+                                fprintf(stderr, "load: %u failed one after the other\n", FAILURES_MAX);
+                                exit(1);
+                        }
+                }
+                if (c->fd >= 0 && (failed || !arg_keep))
+                        close_connection(c);
+                if (n_begun >= arg_count)
+                        return;
+                failed = !(c->fd >= 0 ? begin_exchange(c) : open_connection(c));
+                if (!failed)
+                        return;
+        }
+}
+
+/* What the head says. false: it is none that we take. */
+static bool read_head(Client *c, const char *end) {
+        const char *status = memchr(c->head, ' ', (size_t) (end - c->head)), *length;
+
+        if (!status || (strncmp(status, " 200 ", 5) && strncmp(status, " 204 ", 5)))
+                return false;
+        length = strcasestr(c->head, "\r\nContent-Length:");
+        c->body_left = length && length < end ? strtoull(length + 17, NULL, 10) : 0;
+        return true;
+}
+
+/* Bytes that have come. 1: the answer is whole, 0: more is needed, -1: it is bad. */
+static int take(Client *c, const char *bytes, size_t size) {
+        n_bytes += size;
+        if (!c->in_body) {
+                size_t had = c->n_head, n = size < HEAD_SIZE_MAX - had ? size : HEAD_SIZE_MAX - had;
+                memcpy(c->head + had, bytes, n);
+                c->n_head += n;
+                c->head[c->n_head] = '\0';
+                char *end = strstr(c->head, "\r\n\r\n");
+                if (!end)
+                        return c->n_head < HEAD_SIZE_MAX ? 0 : -1;
+                if (!read_head(c, end))
+                        return -1;
+                c->in_body = true;
+                size_t of_head = (size_t) (end + 4 - c->head) - had;
+                bytes += of_head;
+                size -= of_head;
+        }
+        if (size > c->body_left)
+                return -1;
+        for (const char *p = bytes, *stop = bytes + size; (p = memchr(p, '\n', (size_t) (stop - p))); p++)
+                n_lines++;
+        c->body_left -= size;
+        return c->body_left == 0;
+}
+
+static void count_time(const Client *c) {
+        uint64_t usec = (now_nsec() - c->begin) / 1000;
+        times[usec < USEC_MAX ? usec : USEC_MAX]++;
+        n_done++;
+        n_failed_in_a_row = 0;
+}
+
+static void on_readable(Client *c) {
+        ssize_t n;
+        int r;
+
+        if (arg_slow)
+                return;
+        n = recv(c->fd, buffer, sizeof(buffer), 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        r = n <= 0 ? -1 : take(c, buffer, (size_t) n);
+        if (r == 0)
+                return;
+        if (r > 0)
+                count_time(c);
+        if (!arg_hold) {
+                go_on(c, r < 0);
+                return;
+        }
+        if (r < 0) {            /* also: what was held has been cut */
+                n_failed++;
+                close_connection(c);
+        }
+}
+
+static double percentile(double part) {
+        uint64_t all = 0, seen = 0;
+        for (size_t i = 0; i <= USEC_MAX; i++)
+                all += times[i];
+        for (size_t i = 0; i <= USEC_MAX; i++) {
+                seen += times[i];
+                if (seen > 0 && (double) seen >= part * (double) all)
+                        return (double) i;
+        }
+        return 0;
+}
+
+static void report(double seconds) {
+        printf("{\"requests\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"seconds\": %.6f, \"bytes\": %" PRIu64 ", \"body_lines\": %" PRIu64
+               ", \"p50_usec\": %.0f, \"p99_usec\": %.0f, \"max_usec\": %.0f}\n",
+               n_done, n_failed, seconds, n_bytes, n_lines, percentile(0.5), percentile(0.99), percentile(1));
+        fflush(stdout);
+}
+
+static void wait_for_events(int timeout_ms) {
+        struct epoll_event events[256];
+        int n = epoll_wait(epoll_fd, events, 256, timeout_ms);
+        for (int i = 0; i < n; i++) {
+                Client *c = events[i].data.ptr;
+                if (c->fd < 0)
+                        continue;
+                if ((events[i].events & EPOLLOUT) && !go_on_sending(c)) {
+                        go_on(c, true);
+                        continue;
+                }
+                if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+                        on_readable(c);
+        }
+}
+
+static void run_load(void) {
+        uint64_t begin = now_nsec(), end = begin + (uint64_t) arg_seconds * 1000000000;
+
+        for (unsigned i = 0; i < arg_connections && n_begun < arg_count; i++)
+                if (!open_connection(&clients[i]))
+                        go_on(&clients[i], true);
+        while (n_done + n_failed < arg_count && (arg_count != UINT64_MAX || now_nsec() < end))
+                wait_for_events(100);
+        report((double) (now_nsec() - begin) / 1e9);
+}
+
+static bool stdin_ended(int timeout_ms) {
+        struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+        char byte;
+        return poll(&p, 1, timeout_ms) > 0 && read(STDIN_FILENO, &byte, 1) <= 0;
+}
+
+static bool all_have_asked(void) {
+        for (unsigned i = 0; i < arg_connections; i++)
+                if (clients[i].fd >= 0 && clients[i].n_sent < requests[clients[i].request].size)
+                        return false;
+        return true;
+}
+
+/* A tenth of the slow ones at a time, so that they do not all come at once. */
+static void read_slowly(unsigned step) {
+        for (unsigned i = step % SLOW_STEPS_PER_SEC; i < arg_connections; i += SLOW_STEPS_PER_SEC) {
+                ssize_t n;
+                if (clients[i].fd < 0)
+                        continue;
+                n = recv(clients[i].fd, buffer, arg_slow, MSG_DONTWAIT);
+                if (n > 0)
+                        n_bytes += (uint64_t) n;
+                else if (n == 0 || errno != EAGAIN) {
+                        n_failed++;
+                        close_connection(&clients[i]);
+                }
+        }
+}
+
+static void run_hold(void) {
+        uint64_t begin = now_nsec();
+
+        /* A hundred at a time: a listener's backlog is finite. */
+        for (unsigned i = 0; i < arg_connections; i++) {
+                if (!open_connection(&clients[i])) {
+                        n_failed++;
+                        close_connection(&clients[i]);
+                }
+                while (!arg_slow && i % 100 == 99 && n_done + n_failed + 100 < i)
+                        wait_for_events(10);
+                if (arg_slow && i % 100 == 99)
+                        wait_for_events(1);
+        }
+        while (arg_slow ? !all_have_asked() : n_done + n_failed < arg_connections)
+                wait_for_events(10);
+        printf("ready\n");
+        fflush(stdout);
+        for (unsigned step = 0; !stdin_ended(arg_slow ? 1000 / SLOW_STEPS_PER_SEC : 100); step++) {
+                if (arg_slow)
+                        read_slowly(step);
+                else
+                        wait_for_events(0);
+        }
+        report((double) (now_nsec() - begin) / 1e9);
+}
+
+static void parse_connect(const char *text) {
+        char address[64];
+        unsigned port;
+        if (sscanf(text, "%63[0-9.]:%u", address, &port) != 2 || port > 65535 || inet_pton(AF_INET, address, &arg_connect.sin_addr) != 1) {
+                fprintf(stderr, "load: --connect= takes ADDRESS:PORT of IPv4\n");
+                exit(2);
+        }
+        arg_connect.sin_family = AF_INET;
+        arg_connect.sin_port = htons((uint16_t) port);
+}
+
+int main(int argc, char **argv) {
+        static const struct option options[] = {
+                { "connect", required_argument, NULL, 'c' },     { "requests", required_argument, NULL, 'r' },
+                { "connections", required_argument, NULL, 'n' }, { "seconds", required_argument, NULL, 's' },
+                { "count", required_argument, NULL, 'N' },       { "keep", no_argument, NULL, 'k' },
+                { "hold", no_argument, NULL, 'h' },              { "slow", required_argument, NULL, 'S' },
+                { NULL, 0, NULL, 0 },
+        };
+        struct rlimit limit;
+        int option;
+
+        while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
+                switch (option) {
+                case 'c': parse_connect(optarg); break;
+                case 'r': read_requests(optarg); break;
+                case 'n': arg_connections = (unsigned) strtoul(optarg, NULL, 10); break;
+                case 's': arg_seconds = (unsigned) strtoul(optarg, NULL, 10); break;
+                case 'N': arg_count = strtoull(optarg, NULL, 10); break;
+                case 'k': arg_keep = true; break;
+                case 'h': arg_hold = true; break;
+                case 'S': arg_slow = (unsigned) strtoul(optarg, NULL, 10); break;
+                default: return 2;
+                }
+        if (arg_connect.sin_port == 0 || n_requests == 0 || arg_connections == 0 || (arg_slow && !arg_hold)) {
+                fprintf(stderr, "usage: load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep]\n"
+                                "       load --connect=ADDRESS:PORT --requests=FILE --connections=N --hold [--slow=BYTES]\n");
+                return 2;
+        }
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                (void) setrlimit(RLIMIT_NOFILE, &limit);
+        }
+        epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        clients = calloc(arg_connections, sizeof(*clients));
+        if (epoll_fd < 0 || !clients)
+                fail("start");
+        for (unsigned i = 0; i < arg_connections; i++)
+                clients[i] = (Client) { .fd = -1, .request = i % n_requests };
+        if (arg_hold)
+                run_hold();
+        else
+                run_load();
+        return 0;
+}
