@@ -31,6 +31,7 @@ class Figure:
     goal: float = None          # None: reported, without a goal
     at_least: bool = False      # else: at most
     of_ratio: bool = True       # the goal is about ours/theirs; else about ours
+    needs: tuple = ()           # programs that it needs beside those of its row
 
     @property
     def goal_text(self):
@@ -60,6 +61,7 @@ class Row:
     raised = {}                 # keys of the INI that had to differ from what is shipped
     order = 50                  # place in the table: of the module's rows, then by name
     has_theirs = True
+    note = ""                   # what setup() has to tell below the table
 
     def __init__(self, bench, scene):
         self.bench, self.scene = bench, scene
@@ -103,6 +105,9 @@ class Line:
 
 def judge(row_name, figure, ours, theirs, note=""):
     """ours, theirs: lists of {key: value}, one for each round; theirs is empty where there is no other side."""
+    why = missing(figure.needs)
+    if why:
+        return Line(row_name, figure, note=why)
     mine = [o[figure.key] for o in ours]
     line = Line(row_name, figure, statistics.median(mine), note=note)
     others = [t[figure.key] for t in theirs if figure.key in t]
@@ -148,7 +153,8 @@ def run_row(bench, row_type, scene, rounds):
     except Exception as e:      # whatever a row stumbles over: it is shown, and the exit status tells
         traceback.print_exc()
         return [Line(row_type.name, f, note=f"failed: {e}", failed=True) for f in row_type.figures]
-    return [judge(row_type.name, f, ours, theirs, raised) for f in row_type.figures]
+    note = "; ".join(n for n in (raised, row.note) if n)
+    return [judge(row_type.name, f, ours, theirs, note) for f in row_type.figures]
 
 
 def run_rows(bench, row_types, rounds, told):

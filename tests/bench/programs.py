@@ -95,7 +95,7 @@ class Bench:
     # -- documents --
 
     def corpus(self, n):
-        """The first n documents of the set: RFCS=DIR where that is given, else made up. Made once."""
+        """n documents: of RFCS=DIR where that is given (fewer where it has fewer), else made up. Made once."""
         if n not in self.known_corpus:
             self.known_corpus[n] = Corpus.of_directory(self.rfcs, n, self.fresh("rfcs")) if self.rfcs else \
                 Corpus.made_up(n, self.fresh("made-up"))
@@ -161,6 +161,12 @@ class Journal:
 def cpu_seconds(pids):
     """CPU time of these processes since their start, by their CPU clocks (clock_getcpuclockid(3))."""
     return sum(time.clock_gettime_ns((~pid << 3) | 2) for pid in pids) / 1e9
+
+
+def peak(pid):
+    """Bytes of memory that it had at most."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", f.read(), re.M)[1]) * 1024
 
 
 def resident(pid):
@@ -231,7 +237,8 @@ class Corpus:
         found = sorted(int(m[1]) for m in (re.fullmatch(r"rfc([1-9]\d*)\.txt", f) for f in os.listdir(source)) if m)
         if not found:
             raise Skip(f"{source} holds no rfcN.txt")
-        numbers = found[:n]
+        # From all over the set: the first ones are short.
+        numbers = [found[i * len(found) // n] for i in range(n)] if len(found) > n else found
         for number in numbers:
             shutil.copyfile(os.path.join(source, name_of(number)), os.path.join(directory, name_of(number)))
         return cls(directory, numbers)

@@ -53,6 +53,12 @@ def test_numbers_have_three_digits_that_count():
     assert shown == ["-", "0", "0.000123", "0.5", "1", "12.3", "100", "123", "1,234,567", "inf"]
 
 
+def test_a_figure_may_lack_its_program():
+    figure = Figure("cpu", "CPU", "µs", 0.95, needs=("no-such-program-of-ours",))
+    line = harness.judge("row", figure, rounds("cpu", 1), [{}])
+    assert line.verdict == "skipped" and "no-such-program-of-ours" in line.note
+
+
 class World:
     """Counts what is begun and ended."""
 
