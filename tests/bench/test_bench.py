@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The benchmarks' own arithmetic and parsing, without any measuring: what make check runs of them."""
+"""The benchmarks' own arithmetic, parsing and client, without any goal: what make check runs of them."""
 
 import csv
+import json
 import os
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -14,6 +16,7 @@ sys.dont_write_bytecode = True
 
 import bench  # noqa: E402
 import harness  # noqa: E402
+import p2pdi  # noqa: E402
 import programs  # noqa: E402
 from harness import Figure, Line, Row, Scene, Skip  # noqa: E402
 
@@ -212,3 +215,64 @@ def test_cpu_clock_counts_work():
         pass
     # This thread's own clock is part of it.
     assert programs.cpu_seconds([os.getpid()]) > 0.02
+
+
+# ---- the C programs ----
+
+def load(*arguments):
+    done = subprocess.run([p2pdi.program("tests/bench/load"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.returncode, json.loads(done.stdout) if done.stdout else None
+
+
+@pytest.fixture
+def holder():
+    fake = p2pdi.FakePeer({1: b"a\n" * 40000, 2: b"b\n" * 10}, address="127.0.0.2")
+    yield fake
+    fake.close()
+
+
+def requests(tmp_path, *pairs):
+    programs.write_requests(tmp_path / "requests", [(source, p2pdi.request(line)) for source, line in pairs])
+    return f"--requests={tmp_path / 'requests'}"
+
+
+def test_load_reads_whole_answers_in_turn(holder, tmp_path):
+    given = requests(tmp_path, ("127.0.0.1", "GET RFC 1"), ("127.0.0.3", "GET RFC 2"))
+    code, said = load(f"--connect={holder.text}", given, "--count=20", "--connections=3")
+    assert code == 0 and (said["requests"], said["failed"]) == (20, 0)
+    assert said["body_lines"] == 10 * 40000 + 10 * 10
+    assert said["bytes"] > 2 * said["body_lines"] and 0 < said["p50_usec"] <= said["p99_usec"] <= said["max_usec"]
+    assert holder.connections == 20 and holder.count("GET RFC 1 ") == holder.count("GET RFC 2 ") == 10
+
+
+def test_load_counts_what_fails(holder, tmp_path):
+    given = requests(tmp_path, ("127.0.0.1", "GET RFC 1"), ("127.0.0.1", "GET RFC 9"))
+    code, said = load(f"--connect={holder.text}", given, "--count=10")
+    assert code == 0 and (said["requests"], said["failed"]) == (5, 5)
+    # A connection that its other end closes after each answer can't be kept.
+    code, said = load(f"--connect={holder.text}", requests(tmp_path, ("127.0.0.1", "GET RFC 2")), "--count=10", "--keep")
+    assert code == 0 and (said["requests"], said["failed"]) == (5, 5)
+
+
+def test_load_keeps_connections(tmp_path):
+    with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener:
+        given = requests(tmp_path, ("127.0.0.4", "GET RFC 1"))
+        process = subprocess.Popen([p2pdi.program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}", given,
+                                    "--count=3", "--keep"], stdout=subprocess.PIPE)
+        connection, address = listener.accept()
+        with connection:
+            assert address[0] == "127.0.0.4"
+            for _ in range(3):
+                assert connection.recv(1000).endswith(b"\r\n\r\n")
+                # Head and body as they may come: in pieces.
+                for piece in (b"HTTP/1.1 200 OK\r\nContent-Le", b"ngth: 4\r\n\r", b"\n1\n", b"2\n"):
+                    connection.sendall(piece)
+            said = json.loads(process.communicate(timeout=p2pdi.PATIENCE)[0])
+    assert (said["requests"], said["failed"], said["body_lines"]) == (3, 0, 6)
+
+
+def test_index_is_measured_whole():
+    done = subprocess.run([p2pdi.program("tests/bench/bench-index"), "--numbers=50", "--holders=3"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["records"] == 150 and all(v > 0 for v in said.values()), said
