@@ -174,7 +174,7 @@ int ctl_connect(Ctl *ctl) {
         return r != 0 ? fail_with_answer(ctl, r) : 0;
 }
 
-static int call(Ctl *ctl, const char *method, json_t *parameters, int flags, CtlReply on_reply, void *userdata) {
+static int call(Ctl *ctl, const char *method, json_t *parameters, int flags, int fd, CtlReply on_reply, void *userdata) {
         int r;
 
         r = ctl_connect(ctl);
@@ -182,18 +182,22 @@ static int call(Ctl *ctl, const char *method, json_t *parameters, int flags, Ctl
                 json_decref(parameters);
                 return r;
         }
-        r = varlink_client_send(ctl->client, method, parameters, flags);
+        r = varlink_client_send(ctl->client, method, parameters, flags, fd);
         if (r != 0)
                 return fail_with_answer(ctl, r);
         return call_receive(ctl, method, on_reply, userdata);
 }
 
 int ctl_call(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) {
-        return call(ctl, method, parameters, 0, on_reply, userdata);
+        return call(ctl, method, parameters, 0, -1, on_reply, userdata);
+}
+
+int ctl_call_fd(Ctl *ctl, const char *method, json_t *parameters, int fd, CtlReply on_reply, void *userdata) {
+        return call(ctl, method, parameters, 0, fd, on_reply, userdata);
 }
 
 int ctl_call_more(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) {
-        return call(ctl, method, parameters, VARLINK_CLIENT_MORE, on_reply, userdata);
+        return call(ctl, method, parameters, VARLINK_CLIENT_MORE, -1, on_reply, userdata);
 }
 
 struct List {

@@ -73,6 +73,8 @@ int ctl_connect(Ctl *ctl) _must_check_;
  * becomes its exit code.
  */
 int ctl_call(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) _must_check_;
+/* The same with a descriptor that goes along, and stays the caller's. */
+int ctl_call_fd(Ctl *ctl, const char *method, json_t *parameters, int fd, CtlReply on_reply, void *userdata) _must_check_;
 /* The same with more: one reply or many. */
 int ctl_call_more(Ctl *ctl, const char *method, json_t *parameters, CtlReply on_reply, void *userdata) _must_check_;
 /* The member `name` of all replies in one array, *ret owned by the caller. */

@@ -16,6 +16,13 @@ uid_t varlink_call_uid(const VarlinkCall *c) {
         return c->conn->uid;
 }
 
+int varlink_call_take_fd(VarlinkCall *c) {
+        int fd = c->fd;
+
+        c->fd = -1;
+        return fd;
+}
+
 void *varlink_call_userdata(const VarlinkCall *c) {
         return c->conn->server->conf->userdata;
 }
@@ -42,6 +49,8 @@ static void call_end(VarlinkCall *c, const char *error) {
                 conf->finished(c->method ? c->method->name : NULL, c->conn->uid, error, conf->userdata);
         c->conn->call = NULL;
         varlink_conn_wake(c->conn);
+        if (c->fd >= 0)
+                close(c->fd);
         free(c);
 }
 
@@ -180,18 +189,30 @@ static bool call_refuse(VarlinkCall *c, const VarlinkMessage *m) {
         return false;
 }
 
+static bool method_takes_fd(const VarlinkServerConf *conf, const char *name) {
+        const char *dot = strrchr(name, '.');
+        const VarlinkInterface *interface = dot ? interface_find(conf, name, (size_t) (dot - name)) : NULL;
+        const VarlinkMethod *method = interface ? method_find(interface, name) : NULL;
+
+        return method && method->flags & VARLINK_TAKES_FD;
+}
+
 int varlink_call_dispatch(VarlinkConn *conn, VarlinkMessage *m) {
         _cleanup_(varlink_message_done) VarlinkMessage message = *m;
         VarlinkCall *c;
         int r;
 
-        *m = (VarlinkMessage){};
+        *m = (VarlinkMessage){ .fd = -1 };
         assert(!conn->call);
+        if (message.fd >= 0 && !method_takes_fd(conn->server->conf, message.method))
+                return -EPROTO;
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
         c->conn = conn;
         c->oneway = message.oneway;
+        c->fd = message.fd;
+        message.fd = -1;
         conn->call = c;
         if (call_refuse(c, &message))
                 return 0;

@@ -111,7 +111,29 @@ VarlinkClient *varlink_client_free(VarlinkClient *c) {
         return NULL;
 }
 
-static int client_write(VarlinkClient *c, const char *data, size_t size) {
+/* The next piece; fd >= 0 goes with its first byte. */
+static ssize_t send_piece(const VarlinkClient *c, const char *data, size_t size, int fd) {
+        union {
+                struct cmsghdr header;
+                char room[CMSG_SPACE(sizeof(int))];
+        } control = {};
+        struct iovec iov = { .iov_base = (char *) (uintptr_t) data, .iov_len = size };
+        struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        if (fd >= 0) {
+                mh.msg_control = &control;
+                mh.msg_controllen = sizeof(control);
+                control.header = (struct cmsghdr){
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS,
+                        .cmsg_len = CMSG_LEN(sizeof(int)),
+                };
+                memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+        }
+        return sendmsg(c->fd, &mh, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int client_write(VarlinkClient *c, const char *data, size_t size, int fd) {
         while (size > 0) {
                 ssize_t n;
                 int r;
@@ -119,19 +141,20 @@ static int client_write(VarlinkClient *c, const char *data, size_t size) {
                 r = client_wait(c, POLLOUT);
                 if (r != 0)
                         return r;
-                n = send(c->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+                n = send_piece(c, data, size, fd);
                 if (n < 0) {
                         if (errno == EAGAIN || errno == EINTR)
                                 continue;
                         return errno == EPIPE || errno == ECONNRESET ? VARLINK_CLIENT_CLOSED : -errno;
                 }
+                fd = -1;
                 data += n;
                 size -= (size_t) n;
         }
         return 0;
 }
 
-int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, int flags) {
+int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, int flags, int fd) {
         _cleanup_free_ char *text = NULL;
         json_t *message;
 
@@ -146,7 +169,7 @@ int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters
         json_decref(message);
         if (!text)
                 return -ENOMEM;
-        return client_write(c, text, strlen(text) + 1);
+        return client_write(c, text, strlen(text) + 1, fd);
 }
 
 /* Keeps the first descriptor, closes the others. */

@@ -37,10 +37,10 @@ typedef enum VarlinkClientFlags {               /* one at most */
 } VarlinkClientFlags;
 
 /*
- * Sends a call. Takes parameters (NULL: none), also on failure. Read all replies of a call before the next one is
+ * Sends a call. Takes parameters (NULL: none), also on failure. fd >= 0 goes along; it stays the caller's. Read all replies of a call before the next one is
  * sent: both sides would wait for each other to read.
  */
-int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, int flags) _must_check_;
+int varlink_client_send(VarlinkClient *c, const char *method, json_t *parameters, int flags, int fd) _must_check_;
 /*
  * The next reply: *ret_parameters an object, owned by the caller; *ret_error NULL or the name of an error (valid
  * until the next call); *ret_continues: more replies of this call come. ret_fd: may be NULL; else the descriptor that

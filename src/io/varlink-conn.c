@@ -116,10 +116,21 @@ static void conn_write(VarlinkConn *c) {
 /* ---- in ---- */
 
 static void conn_read(VarlinkConn *c) {
+        union {
+                struct cmsghdr header;
+                char room[VARLINK_INPUT_CONTROL_SIZE];
+        } control;
         struct iovec iov;
-        struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+        struct msghdr mh = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = VARLINK_INPUT_CONTROL_SIZE,
+        };
+        size_t before;
         ssize_t n;
 
+        varlink_conn_move_fds(c, c->input_at);
         buf_consume(&c->input, c->input_at);
         c->scanned -= MIN_OF(c->scanned, c->input_at);
         c->input_at = 0;
@@ -131,20 +142,18 @@ static void conn_read(VarlinkConn *c) {
                 return;
         }
         iov.iov_base = c->input.data + c->input.size;
-        n = recvmsg(conn_fd(c), &mh, MSG_DONTWAIT);
+        n = recvmsg(conn_fd(c), &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0) {
                 if (errno != EAGAIN && errno != EINTR)
                         conn_break(c);
                 return;
         }
-        /* With no room for control data the kernel drops descriptors that come along, and says so: none is wanted. */
-        if (mh.msg_flags & MSG_CTRUNC) {
-                conn_break(c);
-                return;
-        }
         if (n == 0)
                 c->eof = true;
+        before = c->input.size;
         buf_commit(&c->input, (size_t) n);
+        if (!varlink_conn_keep_fd(c, &mh, before))
+                conn_break(c);
 }
 
 /* The next whole message without its NUL; false: there is none yet. */
@@ -168,13 +177,18 @@ static bool conn_peek(VarlinkConn *c, Slice *ret) {
 /* Takes the next message out; false: none, or the connection is broken by it. */
 static bool conn_take(VarlinkConn *c, VarlinkMessage *ret) {
         Slice s;
-        int r;
+        int fd, r;
 
         if (c->broken || !conn_peek(c, &s))
                 return false;
+        fd = varlink_conn_take_fd(c, c->input_at);
         c->input_at += s.size + 1;
         r = varlink_message_parse(s, ret);
-        if (r != 0) {
+        if (r == 0)
+                ret->fd = fd;
+        else {
+                if (fd >= 0)
+                        close(fd);
                 conn_write(c);          /* what was answered before it still arrives */
                 conn_break(c);
         }
@@ -182,8 +196,10 @@ static bool conn_take(VarlinkConn *c, VarlinkMessage *ret) {
 }
 
 static void conn_dispatch(VarlinkConn *c, VarlinkMessage *m) {
-        if (varlink_call_dispatch(c, m) < 0)
+        if (varlink_call_dispatch(c, m) < 0) {
+                conn_write(c);          /* likewise */
                 conn_break(c);
+        }
 }
 
 /* ---- turns ---- */
@@ -355,6 +371,7 @@ VarlinkConn *varlink_conn_free(VarlinkConn *c) {
         sd_event_source_disable_unref(c->io);
         if (c->output_fd >= 0)
                 close(c->output_fd);
+        varlink_conn_close_fds(c);
         buf_done(&c->input);
         buf_done(&c->output);
         free(c->groups);

@@ -6,6 +6,7 @@
  *
  *   varlink.c           the server: listening sockets, who may connect
  *   varlink-conn.c      VarlinkConn: bytes in, bytes out, one call at a time
+ *   varlink-fd.c        the descriptors that come with calls
  *   varlink-call.c      VarlinkCall: from a message to a method, and its replies
  *   varlink-service.c   org.varlink.service
  *   varlink-message.c   bytes to a checked message: no sockets, what the fuzzer feeds
@@ -14,6 +15,8 @@
 #include "core/base.h"
 #include "core/buf.h"
 #include "io/varlink.h"
+
+#include <sys/socket.h>
 
 #include <bsd/sys/queue.h>
 
@@ -33,11 +36,12 @@ typedef struct VarlinkMessage {
         char *method;                   /* owned */
         json_t *parameters;             /* owned; an object, empty where the message had none */
         bool oneway, more, upgrade;     /* at most one */
+        int fd;                         /* owned; came along; -1: none */
 } VarlinkMessage;
 
 /* Arrays and objects in each other at most VARLINK_DEPTH_MAX deep? Looks at brackets and strings only. */
 bool varlink_depth_is_bounded(Slice s) _pure_;
-/* One message, without its NUL. 0, VARLINK_MESSAGE_BAD, -ENOMEM. */
+/* One message, without its NUL, and without a descriptor. 0, VARLINK_MESSAGE_BAD, -ENOMEM. */
 int varlink_message_parse(Slice s, VarlinkMessage *ret) _must_check_;
 void varlink_message_done(VarlinkMessage *m);
 /*
@@ -54,13 +58,17 @@ struct VarlinkCall {
         VarlinkConn *conn;
         const VarlinkMethod *method;    /* NULL: there is none of that name */
         bool oneway, more;
+        int fd;                         /* owned; -1: none came along, or it was taken */
         void (*gone)(VarlinkCall *c, void *data);
         void *gone_data;
         void (*resume)(VarlinkCall *c, void *data);     /* NULL: nobody waits */
         void *resume_data;
 };
 
-/* Answers the message, or starts to: conn->call is set while no final reply was made. Empties *m. 0 or -ENOMEM. */
+/*
+ * Answers the message, or starts to: conn->call is set while no final reply was made. Empties *m. 0; -EPROTO: the method
+ * takes no descriptor; -ENOMEM.
+ */
 int varlink_call_dispatch(VarlinkConn *conn, VarlinkMessage *m) _must_check_;
 /* The asker hung up: tells `gone` and frees the call. */
 void varlink_call_abandon(VarlinkCall *c);
@@ -68,6 +76,13 @@ void varlink_call_abandon(VarlinkCall *c);
 extern const VarlinkInterface varlink_service_interface;
 
 /* ---- connection ---- */
+
+/* See varlink-fd.c. */
+#define VARLINK_INPUT_FDS 2
+typedef struct VarlinkInputFd {
+        int fd;                         /* owned */
+        size_t at;                      /* where its message starts in the input */
+} VarlinkInputFd;
 
 struct VarlinkConn {
         VarlinkServer *server;
@@ -77,6 +92,8 @@ struct VarlinkConn {
         Buf input;
         size_t input_at;                /* where the next message starts */
         size_t scanned;                 /* up to here there is no NUL behind input_at */
+        VarlinkInputFd input_fds[VARLINK_INPUT_FDS];    /* by ascending place */
+        size_t n_input_fds;
         Buf output;
         int output_fd;                  /* owned; -1: none. Goes with the byte at output_fd_at */
         size_t output_fd_at;
@@ -102,6 +119,16 @@ int varlink_conn_queue(VarlinkConn *c, json_t *message, int fd);
 bool varlink_conn_is_congested(const VarlinkConn *c) _pure_;
 /* Something changed outside of the connection's own turns: have one soon. */
 void varlink_conn_wake(VarlinkConn *c);
+
+/* Room for one descriptor in the control data of a read: the kernel drops others, and says so. */
+#define VARLINK_INPUT_CONTROL_SIZE CMSG_LEN(sizeof(int))
+/* Takes what came with the bytes behind `before`, which are in the input. false: it was sent against the rules. */
+bool varlink_conn_keep_fd(VarlinkConn *c, struct msghdr *mh, size_t before) _must_check_;
+/* The input lost its first n bytes. */
+void varlink_conn_move_fds(VarlinkConn *c, size_t n);
+/* That of the message that starts there, the caller's now; -1: none. */
+int varlink_conn_take_fd(VarlinkConn *c, size_t at);
+void varlink_conn_close_fds(VarlinkConn *c);
 
 /* ---- server ---- */
 

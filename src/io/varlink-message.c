@@ -2,6 +2,7 @@
 #include "io/varlink-internal.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 /* How a message is built, by what stands outside of its strings. */
 typedef struct Shape {
@@ -85,7 +86,7 @@ static bool message_read(json_t *json, const char **method, json_t **parameters,
 }
 
 int varlink_message_parse(Slice s, VarlinkMessage *ret) {
-        VarlinkMessage m = {};
+        VarlinkMessage m = { .fd = -1 };
         const char *method = NULL;
         json_t *parameters = NULL;
         json_error_t error;
@@ -116,7 +117,9 @@ int varlink_message_parse(Slice s, VarlinkMessage *ret) {
 void varlink_message_done(VarlinkMessage *m) {
         free(m->method);
         json_decref(m->parameters);
-        *m = (VarlinkMessage){};
+        if (m->fd >= 0)
+                close(m->fd);
+        *m = (VarlinkMessage){ .fd = -1 };
 }
 
 static bool array_is_of(const json_t *array, json_type type) {
@@ -144,6 +147,8 @@ static bool value_is_of(const json_t *value, int type) {
                 return array_is_of(value, JSON_INTEGER);
         case VARLINK_STRING_ARRAY:
                 return array_is_of(value, JSON_STRING);
+        case VARLINK_OBJECT_ARRAY:
+                return array_is_of(value, JSON_OBJECT);
         default:
                 assert(false);
                 return false;

@@ -6,8 +6,8 @@
  * before 257. The rules that are easy to miss are kept here for every method: NUL framing over split reads, oneway,
  * at most one of oneway/more/upgrade, close on malformed JSON, ExpectedMore, InvalidParameter for unknown or
  * ill-typed parameters, MethodNotImplemented for upgrade, pipelining, no reply after a hang-up, message <= 1 MiB and
- * of a bounded number of values, <= 16 connections per uid, bounded output for slow readers; whoever sends file
- * descriptors is cut, and they are closed: no method takes any. Belongs to one event loop.
+ * of a bounded number of values, <= 16 connections per uid, bounded output for slow readers; whoever sends a file
+ * descriptor to a method that takes none, or two with one call, is cut, and they are closed. Belongs to one event loop.
  */
 
 #include "core/base.h"
@@ -37,11 +37,12 @@ typedef struct VarlinkCall VarlinkCall;
 
 /*
  * Types of parameters; OPTIONAL ('?') is or-ed in. FLOAT takes whole numbers, too: JSON tells 1 from 1.0 for nobody.
- * OBJECT is all that is one in JSON: object, a struct, a map, a set; the method looks at what is in it.
+ * OBJECT is all that is one in JSON: object, a struct, a map, a set; the method looks at what is in it, also in those of
+ * an OBJECT_ARRAY.
  */
 typedef enum VarlinkType {
         VARLINK_BOOL, VARLINK_INT, VARLINK_FLOAT, VARLINK_STRING, VARLINK_OBJECT, VARLINK_INT_ARRAY,
-        VARLINK_STRING_ARRAY,
+        VARLINK_STRING_ARRAY, VARLINK_OBJECT_ARRAY,
         VARLINK_OPTIONAL = 0x100,
 } VarlinkType;
 
@@ -54,6 +55,7 @@ typedef enum VarlinkMethodFlags {
         VARLINK_MAY_MORE = 1 << 0,              /* streams when asked with more */
         VARLINK_NEEDS_MORE = 1 << 1,            /* without more: ExpectedMore */
         VARLINK_CHANGES = 1 << 2,               /* a changing verb: only whoever authorize() lets */
+        VARLINK_TAKES_FD = 1 << 3,              /* a descriptor may come along */
 } VarlinkMethodFlags;
 
 typedef struct VarlinkMethod {
@@ -108,6 +110,11 @@ void varlink_server_stop(VarlinkServer *s);
 /* Called with more, and the method has one of the MORE flags. */
 bool varlink_call_wants_more(const VarlinkCall *c);
 uid_t varlink_call_uid(const VarlinkCall *c);
+/*
+ * The descriptor that came along, close-on-exec, the caller's from now on; -1: none, or it was taken. It may be anything,
+ * and its file be written to by others meanwhile. Closed at the end of the call if nobody takes it.
+ */
+int varlink_call_take_fd(VarlinkCall *c);
 /* conf's userdata. */
 void *varlink_call_userdata(const VarlinkCall *c);
 /*

@@ -12,6 +12,7 @@ static const VarlinkParameter table[] = {
         { "words", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL },
         { "ratio", VARLINK_FLOAT | VARLINK_OPTIONAL },
         { "thing", VARLINK_OBJECT | VARLINK_OPTIONAL },
+        { "things", VARLINK_OBJECT_ARRAY | VARLINK_OPTIONAL },
         {},
 };
 

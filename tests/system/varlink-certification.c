@@ -328,7 +328,7 @@ static int take_step(VarlinkClient *c, const struct Step *step, json_t **chain, 
 
         if (*client_id)
                 (void) json_object_set(*chain, "client_id", *client_id);
-        if (varlink_client_send(c, step->method, TAKE_PTR(*chain), flags) != 0) {
+        if (varlink_client_send(c, step->method, TAKE_PTR(*chain), flags, -1) != 0) {
                 fprintf(stderr, "%s: can't be sent\n", step->method);
                 return -EIO;
         }

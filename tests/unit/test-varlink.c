@@ -108,6 +108,22 @@ static int run_open(VarlinkCall *c, json_t *p, _unused_ void *userdata) {
         return r;
 }
 
+/* Reads the descriptor that came along: its text, or why not. */
+static int run_take(VarlinkCall *c, _unused_ json_t *p, _unused_ void *userdata) {
+        int fd = varlink_call_take_fd(c);
+        char text[16] = "none";
+
+        assert_int_equal(varlink_call_take_fd(c), -1);
+        if (fd >= 0) {
+                assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+                const ssize_t n = read(fd, text, sizeof(text) - 1);
+
+                text[MAX_OF(n, 0)] = '\0';
+                close(fd);
+        }
+        return varlink_call_reply(c, json_pack("{s:s}", "text", text));
+}
+
 static int run_fail(_unused_ VarlinkCall *c, _unused_ json_t *p, _unused_ void *userdata) {
         return -EIO;
 }
@@ -129,6 +145,7 @@ static const VarlinkParameter echo_parameters[] = {
         { "words", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL },
         { "ratio", VARLINK_FLOAT | VARLINK_OPTIONAL },
         { "thing", VARLINK_OBJECT | VARLINK_OPTIONAL },
+        { "things", VARLINK_OBJECT_ARRAY | VARLINK_OPTIONAL },
         {},
 };
 
@@ -142,6 +159,9 @@ static const VarlinkMethod test_methods[] = {
         { "org.test.LongList", VARLINK_NEEDS_MORE, NULL, run_long_list },
         { "org.test.Open", 0, echo_parameters, run_open },
         { "org.test.Change", VARLINK_CHANGES, NULL, run_maybe },
+        { "org.test.Take", VARLINK_TAKES_FD, NULL, run_take },
+        { "org.test.Leave", VARLINK_TAKES_FD, NULL, run_maybe },
+        { "org.test.ChangeWith", VARLINK_CHANGES | VARLINK_TAKES_FD, NULL, run_take },
         { "org.test.Fail", 0, NULL, run_fail },
         { "org.test.Huge", 0, NULL, run_huge },
         {},
@@ -776,6 +796,153 @@ static void test_descriptors_from_outside_are_refused(void **state) {
         close(fd);
 }
 
+/* A pipe with that text in it, whose other end is closed. */
+static int pipe_with(const char *text) {
+        int fd[2];
+
+        assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+        assert_int_equal(write(fd[1], text, strlen(text)), strlen(text));
+        close(fd[1]);
+        return fd[0];
+}
+
+/* As put(), with a descriptor on the first byte; `size` bytes of it, '|' is NUL. */
+static void put_fd(int fd, const char *s, size_t size, int passed) {
+        char copy[512];
+
+        assert_true(size < sizeof(copy));
+        for (size_t i = 0; i < size; i++)
+                copy[i] = s[i] == '|' ? '\0' : s[i];
+        send_fd(fd, copy, size, passed);
+        close(passed);
+}
+
+#define TAKE "{\"method\":\"org.test.Take\"}|"
+#define PLAIN "{\"method\":\"org.test.Plain\"}|"
+
+static void test_each_call_gets_its_own_descriptor(void **state) {
+        Fixture *f = *state;
+        int fd = dial(f);
+
+        /* All is there before the first is answered: pipelined, some with and some without. */
+        put(fd, PLAIN);
+        put_fd(fd, TAKE, strlen(TAKE), pipe_with("one"));
+        put_fd(fd, TAKE, strlen(TAKE), pipe_with("two"));
+        put(fd, TAKE);
+        put_fd(fd, TAKE, strlen(TAKE), pipe_with("three"));
+        put(fd, PLAIN);
+        turn(f);
+        assert_string_equal(got(fd), "{\"parameters\":{\"more\":false}}|{\"parameters\":{\"text\":\"one\"}}|"
+                                     "{\"parameters\":{\"text\":\"two\"}}|{\"parameters\":{\"text\":\"none\"}}|"
+                                     "{\"parameters\":{\"text\":\"three\"}}|{\"parameters\":{\"more\":false}}|");
+        close(fd);
+}
+
+static void test_descriptor_of_a_call_in_pieces(void **state) {
+        Fixture *f = *state;
+        int fd = dial(f);
+
+        /* The rest of the first comes with the whole of the second. */
+        for (size_t cut = 1; cut < strlen(TAKE); cut++) {
+                put_fd(fd, TAKE, cut, pipe_with("one"));
+                turn(f);
+                put(fd, TAKE + cut);
+                put_fd(fd, TAKE, cut, pipe_with("two"));
+                turn(f);
+                assert_string_equal(got(fd), "{\"parameters\":{\"text\":\"one\"}}|");
+                put(fd, TAKE + cut);
+                turn(f);
+                assert_string_equal(got(fd), "{\"parameters\":{\"text\":\"two\"}}|");
+        }
+        assert_int_equal(TAILQ_FIRST(&f->server->conns)->n_input_fds, 0);
+        close(fd);
+}
+
+/* Who holds the reading end of a pipe shows at the writing end. */
+static void assert_closed(int writing_end) {
+        errno = 0;
+        assert_int_equal(write(writing_end, "x", 1), -1);
+        assert_int_equal(errno, EPIPE);
+        close(writing_end);
+}
+
+static void test_descriptors_that_nobody_takes_are_closed(void **state) {
+        static const struct {
+                const char *in, *out;
+        } cases[] = {
+                { "{\"method\":\"org.test.Leave\"}|", "{\"parameters\":{\"more\":false}}|" },
+                { "{\"method\":\"org.test.ChangeWith\"}|", ERR("PermissionDenied") "{}}|" },
+                { "{\"method\":\"org.test.Take\",\"parameters\":{\"x\":1}}|",
+                  ERR("InvalidParameter") "{\"parameter\":\"x\"}}|" },
+                { "{\"method\":\"org.test.Plain\"}|", "#" },
+                { "{\"method\":\"org.none.Take\"}|", "#" },
+                { "{\"method\":\"Take\"}|", "#" },
+                { "nonsense|", "#" },
+                { "{\"method\":\"org.te", "" },
+        };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                int fd = dial(f), pipe_fd[2];
+
+                assert_int_equal(pipe2(pipe_fd, O_CLOEXEC), 0);
+                put_fd(fd, cases[i].in, strlen(cases[i].in), pipe_fd[0]);
+                turn(f);
+                assert_string_equal(got(fd), cases[i].out);
+                close(fd);
+                turn(f);
+                assert_closed(pipe_fd[1]);
+        }
+        assert_int_equal(n_conns(f), 0);
+}
+
+static void test_descriptors_against_the_rules_are_refused(void **state) {
+        union {
+                struct cmsghdr header;
+                char room[CMSG_SPACE(2 * sizeof(int))];
+        } control = { .header = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+                                  .cmsg_len = CMSG_LEN(2 * sizeof(int)) } };
+        struct iovec iov = { (char[]){ TAKE }, strlen(TAKE) };
+        struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                             .msg_controllen = CMSG_SPACE(2 * sizeof(int)) };
+        int passed[2] = { pipe_with("one"), pipe_with("two") };
+        Fixture *f = *state;
+        int fd = dial(f);
+
+        ((char *) iov.iov_base)[iov.iov_len - 1] = '\0';
+        memcpy(CMSG_DATA(&control.header), passed, sizeof(passed));
+        assert_int_equal(sendmsg(fd, &mh, 0), iov.iov_len);
+        turn(f);
+        assert_string_equal(got(fd), "#");      /* two at once */
+        close(fd);
+        close(passed[0]);
+        close(passed[1]);
+
+        fd = dial(f);
+        put(fd, "{\"method\":");
+        turn(f);
+        put_fd(fd, "\"org.test.Take\"}|", strlen("\"org.test.Take\"}|"), pipe_with("one"));
+        turn(f);
+        assert_string_equal(got(fd), "#");      /* in the middle */
+        close(fd);
+
+        fd = dial(f);
+        put_fd(fd, "{\"method\":", strlen("{\"method\":"), pipe_with("one"));
+        put_fd(fd, "\"org.test.Take\"}|", strlen("\"org.test.Take\"}|"), pipe_with("two"));
+        turn(f);
+        assert_string_equal(got(fd), "#");      /* a second of the same */
+        close(fd);
+        assert_int_equal(n_conns(f), 0);
+
+        /* What was answered before still arrives. */
+        fd = dial(f);
+        put(fd, TAKE);
+        put_fd(fd, PLAIN, strlen(PLAIN), pipe_with("one"));
+        turn(f);
+        assert_string_equal(got(fd), "{\"parameters\":{\"text\":\"none\"}}|#");
+        close(fd);
+}
+
 static void test_descriptor_rides_on_the_first_byte_of_its_reply(void **state) {
         Fixture *f = *state;
         int fd = dial(f);
@@ -978,12 +1145,12 @@ static void test_client_calls_and_reads_streams(void **state) {
         json_t *p = NULL;
         bool continues;
 
-        assert_int_equal(varlink_client_send(c, "org.test.X", json_pack("{s:i}", "a", 1), VARLINK_CLIENT_MORE), 0);
-        assert_int_equal(varlink_client_send(c, "org.test.Y", NULL, 0), 0);
+        assert_int_equal(varlink_client_send(c, "org.test.X", json_pack("{s:i}", "a", 1), VARLINK_CLIENT_MORE, -1), 0);
+        assert_int_equal(varlink_client_send(c, "org.test.Y", NULL, 0, -1), 0);
         assert_string_equal(got(fd), "{\"method\":\"org.test.X\",\"parameters\":{\"a\":1},\"more\":true}|{"
                                      "\"method\":\"org.test.Y\"}|");
 
-        assert_int_equal(varlink_client_send(c, "org.test.Z", NULL, VARLINK_CLIENT_ONEWAY), 0);
+        assert_int_equal(varlink_client_send(c, "org.test.Z", NULL, VARLINK_CLIENT_ONEWAY, -1), 0);
         assert_string_equal(got(fd), "{\"method\":\"org.test.Z\",\"oneway\":true}|");
 
         put(fd, "{\"parameters\":{\"b\":2},\"continues\":true}|{\"error\":\"org.test.No\"}|");
@@ -1079,6 +1246,10 @@ int main(void) {
                 TEST(test_long_list_waits_for_its_reader),
                 TEST(test_pipelining_without_reading_stalls),
                 TEST(test_descriptors_from_outside_are_refused),
+                TEST(test_each_call_gets_its_own_descriptor),
+                TEST(test_descriptor_of_a_call_in_pieces),
+                TEST(test_descriptors_that_nobody_takes_are_closed),
+                TEST(test_descriptors_against_the_rules_are_refused),
                 TEST(test_descriptor_rides_on_the_first_byte_of_its_reply),
                 TEST(test_sixteen_connections_of_one_user),
                 TEST(test_thousand_hang_ups_leave_nothing),
