@@ -58,6 +58,11 @@ static int add_named(Manifest *m, uint32_t number, const Digest *digest) {
         return 0;
 }
 
+/* "./rfc1.txt" is still here. */
+static bool is_elsewhere(Slice path, Slice last) {
+        return path.size > last.size && !(path.size == last.size + 2 && path.data[0] == '.');
+}
+
 static Slice last_component(Slice name) {
         const char *slash = memrchr(name.data, '/', name.size);
         if (!slash)
@@ -87,13 +92,16 @@ static int read_line(Manifest *m, Slice line) {
                         m->info.first_bad = m->n_lines;
                 return 0;
         }
-        Slice name = last_component((Slice){ line.data + HEX_SIZE + 2, line.size - HEX_SIZE - 2 });
-        if (rfc_number_from_file_name(name, &number) == 0)
-                return add_named(m, number, &digest);
+        const Slice path = { line.data + HEX_SIZE + 2, line.size - HEX_SIZE - 2 }, name = last_component(path);
+        if (is_elsewhere(path, name) && m->info.n_elsewhere++ == 0)
+                m->info.first_elsewhere = m->n_lines;
         if (slice_equal(name, SLICE_LITERAL("rfc-index.txt")))
-                return add_named(m, EDITOR_INDEX, &digest);
-        m->info.n_other++;
-        return 0;
+                number = EDITOR_INDEX;
+        else if (rfc_number_from_file_name(name, &number) != 0) {
+                m->info.n_other++;
+                return 0;
+        }
+        return add_named(m, number, &digest);
 }
 
 static int end_line(Manifest *m) {

@@ -44,6 +44,8 @@ typedef struct ManifestInfo {
         size_t n_other;                 /* lines about other files, empty ones, comments ('#') */
         size_t n_bad;                   /* lines that are nothing of the kind */
         uint64_t first_bad;             /* line of the first one, counted from 1; 0: none */
+        size_t n_elsewhere;             /* lines about a file in another directory: its name has a '/' */
+        uint64_t first_elsewhere;       /* as first_bad */
         size_t n_torn;                  /* named twice, with different digests: these count for nothing */
         uint32_t first_torn;            /* the lowest such number; 0: none, or it is rfc-index.txt alone */
 } ManifestInfo;

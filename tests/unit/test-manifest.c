@@ -38,6 +38,28 @@ static void assert_digest(const Digest *d, uint8_t byte) {
         assert_true(digest_equal(d, &expected));
 }
 
+static void test_files_in_another_directory(void **state) {
+        static const struct {
+                const char *line;
+                bool elsewhere;
+        } cases[] = {
+                { A "  rfc1.txt", false },     { A "  ./rfc1.txt", false },       { A " *./rfc-index.txt", false },
+                { A "  notes", false },        { A "  ../rfc1.txt", true },       { A "  /rfc1.txt", true },
+                { A "  a/rfc1.txt", true },    { A " */etc/passwd", true },       { A "  ./../rfc1.txt", true },
+                { A "  //rfc1.txt", true },    { A "  rfc1.txt/rfc1.txt", true }, { A "  ../rfc-index.txt", true },
+                { "\\" A "  ..\n/rfc1.txt", true },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_(manifest_free_p) Manifest *m = read_pieces(slice_of(cases[i].line), 7);
+
+                assert_int_equal(info(m).n_bad, 0);
+                assert_int_equal(info(m).n_elsewhere, cases[i].elsewhere);
+                assert_int_equal(info(m).first_elsewhere, cases[i].elsewhere);
+        }
+}
+
 static void test_lines_of_sha256sum(void **state) {
         (void) state;
         static const char text[] = A "  rfc7230.txt\n"          /* text */
@@ -57,6 +79,8 @@ static void test_lines_of_sha256sum(void **state) {
                 assert_int_equal(info(m).n_other, 0);
                 assert_int_equal(info(m).n_bad, 0);
                 assert_int_equal(info(m).n_torn, 0);
+                assert_int_equal(info(m).n_elsewhere, 3);
+                assert_int_equal(info(m).first_elsewhere, 3);
                 assert_digest(manifest_get(m, 7230), 0xaa);
                 assert_digest(manifest_get(m, 1), 0xbb);
                 assert_digest(manifest_get(m, 2), 0xaa);
@@ -196,6 +220,7 @@ static void test_size_is_bounded(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_lines_of_sha256sum),
+                cmocka_unit_test(test_files_in_another_directory),
                 cmocka_unit_test(test_other_lines_are_passed_over),
                 cmocka_unit_test(test_nul_ends_no_name),
                 cmocka_unit_test(test_two_digests_are_none),
