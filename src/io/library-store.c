@@ -25,6 +25,13 @@ struct LibraryFile {
         char temporary[TEMPORARY_NAME_SIZE];    /* "": an O_TMPFILE */
 };
 
+static void file_name(const LibraryFile *f, char ret[RFC_FILE_NAME_SIZE]) {
+        if (f->number == LIBRARY_EDITOR_INDEX)
+                memcpy(ret, LIBRARY_INDEX_NAME, sizeof(LIBRARY_INDEX_NAME));
+        else
+                rfc_number_to_file_name(f->number, ret);
+}
+
 static int open_named(LibraryFile *f) {
         for (unsigned i = 0; i < TEMPORARY_TRIES; i++) {
                 char name[TEMPORARY_NAME_SIZE];
@@ -80,7 +87,7 @@ int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest
         const LibraryDocument *d;
         int r;
 
-        if (size > l->max_file_size)
+        if (size > (number == LIBRARY_EDITOR_INDEX ? RFC_META_BYTES_MAX : l->max_file_size))
                 return -EFBIG;
         if (l->gone)
                 return -ENOENT;
@@ -279,7 +286,7 @@ static int name_file(LibraryCommit *c) {
 
         if (fstat(c->file->fd, &st) < 0)
                 return -errno;
-        rfc_number_to_file_name(c->file->number, name);
+        file_name(c->file, name);
         r = c->file->repairs ? publish_repaired(c->file, name) : publish(c->file, name);
         if (r < 0)
                 return r;
@@ -297,7 +304,7 @@ static void flush_names(int dir_fd, LibraryCommit *commits, size_t n) {
         r = -errno;
         for (size_t i = 0; i < n; i++)
                 if (commits[i].result == 0) {
-                        rfc_number_to_file_name(commits[i].file->number, name);
+                        file_name(commits[i].file, name);
                         /* Who was told of an error must not find it later; what was damaged comes back. */
                         if (commits[i].file->temporary[0] == '\0' || exchange(commits[i].file, name) < 0)
                                 (void) unlinkat(dir_fd, name, 0);
@@ -308,10 +315,12 @@ static void flush_names(int dir_fd, LibraryCommit *commits, size_t n) {
 static int adopt(Library *l, LibraryCommit *c) {
         LibraryFile *f = c->file;
 
-        if (c->result == -EEXIST)
+        if (c->result == -EEXIST && f->number != LIBRARY_EDITOR_INDEX)
                 return accept_other(l, f->number);
         if (c->result != 0)
                 return c->result;
+        if (f->number == LIBRARY_EDITOR_INDEX)
+                return library_refresh_index(l);
         return library_adopt(l, f->number, &c->stamp, &c->found, c->title ? TAKE_PTR(c->title) : TAKE_PTR(f->title));
 }
 

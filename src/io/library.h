@@ -196,6 +196,12 @@ void library_allow_repair(Library *l, uint32_t number);
 typedef struct LibraryFile LibraryFile;
 
 /*
+ * In place of a number: rfc-index.txt, into the directory. What it says is not looked at, and counts once it is there; a
+ * scan is due then for the titles. One that is there already is kept: -EEXIST.
+ */
+#define LIBRARY_EDITOR_INDEX 0
+
+/*
  * size and digest as promised; title as said. The space is reserved, so -ENOSPC, -EDQUOT come now where the file
  * system can tell; -EFBIG over max_file_size; -ENOENT while the library is gone; -EUCLEAN: a damaged file has that
  * name, see library_allow_repair(); -errno. Several may be under way.

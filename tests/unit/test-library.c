@@ -1257,6 +1257,31 @@ static void test_a_batch_is_committed_together(void **state) {
         assert_not_read(f);
 }
 
+/* What somebody gives to the library as its own, however often. */
+static void test_an_index_is_stored_once(void **state) {
+        Fixture *f = *state;
+        const Digest digest = digest_of(index_with_title);
+        LibraryCommit commits[2] = {};
+
+        put(f, "rfc3005.txt", "Without a title");
+        start_and_scan(f);
+        assert_told(f, "present 3005 RFC 3005;");
+        for (size_t i = 0; i < ELEMENTSOF(commits); i++) {
+                assert_int_equal(library_store_begin(f->library, LIBRARY_EDITOR_INDEX, strlen(index_with_title), &digest,
+                                                     slice_of(NULL), &commits[i].file), 0);
+                assert_int_equal(library_store_write(commits[i].file, slice_of(index_with_title)), 0);
+        }
+        library_store_commit_all(f->library, commits, ELEMENTSOF(commits));
+        assert_int_equal(commits[0].result, 0);
+        assert_int_equal(commits[1].result, -EEXIST);
+        assert_holds(f, "rfc-index.txt", index_with_title);
+        assert_int_equal(count_entries(f), 2);
+        assert_int_equal(f->editor_origin, LIBRARY_INDEX_STORED);
+        assert_non_null(f->meta);
+        scan(f);
+        assert_told(f, "present 3005 A Title in the Index;");
+}
+
 /* Last, and in this order: what is forbidden stays so. */
 static void test_store_without_o_tmpfile(void **state) {
         Fixture *f = *state;
@@ -1363,6 +1388,7 @@ int main(void) {
                 LIBRARY_TEST(test_mismatch_leaves_nothing),
                 LIBRARY_TEST(test_stored_never_replaces_what_came_meanwhile),
                 LIBRARY_TEST(test_stored_file_too_big_is_refused),
+                LIBRARY_TEST(test_an_index_is_stored_once),
                 LIBRARY_TEST(test_left_over_names_are_removed),
                 LIBRARY_TEST(test_two_stores_of_one_document_at_a_time),
                 LIBRARY_TEST(test_a_batch_is_committed_together),
