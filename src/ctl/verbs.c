@@ -27,6 +27,8 @@ const Verb verbs[] = {
           OPTION_REPAIR, COMPLETES_RFC, verb_verify },
         { "export", "[RANGE…]", "Write the store into the directory of --to=", 0, -1, VERB_PEER | VERB_ENDLESS, OPTION_TO,
           COMPLETES_RFC, verb_export },
+        { "import", "FILE…|DIR…", "Take files into the store", 1, -1, VERB_PEER | VERB_ENDLESS, 0, COMPLETES_FILE,
+          verb_import },
         { "pin", "RFC…", "Keep RFCs from being evicted to make room", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_pin },
         { "unpin", "RFC…", "Let them be evicted again", 1, -1, VERB_PEER, 0, COMPLETES_RFC, verb_unpin },
         { "evict", "RFC…", "Remove RFCs from the store", 1, -1, VERB_PEER, OPTION_FORCE, COMPLETES_RFC, verb_evict },

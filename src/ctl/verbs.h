@@ -89,6 +89,8 @@ int verb_show(Ctl *ctl, int argc, char **argv);
 int verb_export(Ctl *ctl, int argc, char **argv);
 /* What the library has in these ranges; *ret_code: of names that stand for nothing. *ret: owned by the caller. */
 int ctl_list_documents(Ctl *ctl, int argc, char **argv, int *ret_code, json_t **ret) _must_check_;
+/* verb-import.c */
+int verb_import(Ctl *ctl, int argc, char **argv);
 /* verb-keep.c */
 int verb_pin(Ctl *ctl, int argc, char **argv);
 int verb_unpin(Ctl *ctl, int argc, char **argv);

@@ -40,6 +40,7 @@ static const char *const kinds[_LOG_EVENT_MAX] = {
         [LOG_EVENT_QUARANTINED] = "quarantined peers",
         [LOG_EVENT_EDITOR_INDEX_TAKEN] = "editor's indexes",
         [LOG_EVENT_EDITOR_INDEX_REFUSED] = "refused editor's indexes",
+        [LOG_EVENT_IMPORTED] = "imports",
         [LOG_EVENT_SYNC] = "ends of syncs",
         [LOG_EVENT_CONF_LOADED] = "configurations loaded",
         [LOG_EVENT_CONF_INVALID] = "issues of the configuration",

@@ -45,6 +45,7 @@
         X(STORE_FULL, "3ee3dad222cd45c994dcaccc427ee07d")                                                             \
         X(EDITOR_INDEX_TAKEN, "2712159ba72c42d382b4af7188f635f7")                                                      \
         X(EDITOR_INDEX_REFUSED, "f805ba6dd6784a4d90c8e546c26ec28d")                                                    \
+        X(IMPORTED, "504180adaa3c4cccbcbc832df620c5ad")                                                                \
         X(SYNC, "38a85677e212476bbf5ea5cabb4e4896")                                                                   \
         X(CONF_LOADED, "0a2e133daed04ed6a7da4df5431026e0")                                                            \
         X(CONF_INVALID, "d9ac40223dc84beba8197d58844204d4")                                                           \

@@ -3,7 +3,7 @@
 
 /*
  * The control socket of the peer, in its main loop: control.c (tables, requests), control-get.c (Get, Open, Refresh),
- * control-list.c (lists and status), control-keep.c (Pin, Unpin, Evict); control-search.c, -resolve.c, -describe.c,
+ * control-list.c (lists and status), control-keep.c (Pin, Unpin, Evict); control-search.c, -resolve.c, -describe.c, -import.c,
  * -explain.c, -monitor.c, -metrics.c, -sync.c, -verify.c (the method of that name); control-document.c is what documents
  * look like in all of them. What only another thread knows is asked there (control-job.c) and comes back as messages,
  * tagged with the id of a ControlRequest; when whoever asked has hung up, no request of that id is there any more, and the
@@ -188,6 +188,7 @@ int control_monitor(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_pin(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_unpin(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_evict(VarlinkCall *call, json_t *parameters, void *userdata);
+int control_import(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_verify(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_repair(VarlinkCall *call, json_t *parameters, void *userdata);
 int control_refresh(VarlinkCall *call, json_t *parameters, void *userdata);

@@ -231,6 +231,7 @@ static void set_index(json_t *s, const StatusJob *j, Documents *d) {
         control_set_int(s, "storeBytes", bytes);
         if (documents_max_size(d) < UINT64_MAX)
                 control_set_int(s, "storeLimitBytes", documents_max_size(d));
+        control_set_int(s, "storeMaxFileBytes", j->visit.control->peerd->conf->max_file_size);
         RfcIndex *x = documents_lock(d);
         Generation g = rfc_index_generation(x);
         control_set_int(s, "indexRecords", rfc_index_count(x));

@@ -147,6 +147,7 @@ static const VarlinkParameter numbers_parameters[] = { { "numbers", VARLINK_INT_
 static const VarlinkParameter keep_parameters[] = { { "numbers", VARLINK_INT_ARRAY }, {} };
 static const VarlinkParameter evict_parameters[] = {
         { "numbers", VARLINK_INT_ARRAY }, { "force", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
+static const VarlinkParameter import_parameters[] = { { "files", VARLINK_OBJECT_ARRAY }, {} };
 static const VarlinkParameter list_parameters[] = {
         { "ranges", VARLINK_STRING_ARRAY | VARLINK_OPTIONAL }, { "all", VARLINK_BOOL | VARLINK_OPTIONAL },
         { "atRisk", VARLINK_BOOL | VARLINK_OPTIONAL }, { "disputed", VARLINK_BOOL | VARLINK_OPTIONAL }, {} };
@@ -185,6 +186,7 @@ static const VarlinkMethod methods[] = {
         { "org.p2pdi.Peer.Pin", VARLINK_NEEDS_MORE | VARLINK_CHANGES, keep_parameters, control_pin },
         { "org.p2pdi.Peer.Unpin", VARLINK_NEEDS_MORE | VARLINK_CHANGES, keep_parameters, control_unpin },
         { "org.p2pdi.Peer.Evict", VARLINK_NEEDS_MORE | VARLINK_CHANGES, evict_parameters, control_evict },
+        { "org.p2pdi.Peer.Import", VARLINK_CHANGES | VARLINK_TAKES_FD, import_parameters, control_import },
         { "org.p2pdi.Peer.Sync", VARLINK_NEEDS_MORE | VARLINK_CHANGES, sync_parameters, control_sync },
         { "org.p2pdi.Peer.Join", VARLINK_CHANGES, NULL, join_run },
         { "org.p2pdi.Peer.Leave", VARLINK_CHANGES, NULL, leave_run },

@@ -1169,8 +1169,11 @@ class Varlink:
     def close(self):
         self.socket.close()
 
-    def send(self, method, parameters=None, **flags):
-        self.socket.sendall(json.dumps({"method": method, "parameters": parameters or {}, **flags}).encode() + b"\0")
+    def send(self, method, parameters=None, fd=None, **flags):
+        message = json.dumps({"method": method, "parameters": parameters or {}, **flags}).encode() + b"\0"
+        if fd is not None:
+            message = message[socket.send_fds(self.socket, [message], [fd]):]
+        self.socket.sendall(message)
 
     def reply(self):
         while b"\0" not in self.buffer:
@@ -1193,6 +1196,14 @@ class Varlink:
             reply = self.reply()
             continues = reply.get("continues", False)
             yield reply
+
+
+def sealed(content, seals=fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK):
+    """A descriptor of a file in memory that nobody can change any more."""
+    fd = os.memfd_create("test", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, content)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
+    return fd
 
 
 # ---- documents ----

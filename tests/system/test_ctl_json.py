@@ -16,7 +16,8 @@ ARRAY, OBJECT, NONE, STREAM = list, dict, None, "stream"
 # Of each verb: arguments that it answers with success, and the kind of its JSON.
 VERBS = {
     "get": (["7", "8"], ARRAY), "read": (["7"], NONE), "cat": (["7"], NONE), "list": ([], ARRAY),
-    "search": (["rfc"], ARRAY), "show": (["7"], OBJECT), "verify": ([], OBJECT), "export": ([], OBJECT), "pin": (["7"], ARRAY),
+    "search": (["rfc"], ARRAY), "show": (["7"], OBJECT), "verify": ([], OBJECT), "export": ([], OBJECT),
+    "import": ([], OBJECT), "pin": (["7"], ARRAY),
     "unpin": (["7"], ARRAY), "evict": (["8"], ARRAY), "where": (["7"], ARRAY), "why": (["7"], ARRAY),
     "peers": ([], ARRAY), "status": ([], OBJECT), "refresh": ([], ARRAY), "sync": ([], OBJECT),
     "join": ([], NONE), "leave": ([], NONE),
@@ -40,6 +41,8 @@ def ask(net, verb, *options):
     arguments = VERBS[verb][0]
     if verb == "export":
         arguments = [f"--to={a.dir}/exported"]
+    if verb == "import":
+        arguments = [a.path(7)]
     if verb == "evict":
         a.get(*arguments)
     if verb.endswith("-config"):

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from idl import Interface
-from p2pdi import SOURCE, document
+from p2pdi import SOURCE, document, sealed, sha256
 
 SERVICE = "org.varlink.service"
 UNKNOWN = "noSuchParameter"
@@ -100,6 +100,7 @@ CALLS = {
         ("org.p2pdi.Peer.Verify", {}), ("org.p2pdi.Peer.Verify", {"numbers": [7, 77]}), ("org.p2pdi.Peer.Repair", {"numbers": [8]}),
         ("org.p2pdi.Peer.Pin", {"numbers": [8, 77]}), ("org.p2pdi.Peer.Unpin", {"numbers": [8]}),
         ("org.p2pdi.Peer.Evict", {"numbers": [77, 9], "force": True}),
+        ("org.p2pdi.Peer.Import", {"files": [{"number": 78, "size": 4000, "sha256": sha256(document(78))}]}),
     ],
     "rs": [
         (f"{SERVICE}.GetInfo", {}), (f"{SERVICE}.GetInterfaceDescription", {"interface": SERVICE}),
@@ -108,6 +109,8 @@ CALLS = {
         ("org.p2pdi.Registration.GetListeners", {}), ("org.p2pdi.Registration.GetMetrics", {}),
     ],
 }
+# What comes with a call.
+BYTES = {"org.p2pdi.Peer.Import": document(78)}
 # Does not end by itself.
 MONITOR = "org.p2pdi.Peer.Monitor"
 
@@ -118,7 +121,7 @@ def test_replies_are_of_the_declared_types(net, which):
     with net[which].varlink() as v:
         for method, parameters in CALLS[which]:
             interface = known[method.rpartition(".")[0]]
-            v.send(method, parameters, more=True)
+            v.send(method, parameters, sealed(BYTES[method]) if method in BYTES else None, more=True)
             while True:
                 reply = v.reply()
                 assert "error" not in reply, (method, reply)
