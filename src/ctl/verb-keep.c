@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "ctl/numbers.h"
+#include "ctl/resolve.h"
 
 /* Numbers in one call: far below what a message may hold. */
 #define KEEP_BATCH 4096
@@ -59,14 +60,18 @@ static int keep_batch(Ctl *ctl, const char *method, const Numbers *numbers, size
 static int keep(Ctl *ctl, const char *method, const char *done, int argc, char **argv) {
         _cleanup_(json_decrefp) json_t *answer = json_array();
         _cleanup_(numbers_done) Numbers numbers = {};
+        _cleanup_(resolved_done) Resolved names = {};
         Keep k = { .done = done, .answer = answer };
         int code, r;
 
         if (!answer)
                 return -ENOMEM;
-        code = numbers_from_arguments(argc, argv, &numbers);
-        if (code != 0)
-                return code;
+        r = resolve_arguments(ctl, argc, argv, false, &names);
+        if (r == 0 && names.argc > 0)
+                r = numbers_from_arguments(names.argc, names.argv, &numbers);
+        if (r != 0)
+                return r;
+        code = names.code;
         for (size_t first = 0; first < numbers.n; first += KEEP_BATCH) {
                 r = keep_batch(ctl, method, &numbers, first, &k);
                 if (r < 0)

@@ -7,6 +7,7 @@
 
 #include "core/text.h"
 #include "ctl/numbers.h"
+#include "ctl/resolve.h"
 #include "ctl/tally.h"
 
 typedef struct Verify {
@@ -118,13 +119,19 @@ static int numbers_parameter(int argc, char **argv, json_t **ret) {
 
 int verb_verify(Ctl *ctl, int argc, char **argv) {
         _cleanup_(verify_done) Verify v = { .repair = ctl->repair, .documents = json_array(), .downloads = json_array() };
+        _cleanup_(resolved_done) Resolved names = {};
         _cleanup_(json_decrefp) json_t *answer = NULL;
         json_t *parameters;
         int code, r;
 
         if (!v.documents || !v.downloads)
                 return -ENOMEM;
-        r = numbers_parameter(argc, argv, &parameters);
+        r = resolve_arguments(ctl, argc, argv, false, &names);
+        /* Nothing is left of what was named: that is not everything. */
+        if (r == 0 && argc > 0 && names.argc == 0)
+                return names.code;
+        if (r == 0)
+                r = numbers_parameter(names.argc, names.argv, &parameters);
         if (r != 0)
                 return r;
         tally_begin(!ctl->quiet && ctl->json == SHOW_JSON_OFF);
@@ -132,6 +139,7 @@ int verb_verify(Ctl *ctl, int argc, char **argv) {
         tally_hide();
         if (code < 0 || !v.progress)
                 return code;
+        code = MAX_OF(code, names.code);
         tell_end(&v);
         if (ctl->json == SHOW_JSON_OFF)
                 return code;

@@ -70,7 +70,21 @@ def test_other_verbs_take_aliases(net):
     assert a.ctl("where", "9").text.startswith("HOLDER")
 
 
-@pytest.mark.parametrize("verb", ["get", "cat", "read", "list", "show", "where"])
+def test_verbs_of_the_store_take_aliases(net):
+    a = net["a"]
+    a.get("bcp14", "std3")
+    assert [(k["number"], k["result"]) for k in a.json("pin", "bcp14", "9")] == [(11, "ok"), (12, "ok"), (9, "ok")]
+    assert [d["number"] for d in a.json("list") if d["pinned"]] == [9, 11, 12]
+    assert a.json("verify", "BCP", "14", "std3")["progress"]["documents"] == 3
+    r = a.ctl("unpin", "bcp77", "bcp14", "9")
+    assert r.code == 4 and not any(d["pinned"] for d in a.json("list")), "the rest is done all the same"
+    assert a.ctl("verify", "bcp77", "9").code == 4
+    assert [k["number"] for k in a.json("evict", "--force", "bcp14")] == [11, 12]
+    assert {11, 12}.isdisjoint(d["number"] for d in a.json("list"))
+    assert a.json("sync", "bcp14")["documents"] == 2
+
+
+@pytest.mark.parametrize("verb", ["get", "cat", "read", "list", "show", "where", "pin", "unpin", "evict", "verify", "sync"])
 def test_a_name_that_the_index_has_not(net, verb):
     r = net["a"].ctl(verb, "bcp77")
     assert (r.code, r.out, r.err) == (4, b"", "BCP 77 names no RFC, by the RFC Editor's index.\n")
