@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Lookups of a simulated peer: does what core/lookup says and tells it how it went. */
 #include "ballot.h"
+#include "replicas.h"
 
 static const TrustConf trust = { .quorum = SIM_QUORUM };
 
@@ -238,6 +239,16 @@ static void on_deadline(World *w, void *arg, uint64_t id) {
                 world_fail(w, "peer %u: the lookup of document %u does not end", p->n, run->number);
 }
 
+static void count_copy(World *w, uint32_t number) {
+        uint64_t size;
+        Digest digest;
+
+        document_describe(number, 0, &size, &digest);
+        w->count.copies++;
+        w->count.copies_needless += world_count_copies(w, number) > REPLICAS_WANTED;
+        w->count.copy_bytes += size;
+}
+
 static void run_end(Peer *p, Run *run, const LookupStep *step) {
         World *w = p->world;
         LookupCount *k = &w->count.lookup;
@@ -253,6 +264,8 @@ static void run_end(Peer *p, Run *run, const LookupStep *step) {
                 world_fail(w, "peer %u, document %u: %s, but the lookup says %s", p->n, run->number,
                            run->must_find ? "an honest peer holds it" : "nobody holds it",
                            lookup_result_name(step->result));
+        if (run->is_copy && found)
+                count_copy(w, run->number);
         k->n++;
         k->n_by_result[step->result]++;
         k->usec += took;
@@ -306,6 +319,8 @@ void peer_look_up(Peer *p, uint32_t number, RunWant want) {
                 .hedge_usec = 300 * USEC_PER_MSEC,
                 .n_asks_max = LOOKUP_ASKS_AT_ONCE,
                 .has_servers = true,
+                .known_only = want == RUN_COPY,
+                .servers_away = want == RUN_COPY && p->servers_away,
         };
         if (!p->alive || peer_has(p, number))
                 return;
@@ -318,6 +333,7 @@ void peer_look_up(Peer *p, uint32_t number, RunWant want) {
         run->number = number;
         run->must_find = want == RUN_MUST_FIND;
         run->must_miss = want == RUN_MUST_MISS;
+        run->is_copy = want == RUN_COPY;
         run->began_at = w->now.boottime;
         run->next = p->runs;
         world_must(w, lookup_new(&conf, &run->lookup), "lookup_new");

@@ -68,6 +68,14 @@ bool peer_has(const Peer *p, uint32_t number) {
         return i < p->n_has && p->has[i] == number;
 }
 
+unsigned world_count_copies(const World *w, uint32_t number) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < w->conf.n_peers; i++)
+                n += w->peers[i]->alive && peer_has(w->peers[i], number);
+        return n;
+}
+
 void peer_describe(const Peer *p, uint32_t number, uint64_t *ret_size, Digest *ret) {
         document_describe(number, peer_text(p), ret_size, ret);
 }

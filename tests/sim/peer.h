@@ -26,6 +26,7 @@ typedef enum RunWant {
         RUN_ANY,
         RUN_MUST_FIND,                  /* an honest peer holds it, and nothing changes */
         RUN_MUST_MISS,                  /* nobody has it, likewise */
+        RUN_COPY,                       /* by what is known, as for Store.MinReplicas= */
 } RunWant;
 
 /* A lookup that runs. */
@@ -34,7 +35,7 @@ struct Run {
         Run *next;
         uint64_t id;
         uint32_t number;
-        bool must_find, must_miss;
+        bool must_find, must_miss, is_copy;
         Lookup *lookup;
         usec_t began_at;
         usec_t wakes_at;
@@ -98,6 +99,8 @@ Peer *world_peer_at(const World *w, const Endpoint *e);
 unsigned peer_host(const Peer *p);
 /* Which texts it states: 0 the true ones, as in document_text(). */
 unsigned peer_text(const Peer *p);
+/* Living peers that have it. */
+unsigned world_count_copies(const World *w, uint32_t number);
 /* Its clocks. */
 Now peer_now(const Peer *p);
 

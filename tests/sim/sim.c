@@ -23,6 +23,7 @@
 #include "faults.h"
 #include "figures.h"
 #include "peer.h"
+#include "replicas.h"
 #include "world.h"
 
 /* So many at most look for news, see faults_step(). */
@@ -33,6 +34,7 @@ typedef struct Options {
         unsigned n_seeds;
         unsigned minutes;               /* of faults */
         bool figures;
+        bool replicas;
         bool any;                       /* something was said: else all that make check wants */
 } Options;
 
@@ -230,11 +232,30 @@ static void print_figures(const Options *o) {
         }
 }
 
+/* Of a group of honest peers that all pull. */
+static void run_replicas(const Options *o) {
+        WorldConf conf = small_world;
+
+        conf.n_peers = conf.n_readers = o->world.n_peers;
+        conf.n_documents = o->world.n_documents;
+        conf.verbose = o->world.verbose;
+        conf.absent_permille = 0;
+        conf.liars = false;
+        conf.peers_per_reply = 100;
+        for (unsigned i = 0; i < o->n_seeds; i++) {
+                conf.seed = o->world.seed + i;
+                replicas_run(&conf, o->minutes);
+        }
+}
+
 static void run_all(void) {
         const Options small = { .world = small_world, .n_seeds = 2, .minutes = 30 };
+        Options replicas = { .world = small_world, .n_seeds = 1, .minutes = 120 };
+        replicas.world.n_peers = 16;
 
         run_seeds(&small);
         (void) run_once(&big_world, 3, true);
+        run_replicas(&replicas);
 }
 
 static unsigned number_of(const char *option, const char *s) {
@@ -249,7 +270,7 @@ static unsigned number_of(const char *option, const char *s) {
 }
 
 static void usage(void) {
-        printf("sim [--figures] [--seed=1] [--seeds=1] [--peers=1000] [--readers=10] [--documents=1000] [--minutes=60]\n"
+        printf("sim [--figures|--replicas] [--seed=1] [--seeds=1] [--peers=1000] [--readers=10] [--documents=1000] [--minutes=60]\n"
                "    [--verbose]\n"
                "Without any option: what make check runs. Up to 64 peers: everything is checked each time; above, samples.\n");
 }
@@ -259,8 +280,9 @@ static void parse(int argc, char **argv, Options *o) {
                 { "seed", required_argument, NULL, 's' },      { "seeds", required_argument, NULL, 'n' },
                 { "peers", required_argument, NULL, 'p' },     { "readers", required_argument, NULL, 'r' },
                 { "documents", required_argument, NULL, 'd' }, { "minutes", required_argument, NULL, 'm' },
-                { "figures", no_argument, NULL, 'f' },         { "verbose", no_argument, NULL, 'v' },
-                { "help", no_argument, NULL, 'h' },            { 0 },
+                { "figures", no_argument, NULL, 'f' },         { "replicas", no_argument, NULL, 'c' },
+                { "verbose", no_argument, NULL, 'v' },         { "help", no_argument, NULL, 'h' },
+                { 0 },
         };
         unsigned *const to[] = {
                 ['n'] = &o->n_seeds, ['p'] = &o->world.n_peers, ['r'] = &o->world.n_readers,
@@ -274,6 +296,8 @@ static void parse(int argc, char **argv, Options *o) {
                         o->world.seed = number_of("seed", optarg);
                 else if (c == 'f')
                         o->figures = true;
+                else if (c == 'c')
+                        o->replicas = true;
                 else if (c == 'v')
                         o->world.verbose = true;
                 else if ((size_t) c < ELEMENTSOF(to) && to[c])
@@ -301,6 +325,8 @@ int main(int argc, char **argv) {
         o.world.n_readers = MIN_OF(o.world.n_readers, o.world.n_peers);
         if (!o.any)
                 run_all();
+        else if (o.replicas)
+                run_replicas(&o);
         else if (o.figures)
                 print_figures(&o);
         else

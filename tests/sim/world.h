@@ -66,6 +66,9 @@ typedef struct LookupCount {
 typedef struct WorldCount {
         unsigned long events, calls, lost, cut, refused, merges, quarantines, crashes, leaves, joins, partitions, jumps;
         unsigned long checked, copies_checked, deaths_checked, fooled;
+        unsigned long copies;           /* documents fetched because too few held them */
+        unsigned long copies_needless;  /* of which there were enough by then */
+        uint64_t copy_bytes;
         PullCount pull;
         LookupCount lookup;
 } WorldCount;
