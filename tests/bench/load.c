@@ -12,7 +12,7 @@
  * so with its source, and repeats it.
  *
  * --hold: each connection asks once, and is kept until stdin ends; "ready" is written once all have their answers. With
- * --slow the answers are not read but for so many bytes a second on each connection, and "ready" comes once all have asked.
+ * --slow the answers are not read but for so many bytes a second on each connection, and "ready" comes once all have the first of them.
  *
  * The result is one line of JSON on stdout. What is neither 200 nor 204 counts as failed.
  */
@@ -312,10 +312,14 @@ static bool stdin_ended(int timeout_ms) {
         return poll(&p, 1, timeout_ms) > 0 && read(STDIN_FILENO, &byte, 1) <= 0;
 }
 
-static bool all_have_asked(void) {
-        for (unsigned i = 0; i < arg_connections; i++)
-                if (clients[i].fd >= 0 && clients[i].n_sent < requests[clients[i].request].size)
+/* Of slow ones: each has asked, and the first of its answer has come. */
+static bool all_have_begun(void) {
+        for (unsigned i = 0; i < arg_connections; i++) {
+                const Client *c = &clients[i];
+                char byte;
+                if (c->fd >= 0 && (c->n_sent < requests[c->request].size || (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN)))
                         return false;
+        }
         return true;
 }
 
@@ -349,7 +353,7 @@ static void run_hold(void) {
                 if (arg_slow && i % 100 == 99)
                         wait_for_events(1);
         }
-        while (arg_slow ? !all_have_asked() : n_done + n_failed < arg_connections)
+        while (arg_slow ? !all_have_begun() : n_done + n_failed < arg_connections)
                 wait_for_events(10);
         printf("ready\n");
         fflush(stdout);
