@@ -167,7 +167,8 @@ class Experiment:
         run = plans.Run(self.name, self.uplinks, self.reuse, self.n_peers, [p.fetches for p in peers],
                         sum(p.counters["PassiveOpens"] for p in peers), sum(p.counters["RetransSegs"] for p in peers))
         n = sum(map(len, run.fetches))
-        # That there is a connection for each message is not believed but counted.
+        # That there is a connection for each message is not believed but counted. "At least": now and then there is one
+        # more than there were fetches and than the peers know of.
         if (run.connections >= n) == self.reuse:
             raise Wrong(f"{n} documents came over {run.connections} connections")
         return run
