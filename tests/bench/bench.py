@@ -13,6 +13,7 @@ import fnmatch
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,9 @@ def main():
     p.add_argument("--list", action="store_true", help="names of rows")
     arg = p.parse_args()
 
+    # Whoever ends this wants to see no server left behind; a shell's "&" has SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # On a disk: in memory a flush costs nothing.
     tempfile.tempdir = os.environ.get("TMPDIR", "/var/tmp")
     chosen = choose(rows_of(HERE), arg.rows)

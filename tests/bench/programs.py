@@ -272,24 +272,27 @@ def digests(directory):
 # ---- the programs that ours are compared with ----
 
 class Other:
-    """A server that is not ours, in the foreground; ended by SIGTERM."""
+    """A server that is not ours, in the foreground; ended by SIGTERM, at the latest with the world of the bench.
 
-    def __init__(self, command, address, log):
+    Where the bench is killed the kernel does it, but for opentracker, which has changed its user by then."""
+
+    def __init__(self, bench, command, address, log):
         self.address = address
         with open(log, "wb") as f:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=f, stderr=f)
-        self.log = log
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig=TERM", *command], stdin=subprocess.DEVNULL, stdout=f, stderr=f)
+        self.log, self.name = log, command[0]
+        bench.world.keep(self)
         self.wait_listening()
 
     def wait_listening(self):
         def listens():
             if self.process.poll() is not None:
                 with open(self.log, encoding="utf-8", errors="replace") as f:
-                    raise RuntimeError(f"{self.process.args[0]} ended with {self.process.returncode}: {f.read()[-1000:]}")
+                    raise RuntimeError(f"{self.name} ended with {self.process.returncode}: {f.read()[-1000:]}")
             with contextlib.suppress(OSError), socket.create_connection(self.address, 1):
                 return True
             return False
-        p2pdi.until(listens, f"{self.process.args[0]} at {self.address}")
+        p2pdi.until(listens, f"{self.name} at {self.address}")
 
     @property
     def text(self):
@@ -347,7 +350,7 @@ def nginx(bench, root, workers):
     with open(os.path.join(work, "nginx.conf"), "w", encoding="utf-8") as f:
         f.write(NGINX.format(work=work, port=port, root=root, workers=workers, user=user))
     program = shutil.which("nginx") or "/usr/sbin/nginx"
-    return Other([program, "-e", os.path.join(work, "error.log"), "-c", os.path.join(work, "nginx.conf")], ("127.0.0.1", port),
+    return Other(bench, [program, "-e", os.path.join(work, "error.log"), "-c", os.path.join(work, "nginx.conf")], ("127.0.0.1", port),
                  os.path.join(work, "log"))
 
 
@@ -359,7 +362,7 @@ def opentracker(bench, infohash):
     os.chmod(work, 0o755)
     # It insists on not being root, and looks for the list in what it has made its root directory by then.
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    return Other(["opentracker", "-i", "127.0.0.1", "-p", str(port), "-P", str(port), "-d", work, "-u", user, "-w", "white"],
+    return Other(bench, ["opentracker", "-i", "127.0.0.1", "-p", str(port), "-P", str(port), "-d", work, "-u", user, "-w", "white"],
                  ("127.0.0.1", port), os.path.join(work, "log"))
 
 
@@ -369,7 +372,7 @@ def rsync_daemon(bench, root):
     with open(config, "w", encoding="utf-8") as f:
         f.write(f"use chroot = no\naddress = 127.0.0.1\nport = {port}\n" + (f"uid = root\ngid = root\n" if os.geteuid() == 0 else "") +
                 f"[rfc]\npath = {root}\nread only = yes\n")
-    return Other(["rsync", "--daemon", "--no-detach", f"--config={config}"], ("127.0.0.1", port), os.path.join(work, "log"))
+    return Other(bench, ["rsync", "--daemon", "--no-detach", f"--config={config}"], ("127.0.0.1", port), os.path.join(work, "log"))
 
 
 # ---- clients ----
