@@ -99,15 +99,15 @@ void ballot_check_disputed(const Peer *p, uint32_t number) {
                            b.n_sides == 0 ? "no" : "only one");
         for (unsigned i = 0; i < b.n_sides; i++)
                 if (may_take(&b, &b.sides[i].digest))
-                        world_fail(p->world, "peer %u, document %u: disputed, but %u hosts state the same, and nobody as "
-                                   "many another", p->n, number, b.sides[i].n_hosts);
+                        world_fail(p->world, "peer %u, document %u: disputed, but %u hosts state the same, and "
+                                   "nobody as many another", p->n, number, b.sides[i].n_hosts);
 }
 
 /* ---- what there is ----------------------------------------------------------------------------------------------- */
 
 /*
- * The true text counts by those only whom nobody shuts out, and false ones by all who state them: whoever is in quarantine
- * with some is heard by others.
+ * The true text counts by those only whom nobody shuts out, and false ones by all who state them: whoever is in
+ * quarantine with some is heard by others.
  */
 RunWant *ballot_want_all(const World *w, uint32_t n) {
         Ballot *ballots = calloc(n + 1, sizeof(Ballot));

@@ -15,7 +15,7 @@ void ballot_check_fetch(const Peer *p, const RfcRecord *record);
 /* It says that no text may be taken: then none may be. */
 void ballot_check_disputed(const Peer *p, uint32_t number);
 /*
- * Of documents 1..n, as things are, for whoever asks everybody: found, if a live honest peer has it and what liars state
- * can't block it.
+ * Of documents 1..n, as things are, for whoever asks everybody: found, if a live honest peer has it and what liars
+ * state can't block it.
  */
 RunWant *ballot_want_all(const World *w, uint32_t n);

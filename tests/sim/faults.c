@@ -50,8 +50,8 @@ static void form_choruses(World *w) {
 }
 
 /*
- * Who has nothing to say can't lie. A chorus speaks of what many have, both on a host of the same, and of one document as
- * the chorus before: so two hosts state the same false text.
+ * Who has nothing to say can't lie. A chorus speaks of what many have, both on a host of the same, and of one document
+ * as the chorus before: so two hosts state the same false text.
  */
 static void give_liars_documents(World *w, Peer *p) {
         const bool chorus = p->lie == LIE_CHORUS;

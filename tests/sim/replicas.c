@@ -11,8 +11,8 @@
 /* A peer crashes about so often. */
 #define CRASH_USEC (2 * USEC_PER_HOUR)
 /*
- * It takes so many rounds at most from when the dead is forgotten until the copy is there: one to pull, one to miss it, and
- * one for each peer that is meant before the one that does it but is dead too, or has only just started.
+ * It takes so many rounds at most from when the dead is forgotten until the copy is there: one to pull, one to miss it,
+ * and one for each peer that is meant before the one that does it but is dead too, or has only just started.
  */
 #define ROUNDS 10
 
@@ -154,7 +154,9 @@ static unsigned long count_gone(const World *w) {
 /* ---- the course -------------------------------------------------------------------------------------------------- */
 
 static void begin(Group *g, World *w, unsigned minutes) {
-        *g = (Group){ .w = w, .reaction_usec = w->conf.ttl_usec + ROUNDS * (w->conf.pull_usec + w->conf.pull_usec / 5) };
+        const usec_t longest_round = w->conf.pull_usec + w->conf.pull_usec / 5;
+
+        *g = (Group){ .w = w, .reaction_usec = w->conf.ttl_usec + ROUNDS * longest_round };
         faults_populate(w);
         g->n_lacking = count_lacking(w);
         g->lost_at = world_grow(NULL, w->conf.n_documents + 1, sizeof(usec_t));
@@ -197,8 +199,8 @@ void replicas_run(const WorldConf *conf, unsigned minutes) {
         if (c->copies_needless > c->copies / 2)
                 world_fail(w, "%lu copies were made, and %lu of them were not needed", c->copies, c->copies_needless);
         printf("seed %llu: %u peers, %u documents, %d copies wanted, %.1f h: %lu crashes, %lu copies lacking at first, "
-               "%lu lost or away, %lu made (%llu bytes of documents), %lu needlessly; %lu documents gone with all copies at once; trace "
-               "%016llx\n",
+               "%lu lost or away, %lu made (%llu bytes of documents), %lu needlessly; %lu documents gone with "
+               "all copies at once; trace %016llx\n",
                (unsigned long long) conf->seed, conf->n_peers, conf->n_documents, REPLICAS_WANTED,
                (double) w->now.boottime / 3600e6, c->crashes, g.n_lacking, g.n_lost, c->copies,
                (unsigned long long) c->copy_bytes, c->copies_needless, count_gone(w), (unsigned long long) w->trace);

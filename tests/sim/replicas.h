@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * A group that keeps so many copies of everything (Store.MinReplicas=) while peers crash, some with their disks. Looks at
- * what peerd/replicas.c does with core/replicate.
+ * A group that keeps so many copies of everything (Store.MinReplicas=) while peers crash, some with their disks. Looks
+ * at what peerd/replicas.c does with core/replicate.
  *
  *   - whatever a living peer has, and no holder of which has died for as long as the group needs to notice and act, is
  *     held by as many as it should be: so nothing is lost unless all copies go within that time

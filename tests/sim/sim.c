@@ -7,10 +7,12 @@
  *   - at all times: nobody is told of a peer one TTL after its last word, and no record of a dead peer is offered then;
  *     nobody dials an address that the server does not list; no false byte is taken from who did not state it; nobody
  *     honest is put into quarantine; a copy that was brought up to date by deltas is what its holder had at that
- *     generation; no rubbish is merged; a lookup ends
+ *     generation; no rubbish is merged; a lookup ends;
  *     nothing is taken that is disputed by what the taker was told, nor is anything said to be disputed that is not
  *   - when all is well again: every document that a live honest peer holds is found by everybody, unless as many hosts
  *     state another text; what nobody holds is not
+ *
+ * And a group of honest peers that keeps copies of everything, see replicas.h.
  *
  * The seed is printed; the same seed gives the same run, which is checked too.
  */
@@ -193,7 +195,7 @@ static const WorldConf big_world = {
         .seed = 1,
         .n_peers = 1000,
         .n_readers = 10,
-        .n_documents = 1000,
+        .n_documents = 500,
         .ttl_usec = 20 * USEC_PER_MINUTE,
         .keep_alive_usec = 400 * USEC_PER_SEC,
         .pull_usec = 5 * USEC_PER_MINUTE,
@@ -250,7 +252,7 @@ static void run_replicas(const Options *o) {
 
 static void run_all(void) {
         const Options small = { .world = small_world, .n_seeds = 2, .minutes = 30 };
-        Options replicas = { .world = small_world, .n_seeds = 1, .minutes = 120 };
+        Options replicas = { .world = small_world, .n_seeds = 1, .minutes = 60 };
         replicas.world.n_peers = 16;
 
         run_seeds(&small);
@@ -270,8 +272,8 @@ static unsigned number_of(const char *option, const char *s) {
 }
 
 static void usage(void) {
-        printf("sim [--figures|--replicas] [--seed=1] [--seeds=1] [--peers=1000] [--readers=10] [--documents=1000] [--minutes=60]\n"
-               "    [--verbose]\n"
+        printf("sim [--figures|--replicas] [--seed=1] [--seeds=1] [--peers=1000] [--readers=10] [--documents=500]\n"
+               "    [--minutes=60] [--verbose]\n"
                "Without any option: what make check runs. Up to 64 peers: everything is checked each time; above, samples.\n");
 }
 
