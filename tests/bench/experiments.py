@@ -30,7 +30,7 @@ import p2pdi  # noqa: E402
 
 SKIPPED = 77
 N_PEERS = 6
-SCALES = (2, 4, 8, 16, 24)
+SCALES = (2, 4, 12, 24)
 FETCH_SECONDS_MAX = 300
 # All that is not as it is shipped. Each is there because the experiment says so.
 KEYS = {"Index.PullIntervalSec": "infinity", "Peers.HedgeAfterSec": "infinity"}
