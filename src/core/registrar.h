@@ -26,10 +26,10 @@ typedef struct RegistrarConf {
 #define REGISTRAR_RETRY_MIN_SEC 5
 #define REGISTRAR_RETRY_MAX_SEC 300
 
-/* What random numbers a request may need; drawn anew by the caller for each request. */
+/* What random numbers a request may need; drawn anew by the caller for each request that needs them. */
 typedef struct RegistrarRandom {
-        uint64_t cookies[4];            /* candidates, each 1..PROTO_COOKIE_MAX: the chance that all are taken is nil */
-        uint64_t seed;                  /* of a sample */
+        uint64_t cookies[4];            /* Register: candidates, each 1..PROTO_COOKIE_MAX: the chance that all are taken is nil */
+        uint64_t seed;                  /* PQuery: of a sample */
 } RegistrarRandom;
 
 /* Why a request is refused. */

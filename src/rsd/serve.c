@@ -128,11 +128,19 @@ static void count_answer(Client *c, Verb verb, const RegistrarOutcome *outcome, 
         rsd_count_request(c->rsd, verb, outcome, error);
 }
 
+/* Each number is a system call: no more than the verb may use. */
+static void draw_random(Verb verb, RegistrarRandom *ret) {
+        *ret = (RegistrarRandom){ .seed = verb == VERB_PQUERY ? random_u64() : 0 };
+        if (verb == VERB_REGISTER)
+                for (size_t i = 0; i < ELEMENTSOF(ret->cookies); i++)
+                        ret->cookies[i] = random_range(PROTO_COOKIE_MAX);
+}
+
 static void answer(Client *c, const Request *request, const Now *now) {
         Rsd *r = c->rsd;
         _cleanup_buf_ Buf body = BUF_INIT(REGISTRAR_BODY_MAX);
         RegistrarOutcome outcome = {};
-        RegistrarRandom random = { .seed = random_u64() };
+        RegistrarRandom random;
         Reply reply;
 
         /* Nobody is told of a peer whose lease has ended in this moment; else a bounded number will do. */
@@ -141,8 +149,7 @@ static void answer(Client *c, const Request *request, const Now *now) {
                 if (request->verb != VERB_PQUERY)
                         break;
         }
-        for (size_t i = 0; i < ELEMENTSOF(random.cookies); i++)
-                random.cookies[i] = random_range(PROTO_COOKIE_MAX);
+        draw_random(request->verb, &random);
         int k = registrar_handle(r->list, &r->registrar, request, &conn_remote(c->conn)->address, now, &random, &reply,
                                  &body, &outcome);
         if (k < 0) {
