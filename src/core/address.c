@@ -71,8 +71,14 @@ void address_to_text(const Address *a, char ret[ADDRESS_TEXT_SIZE]) {
         size_t n = 0;
 
         if (address_is_ipv4(a)) {
-                (void) snprintf(ret, ADDRESS_TEXT_SIZE, "%u.%u.%u.%u",
-                                a->bytes[12], a->bytes[13], a->bytes[14], a->bytes[15]);
+                char *to = ret;
+
+                for (unsigned i = 12; i < 16; i++) {
+                        if (i > 12)
+                                *to++ = '.';
+                        to = text_put_decimal(to, a->bytes[i]);
+                }
+                *to = '\0';
                 return;
         }
 
@@ -126,10 +132,18 @@ int endpoint_from_text(Slice s, Endpoint *ret) {
 }
 
 void endpoint_to_text(const Endpoint *e, char ret[ENDPOINT_TEXT_SIZE]) {
-        char text[ADDRESS_TEXT_SIZE];
+        bool ipv6 = !address_is_ipv4(&e->address);
+        char *to = ret;
 
-        address_to_text(&e->address, text);
-        (void) snprintf(ret, ENDPOINT_TEXT_SIZE, address_is_ipv4(&e->address) ? "%s:%u" : "[%s]:%u", text, e->port);
+        if (ipv6)
+                *to++ = '[';
+        address_to_text(&e->address, to);
+        to += strlen(to);
+        if (ipv6)
+                *to++ = ']';
+        *to++ = ':';
+        to = text_put_decimal(to, e->port);
+        *to = '\0';
 }
 
 int endpoint_compare(const Endpoint *a, const Endpoint *b) {

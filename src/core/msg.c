@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/msg.h"
 
-#include <stdio.h>
-
 #include "core/text.h"
 
 static const char *const version_texts[] = {
@@ -153,6 +151,17 @@ static int parse_status_line(Slice line, MsgHead *h) {
         return 0;
 }
 
+/* Are tabs the only control bytes in it? */
+static bool has_tabs_only(Slice s) {
+        for (size_t i = 0; i < s.size; i++) {
+                unsigned char c = (unsigned char) s.data[i];
+
+                if ((c < 0x20 && c != '\t') || c == 0x7f)
+                        return false;
+        }
+        return true;
+}
+
 static int parse_header(Slice line, MsgHeader *ret) {
         const char *colon = memchr(line.data, ':', line.size);
 
@@ -164,12 +173,8 @@ static int parse_header(Slice line, MsgHeader *ret) {
         /* A folded line starts with a blank, so it fails here too. */
         if (!is_word(ret->name))
                 return MSG_BAD;
-        for (size_t i = 0; i < ret->value.size; i++) {
-                unsigned char c = (unsigned char) ret->value.data[i];
-
-                if ((c < 0x20 && c != '\t') || c == 0x7f)
-                        return MSG_BAD;
-        }
+        if (text_has_control(ret->value) && !has_tabs_only(ret->value))
+                return MSG_BAD;
         ret->value = slice_trim(ret->value);
         return 0;
 }
@@ -252,7 +257,17 @@ int msg_begin_request(Buf *b, MsgVersion version, const char *method, Slice docu
 }
 
 int msg_begin_response(Buf *b, MsgVersion version, unsigned status) {
-        return buf_printf(b, "%s %u %s\r\n", msg_version_text(version), status, msg_phrase(status));
+        const Slice version_text = slice_of(msg_version_text(version)), phrase = slice_of(msg_phrase(status));
+        char line[64], *to = line;
+
+        assert(version_text.size + phrase.size + TEXT_DECIMAL_MAX + 4 <= sizeof(line));
+        to = text_put_slice(to, version_text);
+        *to++ = ' ';
+        to = text_put_decimal(to, status);
+        *to++ = ' ';
+        to = text_put_slice(to, phrase);
+        to = text_put_slice(to, SLICE_LITERAL("\r\n"));
+        return buf_append(b, line, (size_t) (to - line));
 }
 
 int msg_add_header(Buf *b, const char *name, const char *format, ...) {
@@ -278,6 +293,29 @@ int msg_add_header(Buf *b, const char *name, const char *format, ...) {
         return r;
 }
 
+int msg_add_text(Buf *b, const char *name, Slice value) {
+        const size_t start = b->size;
+        int r;
+
+        assert(!text_has_control(value));
+        r = buf_append_string(b, name);
+        if (r == 0)
+                r = buf_append(b, ": ", 2);
+        if (r == 0)
+                r = buf_append_slice(b, value);
+        if (r == 0)
+                r = buf_append(b, "\r\n", 2);
+        if (r != 0)
+                buf_truncate(b, start);
+        return r;
+}
+
+static char *put_two_digits(char *to, unsigned value) {
+        *to++ = (char) ('0' + value / 10 % 10);
+        *to++ = (char) ('0' + value % 10);
+        return to;
+}
+
 void msg_date_to_text(usec_t realtime, char ret[MSG_DATE_SIZE]) {
         static const char weekdays[][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
         static const char months[][4] = { "Mar", "Apr", "May", "Jun", "Jul", "Aug",
@@ -285,6 +323,7 @@ void msg_date_to_text(usec_t realtime, char ret[MSG_DATE_SIZE]) {
         const uint64_t seconds = realtime / USEC_PER_SEC, days = seconds / 86400;
         uint64_t era, year;
         unsigned day, month;
+        char *to = ret;
 
         /* Civil date from days, counted in years that start in March: a leap day is then the last day of a year. */
         era = (days + 719468) / 146097;
@@ -295,16 +334,28 @@ void msg_date_to_text(usec_t realtime, char ret[MSG_DATE_SIZE]) {
         day = day - (153 * month + 2) / 5 + 1;
         year += era * 400 + (month >= 10);
 
-        (void) snprintf(ret, MSG_DATE_SIZE, "%s, %02u %s %04llu %02u:%02u:%02u GMT", weekdays[days % 7], day,
-                        months[month], (unsigned long long) year, (unsigned) (seconds / 3600 % 24),
-                        (unsigned) (seconds / 60 % 60), (unsigned) (seconds % 60));
+        /* It stands in every head: "Thu, 01 Jan 1970 00:00:00 GMT", and what realtime can hold has no longer year. */
+        to = text_put_slice(to, (Slice){ weekdays[days % 7], 3 });
+        to = text_put_slice(to, SLICE_LITERAL(", "));
+        to = put_two_digits(to, day);
+        *to++ = ' ';
+        to = text_put_slice(to, (Slice){ months[month], 3 });
+        *to++ = ' ';
+        to = text_put_decimal(to, year);
+        *to++ = ' ';
+        to = put_two_digits(to, (unsigned) (seconds / 3600 % 24));
+        *to++ = ':';
+        to = put_two_digits(to, (unsigned) (seconds / 60 % 60));
+        *to++ = ':';
+        to = put_two_digits(to, (unsigned) (seconds % 60));
+        memcpy(to, " GMT", sizeof(" GMT"));
 }
 
 int msg_add_date(Buf *b, const char *name, usec_t realtime) {
         char text[MSG_DATE_SIZE];
 
         msg_date_to_text(realtime, text);
-        return msg_add_header(b, name, "%s", text);
+        return msg_add_text(b, name, slice_of(text));
 }
 
 int msg_end(Buf *b) {

@@ -72,6 +72,8 @@ int msg_begin_request(Buf *b, MsgVersion version, const char *method, Slice docu
 int msg_begin_response(Buf *b, MsgVersion version, unsigned status) _must_check_;
 /* Value must hold no control bytes (assert): whoever has it from outside has checked it. */
 int msg_add_header(Buf *b, const char *name, const char *format, ...) _must_check_ _printf_(3, 4);
+/* The same of a value that is there already. */
+int msg_add_text(Buf *b, const char *name, Slice value) _must_check_;
 /* In the form of RFC 9110, from realtime; without strftime (no locale). */
 #define MSG_DATE_SIZE 40
 void msg_date_to_text(usec_t realtime, char ret[MSG_DATE_SIZE]);

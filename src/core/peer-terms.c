@@ -33,7 +33,7 @@ static void queue_insert(PeerTermQueue *q, PeerTable *t, uint32_t previous, uint
 static PeerTermQueue *queue_for(PeerTerms *m, usec_t length_usec) {
         PeerTermQueue *empty = NULL;
 
-        for (size_t i = 0; i < ELEMENTSOF(m->queues); i++) {
+        for (size_t i = 0; i < m->n_queues; i++) {
                 PeerTermQueue *q = &m->queues[i];
 
                 if (queue_is_empty(q))
@@ -41,6 +41,8 @@ static PeerTermQueue *queue_for(PeerTerms *m, usec_t length_usec) {
                 else if (q->length_usec == length_usec)
                         return q;
         }
+        if (!empty && m->n_queues < ELEMENTSOF(m->queues))
+                empty = &m->queues[m->n_queues++];
         /* More lengths than queues: shared, and put in order below; right, only not as quick. */
         if (!empty)
                 return &m->queues[ELEMENTSOF(m->queues) - 1];
@@ -83,15 +85,16 @@ void peer_terms_restore(PeerTerms *m, PeerTable *t, uint32_t slot) {
         for (i = 0; i < ELEMENTSOF(m->restored) - 1 && !queue_is_empty(&m->restored[i]); i++)
                 queue_merge(&carry, t, &m->restored[i]);
         queue_merge(&m->restored[i], t, &carry);
+        m->n_restored = MAX_OF(m->n_restored, i + 1);
         m->n++;
 }
 
 /* The queue whose head or tail (whichever `end` tells) is this slot: only these few need to be told of a removal. */
 static PeerTermQueue *queue_of_end(PeerTerms *m, bool tail, uint32_t slot) {
-        for (size_t i = 0; i < ELEMENTSOF(m->queues); i++)
+        for (size_t i = 0; i < m->n_queues; i++)
                 if ((tail ? m->queues[i].tail : m->queues[i].head) == slot)
                         return &m->queues[i];
-        for (size_t i = 0; i < ELEMENTSOF(m->restored); i++)
+        for (size_t i = 0; i < m->n_restored; i++)
                 if ((tail ? m->restored[i].tail : m->restored[i].head) == slot)
                         return &m->restored[i];
         assert(false);
@@ -128,9 +131,9 @@ static void take_earlier(const PeerTable *t, const PeerTermQueue *q, uint32_t *f
 uint32_t peer_terms_first(const PeerTerms *m, const PeerTable *t) {
         uint32_t first = SLOT_NONE;
 
-        for (size_t i = 0; i < ELEMENTSOF(m->queues); i++)
+        for (size_t i = 0; i < m->n_queues; i++)
                 take_earlier(t, &m->queues[i], &first);
-        for (size_t i = 0; i < ELEMENTSOF(m->restored); i++)
+        for (size_t i = 0; i < m->n_restored; i++)
                 take_earlier(t, &m->restored[i], &first);
         return first;
 }

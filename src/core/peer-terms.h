@@ -26,6 +26,7 @@ typedef struct PeerTermQueue {
 typedef struct PeerTerms {
         PeerTermQueue queues[PEER_TERMS_LENGTHS];
         PeerTermQueue restored[PEER_TERMS_RESTORED];    /* [i]: made of 2^i records */
+        size_t n_queues, n_restored;                    /* the queues behind these have never been in use */
         size_t n;
 } PeerTerms;
 

@@ -5,47 +5,50 @@
 
 #define DIGEST_PREFIX "sha-256="
 
-static const char *const names[_FIELD_MAX] = {
-        [FIELD_ACTIVE] = "Active",
-        [FIELD_ADDRESS] = "Address",
-        [FIELD_ADVERTISE] = "Advertise",
-        [FIELD_AFTER] = "After",
-        [FIELD_CONNECTION] = "Connection",
-        [FIELD_CONTENT_LENGTH] = "Content-Length",
-        [FIELD_CONTENT_RANGE] = "Content-Range",
-        [FIELD_CONTENT_TYPE] = "Content-Type",
-        [FIELD_COOKIE] = "Cookie",
-        [FIELD_DATE] = "Date",
-        [FIELD_DIGEST] = "Digest",
-        [FIELD_GENERATION] = "Generation",
-        [FIELD_HOST] = "Host",
-        [FIELD_IF_DIGEST] = "If-Digest",
-        [FIELD_IF_GENERATION] = "If-Generation",
-        [FIELD_INDEX_DIGEST] = "Index-Digest",
-        [FIELD_KEEP_ALIVE] = "Keep-Alive",
-        [FIELD_LAST_MODIFIED] = "Last-Modified",
-        [FIELD_LIMIT] = "Limit",
-        [FIELD_OS] = "OS",
-        [FIELD_PEER_ID] = "Peer-Id",
-        [FIELD_PORT] = "Port",
-        [FIELD_RANGE] = "Range",
-        [FIELD_RETRY_AFTER] = "Retry-After",
-        [FIELD_RFC] = "RFC",
-        [FIELD_SERVER] = "Server",
-        [FIELD_TITLE] = "Title",
-        [FIELD_TRANSACTION] = "Transaction",
-        [FIELD_TRANSFER_ENCODING] = "Transfer-Encoding",
-        [FIELD_TTL] = "TTL",
+/* SLICE_LITERAL() is no constant. */
+#define NAME(s) { s, sizeof(s) - 1 }
+
+static const Slice names[_FIELD_MAX] = {
+        [FIELD_ACTIVE] = NAME("Active"),
+        [FIELD_ADDRESS] = NAME("Address"),
+        [FIELD_ADVERTISE] = NAME("Advertise"),
+        [FIELD_AFTER] = NAME("After"),
+        [FIELD_CONNECTION] = NAME("Connection"),
+        [FIELD_CONTENT_LENGTH] = NAME("Content-Length"),
+        [FIELD_CONTENT_RANGE] = NAME("Content-Range"),
+        [FIELD_CONTENT_TYPE] = NAME("Content-Type"),
+        [FIELD_COOKIE] = NAME("Cookie"),
+        [FIELD_DATE] = NAME("Date"),
+        [FIELD_DIGEST] = NAME("Digest"),
+        [FIELD_GENERATION] = NAME("Generation"),
+        [FIELD_HOST] = NAME("Host"),
+        [FIELD_IF_DIGEST] = NAME("If-Digest"),
+        [FIELD_IF_GENERATION] = NAME("If-Generation"),
+        [FIELD_INDEX_DIGEST] = NAME("Index-Digest"),
+        [FIELD_KEEP_ALIVE] = NAME("Keep-Alive"),
+        [FIELD_LAST_MODIFIED] = NAME("Last-Modified"),
+        [FIELD_LIMIT] = NAME("Limit"),
+        [FIELD_OS] = NAME("OS"),
+        [FIELD_PEER_ID] = NAME("Peer-Id"),
+        [FIELD_PORT] = NAME("Port"),
+        [FIELD_RANGE] = NAME("Range"),
+        [FIELD_RETRY_AFTER] = NAME("Retry-After"),
+        [FIELD_RFC] = NAME("RFC"),
+        [FIELD_SERVER] = NAME("Server"),
+        [FIELD_TITLE] = NAME("Title"),
+        [FIELD_TRANSACTION] = NAME("Transaction"),
+        [FIELD_TRANSFER_ENCODING] = NAME("Transfer-Encoding"),
+        [FIELD_TTL] = NAME("TTL"),
 };
 
 const char *field_name(Field field) {
-        return names[field];
+        return names[field].data;
 }
 
 static Field field_of(Slice name) {
         unsigned field = 0;
 
-        while (field < _FIELD_MAX && !slice_equal_nocase(name, slice_of(names[field])))
+        while (field < _FIELD_MAX && !slice_equal_nocase(name, names[field]))
                 field++;
         return (Field) field;
 }
@@ -136,37 +139,39 @@ int fields_transaction(const Fields *f, uint64_t *ret) {
 }
 
 int fields_add_uint(Buf *b, Field field, uint64_t value) {
-        return msg_add_header(b, names[field], "%llu", (unsigned long long) value);
+        char text[TEXT_DECIMAL_MAX];
+
+        return msg_add_text(b, names[field].data, (Slice){ text, (size_t) (text_put_decimal(text, value) - text) });
 }
 
 int fields_add_text(Buf *b, Field field, Slice value) {
-        return msg_add_header(b, names[field], "%.*s", (int) value.size, value.data);
+        return msg_add_text(b, names[field].data, value);
 }
 
 int fields_add_address(Buf *b, Field field, const Address *a) {
         char text[ADDRESS_TEXT_SIZE];
 
         address_to_text(a, text);
-        return msg_add_header(b, names[field], "%s", text);
+        return msg_add_text(b, names[field].data, slice_of(text));
 }
 
 int fields_add_generation(Buf *b, Field field, Generation g) {
         char text[GENERATION_TEXT_SIZE];
 
         generation_to_text(g, text);
-        return msg_add_header(b, names[field], "%s", text);
+        return msg_add_text(b, names[field].data, slice_of(text));
 }
 
 int fields_add_digest(Buf *b, Field field, const Digest *d) {
         char text[DIGEST_TEXT_SIZE];
 
         digest_to_text(d, text);
-        return msg_add_header(b, names[field], DIGEST_PREFIX "%s", text);
+        return msg_add_header(b, names[field].data, DIGEST_PREFIX "%s", text);
 }
 
 int fields_add_transaction(Buf *b, uint64_t transaction) {
         char text[TRANSACTION_TEXT_SIZE];
 
         transaction_to_text(transaction, text);
-        return msg_add_header(b, names[FIELD_TRANSACTION], "%s", text);
+        return msg_add_text(b, names[FIELD_TRANSACTION].data, slice_of(text));
 }

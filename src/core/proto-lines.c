@@ -30,13 +30,21 @@ static bool split_columns(Slice *rest, size_t n, Slice *ret) {
 }
 
 int proto_write_peer_line(Buf *b, const PeerLine *l) {
-        char address[ADDRESS_TEXT_SIZE];
+        const uint32_t numbers[] = { l->endpoint.port, l->id, l->ttl_sec };
+        char line[PROTO_PEER_LINE_MAX], *to = line;
 
         assert(is_shown_text(l->host, PROTO_HOST_MAX));
 
-        address_to_text(&l->endpoint.address, address);
-        return buf_printf(b, "%s\t%u\t%u\t%u\t%.*s\n", address, (unsigned) l->endpoint.port, (unsigned) l->id,
-                          (unsigned) l->ttl_sec, (int) l->host.size, l->host.data);
+        address_to_text(&l->endpoint.address, line);
+        to += strlen(line);
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
+                *to++ = '\t';
+                to = text_put_decimal(to, numbers[i]);
+        }
+        *to++ = '\t';
+        to = text_put_slice(to, l->host);
+        *to++ = '\n';
+        return buf_append(b, line, (size_t) (to - line));
 }
 
 int proto_parse_peer_line(Slice *bytes, PeerLine *ret) {

@@ -139,7 +139,7 @@ int proto_write_reply(Buf *b, Verb verb, const Reply *p, const char *server, use
         if (r == 0)
                 r = msg_add_date(b, field_name(FIELD_DATE), realtime);
         if (r == 0)
-                r = msg_add_header(b, field_name(FIELD_SERVER), "%s", server);
+                r = msg_add_text(b, field_name(FIELD_SERVER), slice_of(server));
         if (r == 0 && p->transaction != 0)
                 r = fields_add_transaction(b, p->transaction);
         if (r == 0 && p->retry_after_sec > 0)
@@ -149,7 +149,7 @@ int proto_write_reply(Buf *b, Verb verb, const Reply *p, const char *server, use
         if (r == 0)
                 r = write_peer(b, verb, p);
         if (r == 0 && (p->close || proto_status_closes(p->status)))
-                r = msg_add_header(b, field_name(FIELD_CONNECTION), "close");
+                r = msg_add_text(b, field_name(FIELD_CONNECTION), SLICE_LITERAL("close"));
         if (r == 0 && !has_no_body(p->status))
                 r = fields_add_uint(b, FIELD_CONTENT_LENGTH, p->length);
         if (r == 0)

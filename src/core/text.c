@@ -5,6 +5,46 @@
 
 #define ELLIPSIS "\xe2\x80\xa6"
 
+/* Eight bytes at a time: names, values and titles are ASCII as a rule, and are looked at more than once. */
+#define EACH_BYTE(x) (UINT64_MAX / 255 * (x))
+
+static uint64_t load_word(const char *data) {
+        uint64_t word;
+
+        memcpy(&word, data, sizeof(word));
+        return word;
+}
+
+static bool word_is_ascii(uint64_t word) {
+        return (word & EACH_BYTE(0x80)) == 0;
+}
+
+/* Has it a byte below 0x20, or 0x7f? A byte of 0x80 and above is neither. */
+static bool word_has_control(uint64_t word) {
+        const uint64_t low = (word - EACH_BYTE(0x20)) & ~word;
+        const uint64_t rest = word ^ EACH_BYTE(0x7f), del = (rest - EACH_BYTE(1)) & ~rest;
+
+        return ((low | del) & EACH_BYTE(0x80)) != 0;
+}
+
+char *text_put_decimal(char *to, uint64_t value) {
+        char digits[TEXT_DECIMAL_MAX];
+        size_t i = sizeof(digits);
+
+        do {
+                digits[--i] = (char) ('0' + value % 10);
+                value /= 10;
+        } while (value > 0);
+        memcpy(to, digits + i, sizeof(digits) - i);
+        return to + sizeof(digits) - i;
+}
+
+char *text_put_slice(char *to, Slice s) {
+        if (s.size > 0)
+                memcpy(to, s.data, s.size);
+        return to + s.size;
+}
+
 int text_to_uint64(Slice s, uint64_t max, uint64_t *ret) {
         uint64_t value = 0;
 
@@ -160,8 +200,10 @@ size_t text_next_character(Slice s, uint32_t *ret) {
 bool text_is_utf8(Slice s) {
         while (s.size > 0) {
                 uint32_t c;
-                size_t n = text_next_character(s, &c);
+                size_t n;
 
+                n = s.size >= sizeof(uint64_t) && word_is_ascii(load_word(s.data)) ? sizeof(uint64_t)
+                                                                                   : text_next_character(s, &c);
                 if (n == 0)
                         return false;
                 s.data += n;
@@ -171,7 +213,12 @@ bool text_is_utf8(Slice s) {
 }
 
 bool text_has_control(Slice s) {
-        for (size_t i = 0; i < s.size; i++)
+        size_t i;
+
+        for (i = 0; i + sizeof(uint64_t) <= s.size; i += sizeof(uint64_t))
+                if (word_has_control(load_word(s.data + i)))
+                        return true;
+        for (; i < s.size; i++)
                 if ((unsigned char) s.data[i] < 0x20 || s.data[i] == 0x7f)
                         return true;
         return false;

@@ -20,6 +20,14 @@ enum {
 int text_to_uint64(Slice s, uint64_t max, uint64_t *ret) _must_check_;
 int text_to_uint32(Slice s, uint32_t max, uint32_t *ret) _must_check_;
 
+/*
+ * Writers for what is written a thousand times a second, where printf() would cost more than all else. Each gives where
+ * to go on; nothing is terminated. A number takes up to TEXT_DECIMAL_MAX bytes.
+ */
+#define TEXT_DECIMAL_MAX 20             /* 2^64 - 1 has twenty digits */
+char *text_put_decimal(char *to, uint64_t value) _must_check_;
+char *text_put_slice(char *to, Slice s) _must_check_;
+
 /* Exactly 2 * size hex digits, upper or lower case. */
 int text_from_hex(Slice s, void *ret, size_t size) _must_check_;
 /* Writes 2 * size lower-case hex digits and a NUL. */

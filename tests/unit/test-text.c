@@ -194,6 +194,43 @@ static void test_control_bytes_are_found(void **state) {
         assert_false(text_has_control((Slice){ NULL, 0 }));
 }
 
+/* Both look at eight bytes at a time where there are as many: each byte at each place, beside each other byte. */
+static void test_a_byte_counts_wherever_it_stands(void **state) {
+        (void) state;
+        for (unsigned size = 1; size <= 20; size++)
+                for (unsigned at = 0; at < size; at++)
+                        for (unsigned c = 0; c < 256; c++) {
+                                const bool control = c < 0x20 || c == 0x7f;
+                                char text[20];
+
+                                memset(text, c % 2 == 0 ? ' ' : '~', sizeof(text));
+                                text[at] = (char) c;
+                                assert_int_equal(text_has_control((Slice){ text, size }), control);
+                                assert_int_equal(text_is_utf8((Slice){ text, size }), c < 0x80);
+                                if (at > 0)
+                                        text[at - 1] = (char) 0xc3;
+                                assert_int_equal(text_has_control((Slice){ text, size }), control);
+                                assert_int_equal(text_is_utf8((Slice){ text, size }),
+                                                 at > 0 ? c >= 0x80 && c < 0xc0 : c < 0x80);
+                        }
+}
+
+static void test_decimals_are_written(void **state) {
+        static const uint64_t values[] = { 0, 1, 9, 10, 99, 100, 65535, 4294967295, 10000000000, UINT64_MAX };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(values); i++) {
+                char text[TEXT_DECIMAL_MAX + 2] = "", expected[TEXT_DECIMAL_MAX + 2], *end;
+
+                end = text_put_decimal(text, values[i]);
+                end = text_put_slice(end, SLICE_LITERAL("!"));
+                end = text_put_slice(end, (Slice){ NULL, 0 });
+                (void) snprintf(expected, sizeof(expected), "%llu!", (unsigned long long) values[i]);
+                assert_int_equal(end - text, strlen(expected));
+                assert_string_equal(text, expected);
+        }
+}
+
 static void assert_escaped(Slice text, size_t max, const char *expected) {
         _cleanup_buf_ Buf b = BUF_INIT(1000);
 
@@ -267,6 +304,8 @@ int main(void) {
                 cmocka_unit_test(test_split_gives_every_part_once),
                 cmocka_unit_test(test_utf8_whole_and_shortest),
                 cmocka_unit_test(test_control_bytes_are_found),
+                cmocka_unit_test(test_a_byte_counts_wherever_it_stands),
+                cmocka_unit_test(test_decimals_are_written),
                 cmocka_unit_test(test_escape_leaves_nothing_that_acts),
                 cmocka_unit_test(test_escape_cuts_at_whole_characters),
                 cmocka_unit_test(test_escape_is_all_or_nothing),
