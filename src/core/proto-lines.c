@@ -33,7 +33,7 @@ int proto_write_peer_line(Buf *b, const PeerLine *l) {
         const uint32_t numbers[] = { l->endpoint.port, l->id, l->ttl_sec };
         char line[PROTO_PEER_LINE_MAX], *to = line;
 
-        assert(is_shown_text(l->host, PROTO_HOST_MAX));
+        assert(l->host.size <= PROTO_HOST_MAX);
 
         address_to_text(&l->endpoint.address, line);
         to += strlen(line);

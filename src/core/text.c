@@ -28,15 +28,25 @@ static bool word_has_control(uint64_t word) {
 }
 
 char *text_put_decimal(char *to, uint64_t value) {
-        char digits[TEXT_DECIMAL_MAX];
-        size_t i = sizeof(digits);
+        static const char pairs[] = "00010203040506070809" "10111213141516171819" "20212223242526272829"
+                                    "30313233343536373839" "40414243444546474849" "50515253545556575859"
+                                    "60616263646566676869" "70717273747576777879" "80818283848586878889"
+                                    "90919293949596979899";
+        size_t n = 1;
+        char *at;
 
-        do {
-                digits[--i] = (char) ('0' + value % 10);
-                value /= 10;
-        } while (value > 0);
-        memcpy(to, digits + i, sizeof(digits) - i);
-        return to + sizeof(digits) - i;
+        /* Nothing is divided to count digits. The bound may not go beyond 64 bits. */
+        for (uint64_t bound = 10; value >= bound && n < TEXT_DECIMAL_MAX; bound *= n < TEXT_DECIMAL_MAX - 1 ? 10 : 1)
+                n++;
+        for (at = to + n; value >= 100; value /= 100) {
+                at -= 2;
+                memcpy(at, pairs + 2 * (value % 100), 2);
+        }
+        if (value >= 10)
+                memcpy(to, pairs + 2 * value, 2);
+        else
+                *to = (char) ('0' + value);
+        return to + n;
 }
 
 char *text_put_slice(char *to, Slice s) {
@@ -202,8 +212,10 @@ bool text_is_utf8(Slice s) {
                 uint32_t c;
                 size_t n;
 
-                n = s.size >= sizeof(uint64_t) && word_is_ascii(load_word(s.data)) ? sizeof(uint64_t)
-                                                                                   : text_next_character(s, &c);
+                if (s.size >= sizeof(uint64_t) && word_is_ascii(load_word(s.data)))
+                        n = sizeof(uint64_t);
+                else
+                        n = (unsigned char) s.data[0] < 0x80 ? 1 : text_next_character(s, &c);
                 if (n == 0)
                         return false;
                 s.data += n;
