@@ -2,8 +2,7 @@
 #include "io/conn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,13 +31,13 @@ typedef enum ConnState {
 } ConnState;
 
 struct Conn {
-        sd_event *event;                /* borrowed: the sources below hold it */
-        sd_event_source *io;            /* owned, and owns the socket */
+        Poller *poller;                 /* borrowed */
+        Watch watch;                    /* its socket owned; -1: closed */
         Deadline deadline;
         const ConnConf *conf;
         const ConnHandler *handler;
         void *userdata;
-        Endpoint remote, local;
+        Endpoint remote;
         usec_t born_at;                 /* boottime, as all of these */
         usec_t request_at;
 
@@ -47,13 +46,14 @@ struct Conn {
         void *tag;
         SendWindow window;
         uint64_t n_granted;             /* bytes of the reply that its turn is for, and that are not sent yet */
-        uint32_t events;                /* that `io` waits for */
+        uint32_t events;                /* that the socket is watched for, or will be */
         uint32_t n_drained;
 
         ConnState state;
         ConnEnd why;
         bool has_reply;                 /* conn_reply() was called, on_replied not yet */
-        bool close;                     /* after this reply */
+        ConnAfter after;                /* this reply */
+        bool waits;                     /* is with the loop: most exchanges are over before they need it */
         bool stopping;
         bool held;                      /* SENDING: the turn is still to come */
         bool dispatching;
@@ -61,13 +61,13 @@ struct Conn {
 };
 
 static int conn_fd(const Conn *c) {
-        return sd_event_source_get_io_fd(c->io);
+        return c->watch.fd;
 }
 
 static usec_t conn_now(const Conn *c) {
         Now now;
 
-        now_of_event(c->event, &now);
+        now_of_event(conn_event(c), &now);
         return now.boottime;
 }
 
@@ -79,7 +79,8 @@ static void conn_watch(Conn *c, uint32_t events) {
         if (c->events == events)
                 return;
         c->events = events;
-        (void) sd_event_source_set_io_events(c->io, events); /* changing takes no memory, so it does not fail */
+        if (c->waits)
+                poller_change(c->poller, &c->watch, events);
 }
 
 /* Tells the owner how its reply ended, if there is one. The owner may free the Conn meanwhile. */
@@ -96,8 +97,6 @@ static void conn_settle(Conn *c, bool ok) {
 static void conn_destroy(Conn *c) {
         outgoing_done(&c->out);
         incoming_done(&c->in);
-        deadline_done(&c->deadline);
-        event_source_free(c->io);
         free(c);
 }
 
@@ -105,7 +104,10 @@ Conn *conn_free(Conn *c) {
         if (!c || c->dead)
                 return NULL;
         c->dead = true;
-        c->io = event_source_free(c->io);
+        if (c->waits)
+                poller_remove(c->poller, &c->watch);
+        (void) close(c->watch.fd); /* what was sent is the kernel's */
+        c->watch.fd = -1;
         deadline_done(&c->deadline);
         conn_settle(c, false);
         if (!c->dispatching)
@@ -144,7 +146,7 @@ static void conn_await_request(Conn *c) {
 
 static void conn_refuse(Conn *c, unsigned status) {
         c->state = STATE_ANSWERING;
-        c->close = true;
+        c->after = CONN_SHUTS_DOWN;
         c->why = status == 408 ? CONN_TIMEOUT : CONN_DONE;
         deadline_set(&c->deadline, USEC_INFINITY);
         c->handler->on_bad_request(c, status, buf_slice(&c->in.bytes), c->userdata);
@@ -169,7 +171,7 @@ static bool conn_next_request(Conn *c) {
         }
 
         c->state = STATE_ANSWERING;
-        c->close = false;
+        c->after = CONN_STAYS;
         c->why = CONN_DONE;
         c->request_at = conn_now(c);
         deadline_set(&c->deadline, USEC_INFINITY);
@@ -227,7 +229,7 @@ static bool conn_has_turn(Conn *c) {
                 return false;
         if (!c->conf->pace || c->n_granted > 0 || left == 0)
                 return true;
-        now_of_event(c->event, &now);
+        now_of_event(conn_event(c), &now);
         c->n_granted = pace_take(c->conf->pace, left, &now, &at);
         if (at <= now.boottime)
                 return true;
@@ -274,7 +276,9 @@ static void conn_on_sent(Conn *c) {
         conn_settle(c, true);
         if (c->dead)
                 return;
-        if (c->close)
+        if (c->after == CONN_ENDS && c->in.bytes.size == 0 && !c->in.more)
+                conn_finish(c, c->why);
+        else if (c->after != CONN_STAYS)
                 conn_shut_down(c, c->why);
         else if (c->stopping)
                 conn_shut_down(c, CONN_STOPPED);
@@ -321,14 +325,14 @@ static bool conn_send(Conn *c, size_t *budget) {
 /* ---- the loop ---- */
 
 /* Goes on until something must be waited for: bytes, the owner, room in the socket, or the next turn. */
-static void conn_run(Conn *c) {
+static void conn_run(Conn *c, unsigned max_requests) {
         size_t budget = TURN_BYTES;
         unsigned n_requests = 0;
         bool more = true;
 
         while (more && !c->dead)
                 if (c->state == STATE_READING)
-                        more = n_requests++ < TURN_REQUESTS && conn_next_request(c);
+                        more = n_requests++ < max_requests && conn_next_request(c);
                 else
                         more = c->state == STATE_SENDING && conn_send(c, &budget);
         if (c->dead)
@@ -349,7 +353,7 @@ static void conn_on_events(Conn *c, uint32_t revents) {
         switch (c->state) {
         case STATE_READING:
                 if (c->in.unparsed || conn_read(c))
-                        conn_run(c);
+                        conn_run(c, TURN_REQUESTS);
                 return;
         case STATE_ANSWERING:
                 if (revents & (EPOLLHUP | EPOLLERR))
@@ -361,7 +365,7 @@ static void conn_on_events(Conn *c, uint32_t revents) {
                 if (revents & (EPOLLHUP | EPOLLERR))
                         conn_finish(c, CONN_BROKEN);
                 else
-                        conn_run(c);
+                        conn_run(c, TURN_REQUESTS);
                 return;
         case STATE_DRAINING:
                 conn_drain(c);
@@ -376,7 +380,7 @@ static void conn_on_deadline(Conn *c, usec_t now) {
         case STATE_READING:
                 if (c->in.bytes.size > 0) {
                         conn_refuse(c, 408);
-                        conn_run(c);
+                        conn_run(c, TURN_REQUESTS);
                 } else
                         conn_finish(c, c->stopping ? CONN_STOPPED : now >= conn_ends_at(c) ? CONN_LIFETIME : CONN_IDLE);
                 return;
@@ -385,7 +389,7 @@ static void conn_on_deadline(Conn *c, usec_t now) {
         case STATE_SENDING:
                 if (c->held) {
                         conn_release(c);
-                        conn_run(c);
+                        conn_run(c, TURN_REQUESTS);
                 } else if (send_window_is_slow(&c->window, conn_fd(c), conn_window(c), c->conf->min_rate))
                         conn_finish(c, CONN_TOO_SLOW);
                 else
@@ -397,19 +401,35 @@ static void conn_on_deadline(Conn *c, usec_t now) {
         }
 }
 
+static int conn_deadline_callback(sd_event_source *s, uint64_t usec, void *userdata);
+
+static int conn_attach(Conn *c) {
+        int r;
+
+        r = deadline_attach(&c->deadline, conn_event(c), conn_deadline_callback, c);
+        if (r < 0)
+                return r;
+        r = poller_add(c->poller, &c->watch, c->events);
+        if (r < 0)
+                return r;
+        c->waits = true;
+        return 0;
+}
+
 static void conn_leave(Conn *c) {
+        if (!c->dead && !c->waits && conn_attach(c) < 0)
+                conn_finish(c, CONN_FAILED);
         c->dispatching = false;
         if (c->dead)
                 conn_destroy(c);
 }
 
-static int conn_io_callback(_unused_ sd_event_source *s, _unused_ int fd, uint32_t revents, void *userdata) {
-        Conn *c = userdata;
+static void conn_watch_callback(Watch *w, uint32_t revents) {
+        Conn *c = WATCH_OF(w, Conn, watch);
 
         c->dispatching = true;
         conn_on_events(c, revents);
         conn_leave(c);
-        return 0;
 }
 
 static int conn_deadline_callback(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
@@ -426,25 +446,8 @@ static int conn_deadline_callback(_unused_ sd_event_source *s, _unused_ uint64_t
 
 /* ---- for the owner ---- */
 
-static int conn_add_sources(Conn *c, int *fd) {
-        int r;
-
-        c->events = EPOLLIN;
-        r = sd_event_add_io(c->event, &c->io, *fd, c->events, conn_io_callback, c);
-        if (r < 0)
-                return r;
-        r = sd_event_source_set_io_fd_own(c->io, true);
-        if (r < 0)
-                return r;
-        *fd = -1;
-        return deadline_init(&c->deadline, c->event, conn_deadline_callback, c);
-}
-
-int conn_new(sd_event *e, int fd, const Endpoint *remote, const ConnConf *conf, const ConnHandler *handler,
+int conn_new(Poller *p, int fd, const Endpoint *remote, const ConnConf *conf, const ConnHandler *handler,
              void *userdata, Conn **ret) {
-        struct sockaddr_storage local;
-        socklen_t size = sizeof(local);
-        int r, yes = 1;
         Conn *c;
 
         c = malloc(sizeof(*c));
@@ -453,7 +456,10 @@ int conn_new(sd_event *e, int fd, const Endpoint *remote, const ConnConf *conf, 
                 return -ENOMEM;
         }
         *c = (Conn){
-                .event = e,
+                .poller = p,
+                .watch = { .on_events = conn_watch_callback, .fd = fd },
+                .events = EPOLLIN,
+                .deadline = DEADLINE_INIT,
                 .conf = conf,
                 .handler = handler,
                 .userdata = userdata,
@@ -461,22 +467,6 @@ int conn_new(sd_event *e, int fd, const Endpoint *remote, const ConnConf *conf, 
                 .in = INCOMING_INIT,
                 .out = OUTGOING_INIT,
         };
-        /*
-         * Heads and bodies go out in as few pieces as can be; what is left must not wait for an acknowledgement. (Not
-         * for sockets of other kinds.)
-         */
-        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-        if (getsockname(fd, (struct sockaddr *) &local, &size) < 0 ||
-            endpoint_from_sockaddr((struct sockaddr *) &local, &c->local) != 0)
-                c->local = (Endpoint){};
-
-        r = conn_add_sources(c, &fd);
-        if (r < 0) {
-                if (fd >= 0)
-                        (void) close(fd);
-                conn_destroy(c);
-                return r;
-        }
         c->born_at = conn_now(c);
         conn_await_request(c);
 
@@ -484,12 +474,18 @@ int conn_new(sd_event *e, int fd, const Endpoint *remote, const ConnConf *conf, 
         return 0;
 }
 
-const Endpoint *conn_remote(const Conn *c) {
-        return &c->remote;
+void conn_start(Conn *c) {
+        assert(!c->waits && !c->dispatching);
+
+        /* One request: those that wait at the door come before a second one. */
+        c->dispatching = true;
+        if (conn_read(c))
+                conn_run(c, 1);
+        conn_leave(c);
 }
 
-const Endpoint *conn_local(const Conn *c) {
-        return &c->local;
+const Endpoint *conn_remote(const Conn *c) {
+        return &c->remote;
 }
 
 usec_t conn_request_at(const Conn *c) {
@@ -497,17 +493,18 @@ usec_t conn_request_at(const Conn *c) {
 }
 
 sd_event *conn_event(const Conn *c) {
-        return c->event;
+        return poller_event(c->poller);
 }
 
-void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag) {
+void conn_reply(Conn *c, Slice head, const ConnBody *body, ConnAfter after, void *tag) {
         int r;
 
         assert(c->state == STATE_ANSWERING && !c->has_reply);
 
         c->tag = tag;
         c->has_reply = true;
-        c->close = c->close || close;
+        if (c->after != CONN_SHUTS_DOWN)
+                c->after = after;
         r = outgoing_begin(&c->out, head, body);
         if (r != 0 || head.size == 0) {
                 conn_finish_later(c, CONN_FAILED);

@@ -12,7 +12,7 @@
  * connection ends when the reply under way is out. What is closed by this end is shut down for sending first and read
  * empty for a moment (64 KiB, 1 s), so that no reset destroys the reply.
  *
- * Handlers are called from the event loop, never from within conn_new(), conn_reply() or conn_stop(). conn_free() is
+ * Handlers are called from the event loop and conn_start(), never from within conn_new(), conn_reply() or conn_stop(). conn_free() is
  * allowed in each of them. A peer that only closed its sending half after a whole request still gets its reply.
  *
  * SIGPIPE must be ignored (loop_add_signals()).
@@ -23,6 +23,7 @@
 #include "core/buf.h"
 #include "core/msg.h"
 #include "io/pace.h"
+#include "io/poller.h"
 
 #include <systemd/sd-event.h>
 
@@ -74,18 +75,23 @@ typedef struct ConnHandler {
 } ConnHandler;
 
 /*
- * Takes fd (non-blocking, close-on-exec), also when it fails. conf and handler are borrowed for the life of the Conn;
- * conf may change in place.
+ * Takes fd (non-blocking, close-on-exec, TCP_NODELAY: heads and bodies go out in as few pieces as can be, and what is
+ * left must not wait for an acknowledgement), also when it fails. Poller, conf and handler are borrowed for the life of
+ * the Conn; conf may change in place. -ENOMEM.
  */
-int conn_new(sd_event *e, int fd, const Endpoint *remote, const ConnConf *conf, const ConnHandler *handler,
+int conn_new(Poller *p, int fd, const Endpoint *remote, const ConnConf *conf, const ConnHandler *handler,
              void *userdata, Conn **ret) _must_check_;
+/*
+ * Begins, once: takes a request that is there already, as a client's first one is as a rule; so handlers are called,
+ * and the Conn may be over and freed when it returns. From a callback of its event loop, as the last thing that is done
+ * with it there. An exchange that ends here has cost the loop nothing.
+ */
+void conn_start(Conn *c);
 /* Closes at once, without on_end. */
 Conn *conn_free(Conn *c);
 DEFINE_CLEANUP(Conn *, conn_free)
 
 const Endpoint *conn_remote(const Conn *c);
-/* The address at this end. */
-const Endpoint *conn_local(const Conn *c);
 /* When the head being answered was whole, boottime. */
 usec_t conn_request_at(const Conn *c);
 sd_event *conn_event(const Conn *c);
@@ -100,13 +106,20 @@ typedef struct ConnBody {
 } ConnBody;
 #define CONN_NO_BODY ((ConnBody){ .fd = -1 })
 
+/* What comes after a reply. */
+typedef enum ConnAfter {
+        CONN_STAYS,
+        CONN_SHUTS_DOWN,                /* sends no more, and reads empty for a moment what is still sent to it */
+        CONN_ENDS,                      /* closes: its client has said that this was its last word (else as above) */
+} ConnAfter;
+
 /*
  * The reply to the request that on_request or on_bad_request told of, once for each: head is copied, the body (NULL:
- * none) is sent from where it is. close: shut down after it. tag comes back in on_replied. Where there is no memory
+ * none) is sent from where it is. tag comes back in on_replied. Where there is no memory
  * for it, or the head is empty (the caller had none to write one), the connection ends as CONN_FAILED in the next
  * turn.
  */
-void conn_reply(Conn *c, Slice head, const ConnBody *body, bool close, void *tag);
+void conn_reply(Conn *c, Slice head, const ConnBody *body, ConnAfter after, void *tag);
 /*
  * A short reply on a connection that is not taken, without waiting: a courtesy. The caller closes fd.
  */

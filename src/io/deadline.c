@@ -3,13 +3,6 @@
 
 #include "io/loop.h"
 
-int deadline_init(Deadline *d, sd_event *e, sd_event_time_handler_t callback, void *userdata) {
-        int r;
-
-        *d = (Deadline){ .at = USEC_INFINITY, .armed_at = USEC_INFINITY };
-        r = loop_timer_new(e, callback, userdata, NULL, &d->timer);
-        return r < 0 ? r : 0;
-}
 
 void deadline_done(Deadline *d) {
         d->timer = event_source_free(d->timer);
@@ -21,9 +14,27 @@ static void deadline_arm(Deadline *d) {
         d->armed_at = d->at;
 }
 
+int deadline_attach(Deadline *d, sd_event *e, sd_event_time_handler_t callback, void *userdata) {
+        int r;
+
+        assert(!d->timer);
+
+        r = loop_timer_new(e, callback, userdata, NULL, &d->timer);
+        if (r < 0)
+                return r;
+        if (d->at != USEC_INFINITY)
+                deadline_arm(d);
+        return 0;
+}
+
+int deadline_init(Deadline *d, sd_event *e, sd_event_time_handler_t callback, void *userdata) {
+        *d = DEADLINE_INIT;
+        return deadline_attach(d, e, callback, userdata);
+}
+
 void deadline_set(Deadline *d, usec_t at) {
         d->at = at;
-        if (at < d->armed_at)
+        if (d->timer && at < d->armed_at)
                 deadline_arm(d);
 }
 

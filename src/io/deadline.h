@@ -17,7 +17,11 @@ typedef struct Deadline {
         usec_t armed_at;                /* what the timer is set to, not later than `at` */
 } Deadline;
 
+/* Not yet with a loop: deadline_set() is kept, and counts from deadline_attach() on. */
+#define DEADLINE_INIT ((Deadline){ .at = USEC_INFINITY, .armed_at = USEC_INFINITY })
 /* The callback begins with deadline_due(). -errno. */
+int deadline_attach(Deadline *d, sd_event *e, sd_event_time_handler_t callback, void *userdata) _must_check_;
+/* A fresh one, attached. */
 int deadline_init(Deadline *d, sd_event *e, sd_event_time_handler_t callback, void *userdata) _must_check_;
 /* Also of a zeroed one. */
 void deadline_done(Deadline *d);

@@ -39,6 +39,7 @@ int incoming_read(Incoming *in, int fd) {
         if (memchr(b->data + b->size, '\n', (size_t) n) || b->size + (size_t) n >= MSG_HEAD_MAX)
                 in->unparsed = true;
         buf_commit(b, (size_t) n);
+        in->more = (size_t) n == room;
         return 0;
 }
 

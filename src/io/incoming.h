@@ -13,6 +13,7 @@
 typedef struct Incoming {
         Buf bytes;
         bool unparsed;          /* looking for a head makes sense: there may be a whole one */
+        bool more;              /* the last read took all that it had room for: more may be there */
 } Incoming;
 
 /* A whole head, and room to see that one is longer than it may be. */

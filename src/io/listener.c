@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -269,7 +270,7 @@ static int listener_watch(Listener *l, int fd) {
         socklen_t size = sizeof(address);
         Endpoint endpoint;
         Socket *s;
-        int r;
+        int r, yes = 1;
 
         if (getsockname(fd, (struct sockaddr *) &address, &size) < 0 ||
             endpoint_from_sockaddr((struct sockaddr *) &address, &endpoint) != 0) {
@@ -281,6 +282,8 @@ static int listener_watch(Listener *l, int fd) {
                 (void) close(fd);
                 return -ENOMEM;
         }
+        /* The sockets of its connections have it from here; a socket activated by hand need not have it. */
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
         *s = (Socket){ .listener = l, .endpoint = endpoint };
         r = sd_event_add_io(l->event, &s->io, fd, EPOLLIN, listener_on_io, s);
         if (r >= 0)

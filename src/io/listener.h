@@ -50,7 +50,7 @@ typedef enum ListenerRefusal {
 const char *listener_refusal_name(ListenerRefusal r);
 
 typedef struct ListenerHandler {
-        /* Takes fd. listener_released() is called once for it, also where it was of no use. */
+        /* Takes fd, which has TCP_NODELAY. listener_released() is called once for it, also where it was of no use. */
         void (*on_connection)(int fd, const Endpoint *remote, void *userdata);
         /* fd is closed after the call; it may send a short reply without blocking (LISTENER_ACCESS: -1). */
         void (*on_refused)(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata);

@@ -56,7 +56,7 @@ static void send_reply(ServeClient *c, const HttpRequest *q, HttpReply *reply, c
         if (k == 0 && sentence && !q->head)
                 k = buf_printf(&b, "%s\n", sentence);
         if (k == 0)
-                conn_reply(c->conn, buf_slice(&b), body, reply->close, NULL);
+                conn_reply(c->conn, buf_slice(&b), body, reply->close ? CONN_SHUTS_DOWN : CONN_STAYS, NULL);
         else
                 serve_give_up(c, body);
 }

@@ -40,6 +40,7 @@ struct ServeThread {
         ServeConf conf;
         LoopThread *loop;
         sd_event *event;
+        Poller *poller;                 /* of its connections */
         ConnConf conn_conf;
         bool stopping;
         LIST_HEAD(, ServeClient) clients;

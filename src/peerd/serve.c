@@ -14,7 +14,7 @@ void serve_give_up(ServeClient *c, const ConnBody *body) {
                 body->release(body->owner);
         if (body->fd >= 0)
                 close(body->fd);
-        conn_reply(c->conn, (Slice){}, NULL, true, NULL);       /* an empty head ends the connection */
+        conn_reply(c->conn, (Slice){}, NULL, CONN_SHUTS_DOWN, NULL);       /* an empty head ends the connection */
 }
 
 void serve_reply(ServeClient *c, Verb verb, Reply *reply, const ConnBody *body) {
@@ -25,7 +25,7 @@ void serve_reply(ServeClient *c, Verb verb, Reply *reply, const ConnBody *body) 
         reply->has_length = true;
         reply->close = reply->close || proto_status_closes(reply->status) || c->thread->stopping;
         if (proto_write_reply(&head, verb, reply, SERVER_NAME, now.realtime) == 0)
-                conn_reply(c->conn, buf_slice(&head), body, reply->close, NULL);
+                conn_reply(c->conn, buf_slice(&head), body, reply->close ? CONN_SHUTS_DOWN : CONN_STAYS, NULL);
         else
                 serve_give_up(c, body);
 }
@@ -155,7 +155,7 @@ static const ConnHandler conn_handler = {
 
 static void run_take(Message *m) {
         ServeClient *c = MESSAGE_OF(m, ServeClient, message);
-        int k = conn_new(c->thread->event, c->fd, &c->remote, &c->thread->conn_conf, &conn_handler, c, &c->conn);
+        int k = conn_new(c->thread->poller, c->fd, &c->remote, &c->thread->conn_conf, &conn_handler, c, &c->conn);
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not take a connection");
                 release(c);
@@ -164,6 +164,7 @@ static void run_take(Message *m) {
         LIST_INSERT_HEAD(&c->thread->clients, c, link);
         if (c->thread->stopping)
                 conn_stop(c->conn);
+        conn_start(c->conn);    /* c may be gone */
 }
 
 int serve_thread_take(ServeThread *t, int fd, const Endpoint *remote) {
@@ -190,7 +191,7 @@ static ConnConf conn_conf_of(const PeerConf *settings, Pace *pace) {
 static int setup(sd_event *e, void *userdata) {
         ServeThread *t = userdata;
         t->event = e;
-        return 0;
+        return poller_new(e, &t->poller);
 }
 
 int serve_thread_new(const ServeConf *conf, const PeerConf *settings, unsigned number, ServeThread **ret) {
@@ -204,6 +205,7 @@ int serve_thread_new(const ServeConf *conf, const PeerConf *settings, unsigned n
         snprintf(name, sizeof(name), "download-%u", number % 1000);
         int k = loop_thread_new(name, setup, t, &t->loop);
         if (k < 0) {
+                poller_free(t->poller);
                 free(t);
                 return k;
         }
@@ -226,6 +228,7 @@ ServeThread *serve_thread_free(ServeThread *t) {
                 conn_free(c->conn);
                 free(c);
         }
+        poller_free(t->poller);
         sd_event_unref(e);
         free(t);
         return NULL;

@@ -201,6 +201,9 @@ static int start(Rsd *r) {
         k = open_state(r);
         if (k < 0)
                 return k;
+        k = poller_new(r->event, &r->poller);
+        if (k < 0)
+                return log_errno(LOG_LEVEL_ERR, k, "Could not make a poller");
         k = listener_new(r->event, &r->listener_conf, &serve_listener_handler, r, &r->listener);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not make the listener");
@@ -234,6 +237,7 @@ static void finish(Rsd *r) {
         listener_free(r->listener);
         string_list_free(r->warnings);
         mailbox_free(r->mailbox);
+        poller_free(r->poller);
         event_source_free(r->expiry_timer);
         event_source_free(r->flush_timer);
         event_source_free(r->summary_timer);

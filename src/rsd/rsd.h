@@ -43,6 +43,7 @@ struct Rsd {
         ConnConf conn_conf;
         ListenerConf listener_conf;
         PeerList *list;
+        Poller *poller;                 /* of the connections */
         Listener *listener;
         bool inherited;
         StringList warnings;            /* what is wrong with the sockets */

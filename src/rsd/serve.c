@@ -13,6 +13,13 @@ static const ConnHandler conn_handler;
 #define SERVER_NAME "p2pdi/" PACKAGE_VERSION
 #define EXPIRED_AT_ONCE 128
 
+/* A status that closes is given to who may still be sending. */
+static ConnAfter after_reply(const Reply *r) {
+        if (proto_status_closes(r->status))
+                return CONN_SHUTS_DOWN;
+        return r->close ? CONN_ENDS : CONN_STAYS;
+}
+
 /* A head and what follows it, as one reply; nothing of it stays with the caller. */
 static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
@@ -32,10 +39,10 @@ static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
         }
         if (proto_write_reply(&head, verb, &r, SERVER_NAME, now.realtime) != 0) {
                 free(owned);
-                conn_reply(c->conn, (Slice){}, NULL, true, NULL);       /* an empty head ends the connection */
+                conn_reply(c->conn, (Slice){}, NULL, CONN_SHUTS_DOWN, NULL);       /* an empty head ends the connection */
                 return;
         }
-        conn_reply(c->conn, buf_slice(&head), &follows, r.close, NULL);
+        conn_reply(c->conn, buf_slice(&head), &follows, after_reply(&r), NULL);
 }
 
 /* Of the request that is being answered. verb: NULL where it could not be read. */
@@ -278,7 +285,7 @@ static void on_connection(int fd, const Endpoint *remote, void *userdata) {
                 return;
         }
         c->rsd = r;
-        int k = conn_new(r->event, fd, remote, &r->conn_conf, &conn_handler, c, &c->conn);
+        int k = conn_new(r->poller, fd, remote, &r->conn_conf, &conn_handler, c, &c->conn);
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not take a connection");
                 listener_released(r->listener, remote);
@@ -286,6 +293,7 @@ static void on_connection(int fd, const Endpoint *remote, void *userdata) {
                 return;
         }
         TAILQ_INSERT_TAIL(&r->clients, c, link);
+        conn_start(c->conn);    /* c may be gone */
 }
 
 static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {

@@ -499,7 +499,7 @@ static void served_on_request(Conn *c, const MsgHead *head, Slice bytes, void *u
         assert_int_equal(request.rfc, 7230);
         with_length.length = s->size;
         assert_int_equal(proto_write_reply(&text, request.verb, &with_length, "test/0", 0), 0);
-        conn_reply(c, buf_slice(&text), &body, request.close, NULL);
+        conn_reply(c, buf_slice(&text), &body, request.close ? CONN_ENDS : CONN_STAYS, NULL);
 }
 
 static void served_on_bad_request(Conn *c, unsigned status, Slice bytes, void *userdata) {
@@ -532,6 +532,7 @@ static void test_call_and_conn_exchange_a_file_in_one_loop(void **state) {
                 served_on_request, served_on_bad_request, served_on_replied, served_on_end,
         };
         Served s = { .conf = { USEC_PER_MINUTE, USEC_PER_MINUTE, USEC_INFINITY, 0, 0 }, .size = (5u << 20) + 1 };
+        Poller *poller;
         char *bytes;
         Fixture f;
 
@@ -540,7 +541,9 @@ static void test_call_and_conn_exchange_a_file_in_one_loop(void **state) {
         fixture_init(&f);
         fixture_start(&f, &handler);
         run_until(f.e, fixture_accept(&f));
-        assert_int_equal(conn_new(f.e, f.server.fd, &f.at, &s.conf, &serving, &s, &s.conn), 0);
+        assert_int_equal(poller_new(f.e, &poller), 0);
+        assert_int_equal(conn_new(poller, f.server.fd, &f.at, &s.conf, &serving, &s, &s.conn), 0);
+        conn_start(s.conn);
         f.server.fd = -1;
         run_until(f.e, f.n_ended == 1);
         assert_int_equal(f.end, CALL_OK);
@@ -549,6 +552,7 @@ static void test_call_and_conn_exchange_a_file_in_one_loop(void **state) {
         assert_true(f.largest <= 65536);
         run_until(f.e, s.n_ended == 1);
         assert_int_equal(s.why, CONN_DONE);
+        poller_free(poller);
         fixture_done(&f);
         free(bytes);
 }

@@ -13,12 +13,14 @@
 typedef struct Fixture Fixture;
 struct Fixture {
         sd_event *e;
+        Poller *poller;
         Conn *conn;                     /* NULL: over */
         ConnConf conf;
         TestReader peer;
         /* what on_request does: */
         void (*answer)(Fixture *f, Conn *c, const MsgHead *head);
-        bool close;
+        ConnAfter after;
+        const char *first;              /* is there before the Conn */
         ConnBody body;
         /* what was seen */
         unsigned n_requests, n_bad, n_replied, n_ended, n_released;
@@ -33,7 +35,7 @@ struct Fixture {
 };
 
 static void reply_text(Fixture *f, Conn *c, const char *text) {
-        conn_reply(c, slice_of(text), NULL, f->close, f);
+        conn_reply(c, slice_of(text), NULL, f->after, f);
 }
 
 static void answer_with_document(Fixture *f, Conn *c, const MsgHead *head) {
@@ -45,7 +47,7 @@ static void answer_with_document(Fixture *f, Conn *c, const MsgHead *head) {
 
 static void answer_with_body(Fixture *f, Conn *c, const MsgHead *head) {
         (void) head;
-        conn_reply(c, SLICE_LITERAL("HEAD\n"), &f->body, f->close, f);
+        conn_reply(c, SLICE_LITERAL("HEAD\n"), &f->body, f->after, f);
 }
 
 static void answer_later(Fixture *f, Conn *c, const MsgHead *head) {
@@ -74,7 +76,7 @@ static void on_bad_request(Conn *c, unsigned status, Slice bytes, void *userdata
         f->bad_status = status;
         f->n_bad_bytes = bytes.size;
         (void) snprintf(text, sizeof(text), "<%u>", status);
-        conn_reply(c, slice_of(text), NULL, true, f);
+        conn_reply(c, slice_of(text), NULL, CONN_ENDS, f);      /* that is not for it to say */
 }
 
 static void on_replied(Conn *c, void *tag, bool ok, uint64_t n_sent, void *userdata) {
@@ -118,6 +120,7 @@ static void fixture_init(Fixture *f) {
                 .peer = { .fd = -1 },
                 .body = CONN_NO_BODY,
         };
+        assert_int_equal(poller_new(f->e, &f->poller), 0);
 }
 
 /* Over TCP, whose resets, half closes and buffers are what it is about. small: buffers of a few KiB. */
@@ -130,18 +133,20 @@ static void fixture_connect(Fixture *f, bool small) {
         if (small)
                 assert_int_equal(setsockopt(listening, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)), 0);
         f->peer.fd = test_connect(&at, NULL);
+        if (f->first)
+                test_send_text(f->peer.fd, f->first);
         if (small)
                 assert_int_equal(setsockopt(f->peer.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
         fd = accept4(listening, (struct sockaddr *) &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         assert_true(fd >= 0);
         assert_int_equal(endpoint_from_sockaddr((struct sockaddr *) &address, &remote), 0);
         f->in_call = true;
-        assert_int_equal(conn_new(f->e, fd, &remote, &f->conf, &handler, f, &f->conn), 0);
+        assert_int_equal(conn_new(f->poller, fd, &remote, &f->conf, &handler, f, &f->conn), 0);
         f->in_call = false;
         assert_true(endpoint_equal(conn_remote(f->conn), &remote));
-        assert_true(endpoint_equal(conn_local(f->conn), &at));
         assert_ptr_equal(conn_event(f->conn), f->e);
         assert_int_equal(close(listening), 0);
+        conn_start(f->conn);
 }
 
 /* A socket of another kind, without the timers of TCP. */
@@ -151,12 +156,14 @@ static void fixture_connect_unix(Fixture *f, const ConnHandler *h) {
 
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
         f->peer.fd = fds[1];
-        assert_int_equal(conn_new(f->e, fds[0], &remote, &f->conf, h, f, &f->conn), 0);
+        assert_int_equal(conn_new(f->poller, fds[0], &remote, &f->conf, h, f, &f->conn), 0);
+        conn_start(f->conn);
 }
 
 static void fixture_done(Fixture *f) {
         f->conn = conn_free(f->conn);
         test_reader_done(&f->peer);
+        f->poller = poller_free(f->poller);
         f->e = sd_event_unref(f->e);
 }
 
@@ -785,7 +792,7 @@ static void test_close_shuts_down_after_the_reply(void **state) {
 
         (void) state;
         fixture_init(&f);
-        f.close = true;
+        f.after = CONN_SHUTS_DOWN;
         fixture_connect(&f, false);
         test_send_text(f.peer.fd, REQUEST REQUEST);
         run_until(f.e, test_reader_closed(&f.peer));
@@ -799,13 +806,93 @@ static void test_close_shuts_down_after_the_reply(void **state) {
         fixture_done(&f);
 }
 
+/* The last word of a client needs no waiting for more; and one that goes on all the same loses no reply. */
+static void test_last_word_ends_the_connection(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        f.after = CONN_ENDS;
+        f.first = REQUEST;
+        fixture_connect(&f, false);
+        assert_int_equal(f.n_ended, 1);
+        assert_int_equal(f.why, CONN_DONE);
+        assert_true(f.ok);
+        run_until(f.e, test_reader_closed(&f.peer));
+        assert_false(f.peer.reset);
+        assert_string_equal(f.peer.data, "<RFC 1>");
+        fixture_done(&f);
+
+        fixture_init(&f);
+        f.after = CONN_ENDS;
+        f.first = REQUEST REQUEST;
+        fixture_connect(&f, false);
+        assert_int_equal(f.n_ended, 0);
+        run_until(f.e, test_reader_closed(&f.peer));
+        assert_false(f.peer.reset);
+        assert_string_equal(f.peer.data, "<RFC 1>");
+        fixture_done(&f);
+}
+
+/* More than one read of 1 KiB takes: what follows lies in the kernel, and closing would reset the connection. */
+static void test_last_word_with_bytes_behind_it(void **state) {
+        char text[4096] = "GET RFC 1 P2P-DI/1.0\nX: ";
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        f.after = CONN_ENDS;
+        memset(text + strlen(text), 'x', 1022 - strlen(text));
+        (void) strcat(text, "\n\n");
+        assert_int_equal(strlen(text), 1024);
+        memset(text + strlen(text), 'y', 2000);
+        f.first = text;
+        fixture_connect(&f, false);
+        assert_int_equal(f.n_requests, 1);
+        assert_int_equal(f.n_ended, 0);
+        run_until(f.e, test_reader_closed(&f.peer));
+        assert_false(f.peer.reset);
+        assert_string_equal(f.peer.data, "<RFC 1>");
+        fixture_done(&f);
+}
+
+static void test_request_that_is_there_is_answered_at_once(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        f.first = "GET A P2P-DI/1.0\n\nGET B P2P-DI/1.0\n\nGET C P2P-DI/1.0\n\n";
+        fixture_connect(&f, false);
+        assert_string_equal(f.documents, "A "); /* others come before the second one */
+        assert_int_equal(f.n_replied, 1);
+        run_until(f.e, test_reader_has(&f.peer, "<A><B><C>"));
+        test_send_text(f.peer.fd, REQUEST);
+        run_until(f.e, test_reader_has(&f.peer, "<RFC 1>"));
+        assert_int_equal(f.n_ended, 0);
+        fixture_done(&f);
+}
+
+static void test_start_may_find_it_over(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        f.first = "nonsense\n\n";
+        fixture_connect(&f, false);
+        assert_int_equal(f.n_bad, 1);
+        run_until(f.e, test_reader_closed(&f.peer));
+        assert_string_equal(f.peer.data, "<400>");
+        assert_int_equal(f.n_ended, 0); /* refused: it is read empty for a moment, whatever the owner says */
+        fixture_done(&f);
+}
+
 static void test_peer_that_never_closes_is_not_waited_for(void **state) {
         usec_t began_at;
         Fixture f;
 
         (void) state;
         fixture_init(&f);
-        f.close = true;
+        f.after = CONN_SHUTS_DOWN;
         fixture_connect(&f, false);
         test_send_text(f.peer.fd, REQUEST);
         began_at = test_boottime();
@@ -1056,6 +1143,10 @@ int main(void) {
                 cmocka_unit_test(test_reset_while_a_reply_is_due_ends_it),
                 cmocka_unit_test(test_reset_while_sending_settles_the_reply),
                 cmocka_unit_test(test_close_shuts_down_after_the_reply),
+                cmocka_unit_test(test_last_word_ends_the_connection),
+                cmocka_unit_test(test_last_word_with_bytes_behind_it),
+                cmocka_unit_test(test_request_that_is_there_is_answered_at_once),
+                cmocka_unit_test(test_start_may_find_it_over),
                 cmocka_unit_test(test_peer_that_never_closes_is_not_waited_for),
                 cmocka_unit_test(test_stop_ends_an_idle_connection),
                 cmocka_unit_test(test_stop_ends_a_silent_connection),

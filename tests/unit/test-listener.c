@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "io-test.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -85,9 +87,12 @@ static void assert_refused(Fixture *f, const char *from, const char *told) {
 
 static void assert_accepted(Fixture *f, const char *from) {
         unsigned before = f->n_accepted;
-        int fd = test_connect(&f->at, from);
+        int fd = test_connect(&f->at, from), no_delay = 0;
+        socklen_t size = sizeof(no_delay);
 
         run_until(f->e, f->n_accepted == before + 1);
+        assert_int_equal(getsockopt(f->fds[before], IPPROTO_TCP, TCP_NODELAY, &no_delay, &size), 0);
+        assert_true(no_delay);
         assert_int_equal(close(fd), 0);
 }
 
