@@ -66,20 +66,16 @@ static void find_zero_run(const unsigned groups[8], unsigned *ret_start, unsigne
  * Not inet_ntop(): it writes ::/96 dotted, where RFC 5952 has hexadecimal groups, and the text decides the order of
  * index lines, so all hosts must write the same.
  */
-void address_to_text(const Address *a, char ret[ADDRESS_TEXT_SIZE]) {
+char *address_put(char *to, const Address *a) {
         unsigned groups[8], zero_start, zero_length;
-        size_t n = 0;
 
         if (address_is_ipv4(a)) {
-                char *to = ret;
-
                 for (unsigned i = 12; i < 16; i++) {
                         if (i > 12)
                                 *to++ = '.';
                         to = text_put_decimal(to, a->bytes[i]);
                 }
-                *to = '\0';
-                return;
+                return to;
         }
 
         for (unsigned i = 0; i < 8; i++)
@@ -88,16 +84,20 @@ void address_to_text(const Address *a, char ret[ADDRESS_TEXT_SIZE]) {
 
         for (unsigned i = 0; i < 8; i++) {
                 if (i == zero_start) {
-                        ret[n++] = ':';
-                        ret[n++] = ':';
+                        *to++ = ':';
+                        *to++ = ':';
                         i += zero_length - 1;
                         continue;
                 }
                 if (i > 0 && i != zero_start + zero_length)
-                        ret[n++] = ':';
-                n += (size_t) snprintf(ret + n, ADDRESS_TEXT_SIZE - n, "%x", groups[i]);
+                        *to++ = ':';
+                to += snprintf(to, 5, "%x", groups[i]);
         }
-        ret[n] = '\0';
+        return to;
+}
+
+void address_to_text(const Address *a, char ret[ADDRESS_TEXT_SIZE]) {
+        *address_put(ret, a) = '\0';
 }
 
 int endpoint_from_text(Slice s, Endpoint *ret) {
@@ -137,8 +137,7 @@ void endpoint_to_text(const Endpoint *e, char ret[ENDPOINT_TEXT_SIZE]) {
 
         if (ipv6)
                 *to++ = '[';
-        address_to_text(&e->address, to);
-        to += strlen(to);
+        to = address_put(to, &e->address);
         if (ipv6)
                 *to++ = ']';
         *to++ = ':';

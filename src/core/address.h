@@ -37,6 +37,8 @@ enum {
 /* A plain address: "192.0.2.1", "2001:db8::1"; no brackets, no scope. */
 int address_from_text(Slice s, Address *ret) _must_check_;
 void address_to_text(const Address *a, char ret[ADDRESS_TEXT_SIZE]);
+/* The same without the NUL, as text_put_decimal() does; needs the same room. */
+char *address_put(char *to, const Address *a) _must_check_;
 
 /* "a.b.c.d:port" or "[v6]:port", port 1..65535, decimal without leading zeros. The form of a holder on the wire. */
 int endpoint_from_text(Slice s, Endpoint *ret) _must_check_;

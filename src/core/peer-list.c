@@ -433,8 +433,25 @@ bool peer_list_next(const PeerList *l, uint32_t after, PeerInfo *ret) {
         return show(l, peer_order_next(&l->order, after), ret);
 }
 
-bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerInfo *ret) {
-        return show(l, peer_order_next_active(&l->order, after, loopback), ret);
+static bool look(const PeerList *l, uint32_t slot, PeerListing *ret) {
+        const PeerRecord *p;
+
+        if (slot == SLOT_NONE)
+                return false;
+        p = peer_table_at(&l->table, slot);
+        ret->endpoint = (Endpoint){ .address = p->address, .port = p->port };
+        ret->id = p->id;
+        ret->expires_at = p->expires_at;
+        ret->host = (Slice){ peer_record_host(p), p->host_size };
+        return true;
+}
+
+bool peer_list_look(const PeerList *l, uint32_t id, PeerListing *ret) {
+        return look(l, peer_order_find(&l->order, id), ret);
+}
+
+bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerListing *ret) {
+        return look(l, peer_order_next_active(&l->order, after, loopback), ret);
 }
 
 size_t peer_list_sample(const PeerList *l, uint32_t except, bool loopback, size_t n, uint64_t seed, uint32_t *ret) {

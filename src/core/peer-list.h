@@ -102,10 +102,19 @@ int peer_list_leave(PeerList *l, uint64_t cookie, const Now *now, uint32_t *ret_
 /* Snapshots; host stays valid until the next change of the list. false: no such id, no such cookie. */
 bool peer_list_get(const PeerList *l, uint32_t id, PeerInfo *ret);
 bool peer_list_find(const PeerList *l, uint64_t cookie, PeerInfo *ret);
+/* What a list tells of one peer; the rest of PeerInfo is half a record, and a list has a thousand lines. */
+typedef struct PeerListing {
+        Endpoint endpoint;
+        uint32_t id;
+        usec_t expires_at;
+        Slice host;
+} PeerListing;
+/* As peer_list_get(). */
+bool peer_list_look(const PeerList *l, uint32_t id, PeerListing *ret);
 /* The first peer (active or not) whose id is > after; false: none. To walk over all: O(1) amortized. */
 bool peer_list_next(const PeerList *l, uint32_t after, PeerInfo *ret);
 /* The first active peer whose id is > after; false: none. O(log n), whatever gaps the inactive leave. */
-bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerInfo *ret);
+bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerListing *ret);
 /*
  * Up to n different active ids but `except`, drawn uniformly, in ascending order; the draw depends on `seed` alone.
  * Gives how many. ret has room for n. O(n log n).

@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #define WORD_BITS 64
+/* A sample of so many may be drawn by bits on the stack. */
+#define DRAW_BITS_MAX 8192
 
 /* ---- PeerSet: bits with sums ---- */
 
@@ -64,12 +66,13 @@ static uint32_t set_rank(const PeerSet *s, uint32_t position) {
 /* The place of the k-th bit that is set; there are more than k. First its byte, by sums over the bytes below. */
 static uint32_t bit_select(uint64_t bits, uint32_t k) {
         uint64_t sums = bits - (bits >> 1 & UINT64_C(0x5555555555555555));
-        uint32_t place = 0;
+        const uint64_t high = UINT64_C(0x8080808080808080);
+        uint32_t place;
 
         sums = (sums & UINT64_C(0x3333333333333333)) + (sums >> 2 & UINT64_C(0x3333333333333333));
         sums = ((sums + (sums >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f)) * UINT64_C(0x0101010101010101);
-        while ((sums >> place & 0xff) <= k)
-                place += 8;
+        /* The highest bit of each byte whose sum is over k: those are from the byte on that is looked for. */
+        place = (uint32_t) __builtin_ctzll(((sums | high) - (k + 1) * UINT64_C(0x0101010101010101)) & high) - 7;
         if (place > 0)
                 k -= (uint32_t) (sums >> (place - 8) & 0xff);
         bits >>= place;
@@ -333,6 +336,25 @@ static void sort_draws(uint32_t *numbers, size_t n, uint32_t total) {
         sort_with_gap(numbers, n, 1);
 }
 
+/* Few numbers below a small total, without sorting: a bit for each. */
+static void draw_bits(uint32_t total, size_t n, uint64_t *state, uint32_t *ret) {
+        uint64_t drawn[DRAW_BITS_MAX / WORD_BITS];
+        uint32_t n_words = (total + WORD_BITS - 1) / WORD_BITS;
+        size_t left = n;
+
+        memset(drawn, 0, n_words * sizeof(uint64_t));
+        while (left > 0) {
+                uint32_t number = draw_below(state, total);
+                uint64_t bit = UINT64_C(1) << (number % WORD_BITS);
+
+                left -= !(drawn[number / WORD_BITS] & bit);
+                drawn[number / WORD_BITS] |= bit;
+        }
+        for (uint32_t word = 0; word < n_words; word++)
+                for (uint64_t bits = drawn[word]; bits != 0; bits &= bits - 1)
+                        *ret++ = word * WORD_BITS + (uint32_t) __builtin_ctzll(bits);
+}
+
 /* n of 0..total-1, ascending. */
 static void draw_numbers(uint32_t total, size_t n, uint64_t *state, uint32_t *ret) {
         size_t have = 0;
@@ -342,6 +364,10 @@ static void draw_numbers(uint32_t total, size_t n, uint64_t *state, uint32_t *re
                 for (uint32_t i = 0; have < n; i++)
                         if (draw_below(state, total - i) < n - have)
                                 ret[have++] = i;
+                return;
+        }
+        if (total <= DRAW_BITS_MAX) {
+                draw_bits(total, n, state, ret);
                 return;
         }
         /* Few: draw, drop what came twice, draw again; at most half are doubles, so a few rounds do. */

@@ -29,22 +29,30 @@ static bool split_columns(Slice *rest, size_t n, Slice *ret) {
         return true;
 }
 
+/* Address, port, id, ttl, and what stands between them. */
+#define PEER_LINE_FIXED_MAX (ADDRESS_TEXT_SIZE + 5 + 10 + 10 + 5)
+
 int proto_write_peer_line(Buf *b, const PeerLine *l) {
-        const uint32_t numbers[] = { l->endpoint.port, l->id, l->ttl_sec };
-        char line[PROTO_PEER_LINE_MAX], *to = line;
+        char *to;
+        int r;
 
         assert(l->host.size <= PROTO_HOST_MAX);
 
-        address_to_text(&l->endpoint.address, line);
-        to += strlen(line);
-        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
-                *to++ = '\t';
-                to = text_put_decimal(to, numbers[i]);
-        }
+        r = buf_reserve(b, PEER_LINE_FIXED_MAX + l->host.size);
+        if (r != 0)
+                return r;
+        to = address_put(b->data + b->size, &l->endpoint.address);
+        *to++ = '\t';
+        to = text_put_decimal(to, l->endpoint.port);
+        *to++ = '\t';
+        to = text_put_decimal(to, l->id);
+        *to++ = '\t';
+        to = text_put_decimal(to, l->ttl_sec);
         *to++ = '\t';
         to = text_put_slice(to, l->host);
         *to++ = '\n';
-        return buf_append(b, line, (size_t) (to - line));
+        buf_commit(b, (size_t) (to - b->data) - b->size);
+        return 0;
 }
 
 int proto_parse_peer_line(Slice *bytes, PeerLine *ret) {

@@ -179,12 +179,12 @@ static void handle_leave(Exchange *x) {
 /* ---- PQuery ---- */
 
 /* 0, BUF_FULL, -ENOMEM */
-static int add_line(Exchange *x, const PeerInfo *info, Buf *body) {
-        PeerLine line = {
-                .endpoint = info->endpoint,
-                .id = info->id,
-                .ttl_sec = to_seconds(usec_sub(info->expires_at, x->now->boottime)),
-                .host = slice_of(info->host),
+static int add_line(Exchange *x, const PeerListing *p, Buf *body) {
+        const PeerLine line = {
+                .endpoint = p->endpoint,
+                .id = p->id,
+                .ttl_sec = to_seconds(usec_sub(p->expires_at, x->now->boottime)),
+                .host = p->host,
         };
         int r;
 
@@ -196,14 +196,14 @@ static int add_line(Exchange *x, const PeerInfo *info, Buf *body) {
 
 /* Up to n lines by ascending id, from the one behind `after`. */
 static int add_page(Exchange *x, bool loopback, size_t n, Buf *body) {
-        PeerInfo info;
+        PeerListing p;
         uint32_t after = x->request->has_after ? x->request->after : 0;
         int r = 0;
 
-        while (r == 0 && x->outcome->n_listed < n && peer_list_next_active(x->list, after, loopback, &info)) {
-                after = info.id;
-                if (info.id != x->outcome->peer_id)
-                        r = add_line(x, &info, body);
+        while (r == 0 && x->outcome->n_listed < n && peer_list_next_active(x->list, after, loopback, &p)) {
+                after = p.id;
+                if (p.id != x->outcome->peer_id)
+                        r = add_line(x, &p, body);
         }
         return r;
 }
@@ -218,10 +218,10 @@ static int add_sample(Exchange *x, bool loopback, size_t n, uint64_t seed, Buf *
                 return -ENOMEM;
         n_ids = peer_list_sample(x->list, x->outcome->peer_id, loopback, n, seed, ids);
         for (size_t i = 0; r == 0 && i < n_ids; i++) {
-                PeerInfo info;
+                PeerListing p;
 
-                if (peer_list_get(x->list, ids[i], &info))
-                        r = add_line(x, &info, body);
+                if (peer_list_look(x->list, ids[i], &p))
+                        r = add_line(x, &p, body);
         }
         return r;
 }

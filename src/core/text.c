@@ -32,21 +32,16 @@ char *text_put_decimal(char *to, uint64_t value) {
                                     "30313233343536373839" "40414243444546474849" "50515253545556575859"
                                     "60616263646566676869" "70717273747576777879" "80818283848586878889"
                                     "90919293949596979899";
-        size_t n = 1;
-        char *at;
 
-        /* Nothing is divided to count digits. The bound may not go beyond 64 bits. */
-        for (uint64_t bound = 10; value >= bound && n < TEXT_DECIMAL_MAX; bound *= n < TEXT_DECIMAL_MAX - 1 ? 10 : 1)
-                n++;
-        for (at = to + n; value >= 100; value /= 100) {
-                at -= 2;
-                memcpy(at, pairs + 2 * (value % 100), 2);
-        }
-        if (value >= 10)
-                memcpy(to, pairs + 2 * value, 2);
-        else
+        if (value < 10) {
                 *to = (char) ('0' + value);
-        return to + n;
+                return to + 1;
+        }
+        /* Ten levels at most, and none for the numbers that there are most of. */
+        if (value >= 100)
+                to = text_put_decimal(to, value / 100);
+        memcpy(to, pairs + 2 * (value % 100), 2);
+        return to + 2;
 }
 
 char *text_put_slice(char *to, Slice s) {

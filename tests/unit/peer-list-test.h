@@ -75,12 +75,15 @@ static inline void register_again(PeerList *l, uint64_t cookie, const char *at, 
 static inline const char *active_ids(const PeerList *l, bool loopback) {
         static char text[4096];
         size_t size = 0;
-        PeerInfo info = { 0 };
+        PeerListing p = { 0 };
+        PeerInfo info;
 
         text[0] = 0;
-        while (peer_list_next_active(l, info.id, loopback, &info)) {
-                assert_true(info.active);
-                size += (size_t) snprintf(text + size, sizeof(text) - size, "%s%u", size > 0 ? " " : "", info.id);
+        while (peer_list_next_active(l, p.id, loopback, &p)) {
+                assert_true(peer_list_get(l, p.id, &info) && info.active);
+                assert_true(endpoint_equal(&info.endpoint, &p.endpoint) && info.expires_at == p.expires_at);
+                assert_true(slice_equal(slice_of(info.host), p.host));
+                size += (size_t) snprintf(text + size, sizeof(text) - size, "%s%u", size > 0 ? " " : "", p.id);
                 assert_true(size < sizeof(text));
         }
         return text;

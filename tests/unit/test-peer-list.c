@@ -179,7 +179,7 @@ static void test_ids_are_never_given_twice(void **state) {
         peer_list_set_last_id(l, UINT32_MAX);
         assert_int_equal(try_register(l, 0, 3, &(Endpoint){ .port = 9 }, AT(0), NULL), PEER_LIST_FULL);
         register_again(l, 2, "192.0.2.2:1", AT(0));
-        assert_false(peer_list_next_active(l, UINT32_MAX, true, &(PeerInfo){ 0 }));
+        assert_false(peer_list_next_active(l, UINT32_MAX, true, &(PeerListing){ 0 }));
 }
 
 static void test_an_endpoint_has_one_active_peer(void **state) {
@@ -319,7 +319,8 @@ static void test_loopback_is_listed_apart(void **state) {
 /* Many inactive and loopback peers between: a list goes over them without looking at each. */
 static void test_pages_are_whole_over_gaps(void **state) {
         _cleanup_list_ PeerList *l = new_list();
-        PeerInfo info = { 0 };
+        PeerListing info = { 0 };
+        PeerInfo whole;
         uint32_t n = 0, after = 0, id;
         bool was_active;
 
@@ -350,11 +351,11 @@ static void test_pages_are_whole_over_gaps(void **state) {
         /* All inactive ones go; the order is closed up, and stays right. */
         while (peer_list_expire(l, AT(1 + 30 * 86400), &id, &was_active))
                 if (was_active)
-                        assert_false(peer_list_get(l, id, &info));
+                        assert_false(peer_list_get(l, id, &whole));
         assert_int_equal(peer_list_count(l), 300);
-        for (n = 0, after = 0; peer_list_next(l, after, &info); n++) {
-                assert_true(info.id > after);
-                after = info.id;
+        for (n = 0, after = 0; peer_list_next(l, after, &whole); n++) {
+                assert_true(whole.id > after);
+                after = whole.id;
         }
         assert_int_equal(n, 300);
         assert_int_equal(register_new(l, 200000, "192.0.2.1:1", AT(1 + 30 * 86400)), 100001);
@@ -690,7 +691,8 @@ static void model_make_room(const PeerList *l, Model *m, uint32_t max_peers) {
 }
 
 static void compare_with_model(const PeerList *l, const Model *m) {
-        PeerInfo all = { 0 }, active = { 0 }, global = { 0 };
+        PeerInfo all = { 0 };
+        PeerListing active = { 0 }, global = { 0 };
         size_t n = 0, n_active = 0, n_global = 0;
 
         for (uint32_t i = 1; i <= m->last_id; i++) {
