@@ -271,12 +271,17 @@ static void conn_shut_down(Conn *c, ConnEnd why) {
         conn_drain(c);
 }
 
+/* Is it over with this reply, with nothing that came and was not read? Closing would reset it else. */
+static bool conn_ends(const Conn *c) {
+        return c->after == CONN_ENDS && c->in.bytes.size == 0 && !c->in.more;
+}
+
 static void conn_on_sent(Conn *c) {
         send_window_end(&c->window);
         conn_settle(c, true);
         if (c->dead)
                 return;
-        if (c->after == CONN_ENDS && c->in.bytes.size == 0 && !c->in.more)
+        if (conn_ends(c))
                 conn_finish(c, c->why);
         else if (c->after != CONN_STAYS)
                 conn_shut_down(c, c->why);
@@ -297,6 +302,7 @@ static bool conn_send(Conn *c, size_t *budget) {
                 return false;
         share = c->n_granted > 0 ? (size_t) MIN_OF((uint64_t) *budget, c->n_granted) : *budget;
         n = share;
+        c->out.last = conn_ends(c);
         r = outgoing_send(&c->out, conn_fd(c), &share);
         n -= share;
         *budget -= n;

@@ -71,7 +71,7 @@ static ssize_t send_memory(Outgoing *o, int fd, size_t budget) {
                 vectors[1] = (struct iovec){ (void *) (o->body.memory.data + o->body_sent), MIN_OF(left, budget) };
                 m.msg_iovlen = 2;
         }
-        n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT | (file_follows ? MSG_MORE : 0));
+        n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT | (file_follows || o->last ? MSG_MORE : 0));
         if (n < 0)
                 return -errno;
         from_head = MIN_OF((size_t) n, vectors[0].iov_len);

@@ -16,6 +16,7 @@ typedef struct Outgoing {
         size_t head_sent;
         ConnBody body;          /* its file owned, its memory until `release` */
         uint64_t body_sent;
+        bool last;              /* the socket is closed as soon as all is out: the end goes in the last segment */
 } Outgoing;
 
 #define OUTGOING_INIT ((Outgoing){ .body = CONN_NO_BODY })
