@@ -2,6 +2,7 @@
 #include "core/address.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -190,10 +191,12 @@ uint64_t bytes_hash(const void *data, size_t size, const uint64_t key[2]) {
         };
 
         for (size_t left = size;; left -= 8, p += 8) {
-                uint64_t word = left < 8 ? (uint64_t) size << 56 : 0;
+                uint64_t word = 0;
 
-                for (size_t i = 0; i < MIN_OF(left, (size_t) 8); i++)
-                        word |= (uint64_t) p[i] << (8 * i);
+                memcpy(&word, p, MIN_OF(left, sizeof(word)));
+                word = le64toh(word);
+                if (left < sizeof(word))
+                        word |= (uint64_t) size << 56;
                 v[3] ^= word;
                 sip_rounds(v, 2);
                 v[0] ^= word;

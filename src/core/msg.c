@@ -294,20 +294,20 @@ int msg_add_header(Buf *b, const char *name, const char *format, ...) {
 }
 
 int msg_add_text(Buf *b, const char *name, Slice value) {
-        const size_t start = b->size;
+        const Slice name_slice = slice_of(name);
+        char *to;
         int r;
 
         assert(!text_has_control(value));
-        r = buf_append_string(b, name);
-        if (r == 0)
-                r = buf_append(b, ": ", 2);
-        if (r == 0)
-                r = buf_append_slice(b, value);
-        if (r == 0)
-                r = buf_append(b, "\r\n", 2);
+        r = buf_reserve(b, name_slice.size + value.size + 4);
         if (r != 0)
-                buf_truncate(b, start);
-        return r;
+                return r;
+        to = text_put_slice(b->data + b->size, name_slice);
+        to = text_put_slice(to, SLICE_LITERAL(": "));
+        to = text_put_slice(to, value);
+        to = text_put_slice(to, SLICE_LITERAL("\r\n"));
+        buf_commit(b, (size_t) (to - b->data) - b->size);
+        return 0;
 }
 
 static char *put_two_digits(char *to, unsigned value) {

@@ -178,6 +178,8 @@ static void handle_leave(Exchange *x) {
 
 /* ---- PQuery ---- */
 
+#define PEER_LINE_USUAL 64
+
 /* 0, BUF_FULL, -ENOMEM */
 static int add_line(Exchange *x, const PeerListing *p, Buf *body) {
         const PeerLine line = {
@@ -260,6 +262,10 @@ static int handle_pquery(Exchange *x, uint64_t seed, Buf *body) {
 
         if (q->limit > 0)
                 n = MIN_OF(n, (size_t) q->limit);
+        /* Room for lines as they are as a rule; for longer ones it grows. */
+        r = buf_reserve(body, MIN_OF(n, n_others) * PEER_LINE_USUAL);
+        if (r < 0)
+                return r;
         if (q->limit > 0 && !q->has_after && n < n_others)
                 r = add_sample(x, loopback, n, seed, body);
         else

@@ -37,17 +37,13 @@ char *text_put_decimal(char *to, uint64_t value) {
                 *to = (char) ('0' + value);
                 return to + 1;
         }
-        /* Ten levels at most, and none for the numbers that there are most of. */
-        if (value >= 100)
+        /* Nine levels at most, and none for the numbers that there are most of. */
+        if (value >= 1000)
                 to = text_put_decimal(to, value / 100);
+        else if (value >= 100)
+                *to++ = (char) ('0' + value / 100);
         memcpy(to, pairs + 2 * (value % 100), 2);
         return to + 2;
-}
-
-char *text_put_slice(char *to, Slice s) {
-        if (s.size > 0)
-                memcpy(to, s.data, s.size);
-        return to + s.size;
 }
 
 int text_to_uint64(Slice s, uint64_t max, uint64_t *ret) {

@@ -26,7 +26,11 @@ int text_to_uint32(Slice s, uint32_t max, uint32_t *ret) _must_check_;
  */
 #define TEXT_DECIMAL_MAX 20             /* 2^64 - 1 has twenty digits */
 char *text_put_decimal(char *to, uint64_t value) _must_check_;
-char *text_put_slice(char *to, Slice s) _must_check_;
+static inline char *text_put_slice(char *to, Slice s) {
+        if (s.size > 0)
+                memcpy(to, s.data, s.size);
+        return to + s.size;
+}
 
 /* Exactly 2 * size hex digits, upper or lower case. */
 int text_from_hex(Slice s, void *ret, size_t size) _must_check_;

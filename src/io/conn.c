@@ -65,10 +65,7 @@ static int conn_fd(const Conn *c) {
 }
 
 static usec_t conn_now(const Conn *c) {
-        Now now;
-
-        now_of_event(conn_event(c), &now);
-        return now.boottime;
+        return boottime_of_event(conn_event(c));
 }
 
 static usec_t conn_ends_at(const Conn *c) {

@@ -3,18 +3,20 @@
 
 #include <bsd/string.h>
 
+/* What is cut is cut alike each time. */
+static bool is_word(const char kept[LOG_RATE_WORD_SIZE], const char *word) {
+        return strncmp(kept, word, LOG_RATE_WORD_SIZE - 1) == 0;
+}
+
 static void count(LogRateCounts *c, const char *operation, const char *result) {
-        char wanted_operation[LOG_RATE_WORD_SIZE], wanted_result[LOG_RATE_WORD_SIZE];
         LogRateKind *kind;
 
-        /* What is cut is cut alike each time. */
-        (void) strlcpy(wanted_operation, operation ? operation : "", sizeof(wanted_operation));
-        (void) strlcpy(wanted_result, result ? result : "", sizeof(wanted_result));
-
+        operation = operation ? operation : "";
+        result = result ? result : "";
         c->n_all++;
         for (size_t i = 0; i < c->n_kinds; i++) {
                 kind = &c->kinds[i];
-                if (strcmp(kind->operation, wanted_operation) == 0 && strcmp(kind->result, wanted_result) == 0) {
+                if (is_word(kind->operation, operation) && is_word(kind->result, result)) {
                         kind->n++;
                         return;
                 }
@@ -24,8 +26,8 @@ static void count(LogRateCounts *c, const char *operation, const char *result) {
                 return;
         }
         kind = &c->kinds[c->n_kinds++];
-        memcpy(kind->operation, wanted_operation, sizeof(kind->operation));
-        memcpy(kind->result, wanted_result, sizeof(kind->result));
+        (void) strlcpy(kind->operation, operation, sizeof(kind->operation));
+        (void) strlcpy(kind->result, result, sizeof(kind->result));
         kind->n = 1;
 }
 

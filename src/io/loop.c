@@ -26,6 +26,16 @@ void now_of_event(sd_event *e, Now *ret) {
                 now_read(ret);
 }
 
+usec_t boottime_of_event(sd_event *e) {
+        usec_t boottime;
+
+        return sd_event_now(e, CLOCK_BOOTTIME, &boottime) < 0 ? clock_usec(CLOCK_BOOTTIME) : boottime;
+}
+
+usec_t boottime_read(void) {
+        return clock_usec(CLOCK_BOOTTIME);
+}
+
 usec_t monotonic_read(void) {
         return clock_usec(CLOCK_MONOTONIC);
 }

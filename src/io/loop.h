@@ -14,6 +14,9 @@
 void now_read(Now *ret);
 /* The time at which this turn of the loop began: constant within one dispatch. */
 void now_of_event(sd_event *e, Now *ret);
+usec_t boottime_of_event(sd_event *e);
+/* One of them. */
+usec_t boottime_read(void);
 /* CLOCK_MONOTONIC: what the service manager and the journal count by; nothing else does. */
 usec_t monotonic_read(void);
 

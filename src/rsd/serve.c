@@ -45,17 +45,20 @@ static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
         conn_reply(c->conn, buf_slice(&head), &follows, after_reply(&r), NULL);
 }
 
+/* How long the request that is being answered took. The turn's time is that at which it came. */
+static usec_t duration_of(const Client *c) {
+        return usec_sub(boottime_read(), conn_request_at(c->conn));
+}
+
 /* Of the request that is being answered. verb: NULL where it could not be read. */
 static LogFields fields(const Client *c, const Verb *verb, uint64_t transaction, const char *result) {
-        Now now;
-        now_read(&now);         /* the turn's time is that at which the request came */
         return (LogFields){
                 .transaction = transaction,
                 .operation = verb ? verb_operation(*verb) : NULL,
                 .result = result,
                 .peer = conn_remote(c->conn),
                 .has_duration = true,
-                .duration_usec = usec_sub(now.boottime, conn_request_at(c->conn)),
+                .duration_usec = duration_of(c),
         };
 }
 
@@ -129,9 +132,7 @@ static void log_failure(Client *c, Verb verb, uint64_t transaction, int error) {
 
 /* A request that was read is being answered now: that is how long it took. */
 static void count_answer(Client *c, Verb verb, const RegistrarOutcome *outcome, int error) {
-        Now now;
-        now_read(&now);
-        histogram_observe(&c->rsd->counters.request_duration, usec_sub(now.boottime, conn_request_at(c->conn)));
+        histogram_observe(&c->rsd->counters.request_duration, duration_of(c));
         rsd_count_request(c->rsd, verb, outcome, error);
 }
 
