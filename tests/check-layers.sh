@@ -57,6 +57,8 @@ BEGIN {
         owner["peer-changes"] = "peer-list"
         owner["peer-days"] = "peer-list"
         owner["peer-order"] = "peer-list"
+        owner["peer-sample"] = "peer-list"
+        owner["peer-set"] = "peer-list"
         owner["peer-sources"] = "peer-list"
         owner["peer-table"] = "peer-list"
         owner["peer-terms"] = "peer-list"

@@ -433,25 +433,30 @@ bool peer_list_next(const PeerList *l, uint32_t after, PeerInfo *ret) {
         return show(l, peer_order_next(&l->order, after), ret);
 }
 
-static bool look(const PeerList *l, uint32_t slot, PeerListing *ret) {
-        const PeerRecord *p;
+void peer_list_look(const PeerList *l, uint32_t slot, PeerListing *ret) {
+        const PeerRecord *p = peer_table_at(&l->table, slot);
 
-        if (slot == SLOT_NONE)
-                return false;
-        p = peer_table_at(&l->table, slot);
         ret->endpoint = (Endpoint){ .address = p->address, .port = p->port };
         ret->id = p->id;
         ret->expires_at = p->expires_at;
         ret->host = (Slice){ peer_record_host(p), p->host_size };
-        return true;
 }
 
-bool peer_list_look(const PeerList *l, uint32_t id, PeerListing *ret) {
-        return look(l, peer_order_find(&l->order, id), ret);
+void peer_list_look_ahead(const PeerList *l, uint32_t slot) {
+        const PeerRecord *p = peer_table_at(&l->table, slot);
+
+        __builtin_prefetch(&p->address);
+        __builtin_prefetch(&p->host);
+        __builtin_prefetch((const char *) (&p->host + 1) - 1);
 }
 
 bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerListing *ret) {
-        return look(l, peer_order_next_active(&l->order, after, loopback), ret);
+        uint32_t slot = peer_order_next_active(&l->order, after, loopback);
+
+        if (slot == SLOT_NONE)
+                return false;
+        peer_list_look(l, slot, ret);
+        return true;
 }
 
 size_t peer_list_sample(const PeerList *l, uint32_t except, bool loopback, size_t n, uint64_t seed, uint32_t *ret) {

@@ -109,17 +109,19 @@ typedef struct PeerListing {
         usec_t expires_at;
         Slice host;
 } PeerListing;
-/* As peer_list_get(). */
-bool peer_list_look(const PeerList *l, uint32_t id, PeerListing *ret);
 /* The first peer (active or not) whose id is > after; false: none. To walk over all: O(1) amortized. */
 bool peer_list_next(const PeerList *l, uint32_t after, PeerInfo *ret);
 /* The first active peer whose id is > after; false: none. O(log n), whatever gaps the inactive leave. */
 bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerListing *ret);
 /*
- * Up to n different active ids but `except`, drawn uniformly, in ascending order; the draw depends on `seed` alone.
- * Gives how many. ret has room for n. O(n log n).
+ * Up to n different active peers but the one with the id `except`, drawn uniformly, by ascending id; the draw depends on
+ * `seed` alone. Gives how many. ret has room for n, and gets what peer_list_look() takes until the next change of the
+ * list. O(n log n).
  */
 size_t peer_list_sample(const PeerList *l, uint32_t except, bool loopback, size_t n, uint64_t seed, uint32_t *ret);
+void peer_list_look(const PeerList *l, uint32_t sampled, PeerListing *ret);
+/* That one will be looked at soon: among a million it is in no cache, and many can be fetched at the same time. */
+void peer_list_look_ahead(const PeerList *l, uint32_t sampled);
 /* Records, active or not. */
 size_t peer_list_count(const PeerList *l);
 size_t peer_list_count_active(const PeerList *l, bool loopback);

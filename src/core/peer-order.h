@@ -6,20 +6,13 @@
  * made from. Internal to peer-list.
  *
  * New ids are always the highest, so the order is an array that grows at its end; a forgotten id leaves a gap, and when
- * half are gaps the array is closed up. Active ids are bits beside the array, in two sets (listed under a loopback
- * address, and the others), each with sums over its words (a Fenwick tree): the next active id after any gap, the k-th
- * active id, and how many come before one, all in O(log n).
+ * half are gaps the array is closed up. Active ids are bits beside the array, in two sets: listed under a loopback
+ * address, and the others.
  */
 
 #include "core/base.h"
+#include "core/peer-set.h"
 #include "core/peer-table.h"
-
-typedef struct PeerSet {
-        uint64_t *words;                /* owned; a bit for each position */
-        Numbers sums;                   /* [i - 1]: node i of the tree over the words */
-        size_t words_allocated;
-        uint32_t n;                     /* bits that are set */
-} PeerSet;
 
 typedef struct PeerOrder {
         Numbers ids, slots;             /* slot SLOT_NONE: a gap */
@@ -36,6 +29,10 @@ void peer_order_append(PeerOrder *o, uint32_t id, uint32_t slot);
 void peer_order_remove(PeerOrder *o, uint32_t id);
 void peer_order_set_active(PeerOrder *o, uint32_t id, bool loopback, bool active);
 
+static inline uint32_t peer_order_words(const PeerOrder *o) {
+        return (o->n + PEER_SET_WORD_BITS - 1) / PEER_SET_WORD_BITS;
+}
+
 /* The highest id that was appended; 0: none yet. */
 static inline uint32_t peer_order_last_id(const PeerOrder *o) {
         return o->n > 0 ? o->ids.items[o->n - 1] : 0;
@@ -48,5 +45,7 @@ uint32_t peer_order_next(const PeerOrder *o, uint32_t after);
 uint32_t peer_order_next_active(const PeerOrder *o, uint32_t after, bool loopback);
 
 uint32_t peer_order_count_active(const PeerOrder *o, bool loopback);
-/* See peer_list_sample(). */
+/* Where an id stands; SLOT_NONE: it is not there. */
+uint32_t peer_order_position(const PeerOrder *o, uint32_t id);
+/* peer-sample.c: see peer_list_sample(). */
 size_t peer_order_sample(const PeerOrder *o, uint32_t except, bool loopback, size_t n, uint64_t seed, uint32_t *ret);

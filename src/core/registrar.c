@@ -211,19 +211,24 @@ static int add_page(Exchange *x, bool loopback, size_t n, Buf *body) {
 }
 
 static int add_sample(Exchange *x, bool loopback, size_t n, uint64_t seed, Buf *body) {
-        _cleanup_free_ uint32_t *ids = NULL;
-        size_t n_ids;
+        enum { AHEAD = 16 };
+        _cleanup_free_ uint32_t *peers = NULL;
+        size_t n_peers;
         int r = 0;
 
-        ids = reallocarray(NULL, n, sizeof(uint32_t));
-        if (!ids)
+        peers = reallocarray(NULL, n, sizeof(uint32_t));
+        if (!peers)
                 return -ENOMEM;
-        n_ids = peer_list_sample(x->list, x->outcome->peer_id, loopback, n, seed, ids);
-        for (size_t i = 0; r == 0 && i < n_ids; i++) {
+        n_peers = peer_list_sample(x->list, x->outcome->peer_id, loopback, n, seed, peers);
+        for (size_t i = 0; i < MIN_OF(n_peers, (size_t) AHEAD); i++)
+                peer_list_look_ahead(x->list, peers[i]);
+        for (size_t i = 0; r == 0 && i < n_peers; i++) {
                 PeerListing p;
 
-                if (peer_list_look(x->list, ids[i], &p))
-                        r = add_line(x, &p, body);
+                if (i + AHEAD < n_peers)
+                        peer_list_look_ahead(x->list, peers[i + AHEAD]);
+                peer_list_look(x->list, peers[i], &p);
+                r = add_line(x, &p, body);
         }
         return r;
 }

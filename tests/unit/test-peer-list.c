@@ -287,6 +287,20 @@ static void test_one_source_cannot_fill_the_table(void **state) {
         assert_int_equal(try_register(l, 0, 23, &v6, AT(7207), NULL), 0);
 }
 
+/* peer_list_sample(), as ids. */
+static size_t sample_ids(const PeerList *l, uint32_t except, bool loopback, size_t n, uint64_t seed, uint32_t *ret) {
+        size_t n_drawn = peer_list_sample(l, except, loopback, n, seed, ret);
+
+        for (size_t i = 0; i < n_drawn; i++) {
+                PeerListing p;
+
+                peer_list_look_ahead(l, ret[i]);
+                peer_list_look(l, ret[i], &p);
+                ret[i] = p.id;
+        }
+        return n_drawn;
+}
+
 static void test_loopback_is_listed_apart(void **state) {
         _cleanup_list_ PeerList *l = new_list();
         uint32_t ids[8];
@@ -302,14 +316,14 @@ static void test_loopback_is_listed_apart(void **state) {
         assert_string_equal(active_ids(l, false), "2 4");
         assert_int_equal(peer_list_count_active(l, true), 4);
         assert_int_equal(peer_list_count_active(l, false), 2);
-        assert_int_equal(peer_list_sample(l, 0, false, 8, 1, ids), 2);
+        assert_int_equal(sample_ids(l, 0, false, 8, 1, ids), 2);
         assert_int_equal(ids[0], 2);
         assert_int_equal(ids[1], 4);
-        assert_int_equal(peer_list_sample(l, 2, true, 8, 1, ids), 3);
+        assert_int_equal(sample_ids(l, 2, true, 8, 1, ids), 3);
         assert_int_equal(ids[0], 1);
         assert_int_equal(ids[1], 3);
         assert_int_equal(ids[2], 4);
-        assert_int_equal(peer_list_sample(l, 1, false, 8, 1, ids), 2);
+        assert_int_equal(sample_ids(l, 1, false, 8, 1, ids), 2);
 
         assert_int_equal(peer_list_keepalive(l, 11, ADDRESS("192.0.2.3:1"), AT(1), &id, &moved), 0);
         assert_string_equal(active_ids(l, false), "1 2 4");
@@ -385,7 +399,7 @@ static void test_sample_is_uniform(void **state) {
                 }
                 assert_int_equal(peer_list_count_active(l, false), table[t].peers);
                 for (unsigned i = 0; i < rounds; i++) {
-                        assert_int_equal(peer_list_sample(l, except, true, table[t].n, i * UINT64_C(0x1234567), ids), table[t].n);
+                        assert_int_equal(sample_ids(l, except, true, table[t].n, i * UINT64_C(0x1234567), ids), table[t].n);
                         for (uint32_t k = 0; k < table[t].n; k++) {
                                 assert_true(k == 0 || ids[k - 1] < ids[k]);
                                 assert_true(ids[k] >= 1 && ids[k] <= total && ids[k] != except);
@@ -401,21 +415,58 @@ static void test_sample_is_uniform(void **state) {
         }
 }
 
+/* Each way to draw: positions with few gaps and with many, short samples and long ones, more than half of all. */
+static void test_sample_of_many(void **state) {
+        static const struct {
+                uint32_t keep;          /* one of so many is active */
+                size_t n;
+        } table[] = { { 1, 60 }, { 2, 60 }, { 2, 300 }, { 7, 60 }, { 7, 300 }, { 7, 2000 } };
+        enum { PEERS = 20000, PARTS = 20, ROUNDS = 300 };
+
+        (void) state;
+        for (size_t t = 0; t < ELEMENTSOF(table); t++) {
+                _cleanup_list_ PeerList *l = new_list();
+                uint32_t *ids = reallocarray(NULL, table[t].n, sizeof(uint32_t)), except = 7 * 2 * 100, id;
+                double expected = (double) ROUNDS * (double) table[t].n / PARTS, counts[PARTS] = { 0 };
+                bool was_active;
+
+                assert_non_null(ids);
+                for (uint32_t i = 1; i <= PEERS; i++) {
+                        Endpoint e = endpoint_number(i);
+
+                        assert_int_equal(try_register(l, 0, i, &e, AT(0), NULL), 0);
+                        if (i % table[t].keep != 0)
+                                assert_int_equal(peer_list_leave(l, i, AT(0), &id, &was_active), 0);
+                }
+                for (unsigned i = 0; i < ROUNDS; i++) {
+                        assert_int_equal(sample_ids(l, except, i % 2 != 0, table[t].n, i, ids), table[t].n);
+                        for (size_t k = 0; k < table[t].n; k++) {
+                                assert_true(k == 0 || ids[k - 1] < ids[k]);
+                                assert_true(ids[k] <= PEERS && ids[k] % table[t].keep == 0 && ids[k] != except);
+                                counts[(ids[k] - 1) / (PEERS / PARTS)]++;
+                        }
+                }
+                for (size_t i = 0; i < PARTS; i++)      /* five deviations, were the draws independent */
+                        assert_true((counts[i] - expected) * (counts[i] - expected) < 25 * expected);
+                free(ids);
+        }
+}
+
 static void test_sample_depends_on_the_seed_alone(void **state) {
         _cleanup_list_ PeerList *l = new_list();
         uint32_t a[50], b[50];
 
         (void) state;
-        assert_int_equal(peer_list_sample(l, 0, true, 50, 1, a), 0);
+        assert_int_equal(sample_ids(l, 0, true, 50, 1, a), 0);
         for (uint32_t i = 1; i <= 1000; i++) {
                 const Endpoint e = endpoint_number(i);
 
                 assert_int_equal(try_register(l, 0, i, &e, AT(0), NULL), 0);
         }
-        assert_int_equal(peer_list_sample(l, 0, true, 50, 42, a), 50);
-        assert_int_equal(peer_list_sample(l, 0, true, 50, 42, b), 50);
+        assert_int_equal(sample_ids(l, 0, true, 50, 42, a), 50);
+        assert_int_equal(sample_ids(l, 0, true, 50, 42, b), 50);
         assert_memory_equal(a, b, sizeof(a));
-        assert_int_equal(peer_list_sample(l, 0, true, 50, 43, b), 50);
+        assert_int_equal(sample_ids(l, 0, true, 50, 43, b), 50);
         assert_memory_not_equal(a, b, sizeof(a));
 }
 
@@ -840,6 +891,7 @@ int main(void) {
                 cmocka_unit_test(test_loopback_is_listed_apart),
                 cmocka_unit_test(test_pages_are_whole_over_gaps),
                 cmocka_unit_test(test_sample_is_uniform),
+                cmocka_unit_test(test_sample_of_many),
                 cmocka_unit_test(test_sample_depends_on_the_seed_alone),
                 cmocka_unit_test(test_registrations_of_30_days_are_exact_to_the_day),
                 cmocka_unit_test(test_a_clock_that_ran_wild_does_not_shut_out_true_days),
