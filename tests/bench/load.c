@@ -5,11 +5,14 @@
  * and what it is compared with get the same client.
  *
  *   load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep]
+ *        [--rate=R]
  *   load --connect=… --requests=FILE --connections=N --hold [--slow=BYTES]
  *
  * FILE is one request after the other: "SOURCE LENGTH\n", then so many bytes; SOURCE is the address that it comes from.
  * Without --keep each request has a connection of its own. With it a connection stays with one request of the file, and
  * so with its source, and repeats it.
+ *
+ * --rate: so many requests a second and no more; for one connection, which waits for its turn.
  *
  * --hold: each connection asks once, and is kept until stdin ends; "ready" is written once all have their answers. With
  * --slow the answers are not read but for so many bytes a second on each connection, and "ready" comes once all have the first of them.
@@ -63,7 +66,7 @@ static struct sockaddr_in arg_connect;
 static unsigned arg_connections = 1, arg_seconds = 1;
 static uint64_t arg_count = UINT64_MAX;
 static bool arg_keep, arg_hold;
-static unsigned arg_slow;
+static unsigned arg_slow, arg_rate;
 
 static Request *requests;
 static size_t n_requests, next_request;
@@ -172,6 +175,18 @@ static void close_connection(Client *c) {
         c->fd = -1;
 }
 
+/* The turn of the next exchange, when each has its own. */
+static void wait_for_turn(void) {
+        static uint64_t first;
+        uint64_t turn, now = now_nsec();
+
+        if (first == 0)
+                first = now;
+        turn = first + n_begun * 1000000000 / arg_rate;
+        if (turn > now)
+                (void) usleep((useconds_t) ((turn - now) / 1000));
+}
+
 /* The next exchange, on a new connection or on this one, for as long as there is one to make. */
 static void go_on(Client *c, bool failed) {
         for (;;) {
@@ -186,6 +201,8 @@ static void go_on(Client *c, bool failed) {
                         close_connection(c);
                 if (n_begun >= arg_count)
                         return;
+                if (arg_rate)
+                        wait_for_turn();
                 failed = !(c->fd >= 0 ? begin_exchange(c) : open_connection(c));
                 if (!failed)
                         return;
@@ -383,7 +400,7 @@ int main(int argc, char **argv) {
                 { "connections", required_argument, NULL, 'n' }, { "seconds", required_argument, NULL, 's' },
                 { "count", required_argument, NULL, 'N' },       { "keep", no_argument, NULL, 'k' },
                 { "hold", no_argument, NULL, 'h' },              { "slow", required_argument, NULL, 'S' },
-                { NULL, 0, NULL, 0 },
+                { "rate", required_argument, NULL, 'R' },        { NULL, 0, NULL, 0 },
         };
         struct rlimit limit;
         int option;
@@ -397,11 +414,12 @@ int main(int argc, char **argv) {
                 case 'N': arg_count = strtoull(optarg, NULL, 10); break;
                 case 'k': arg_keep = true; break;
                 case 'h': arg_hold = true; break;
+                case 'R': arg_rate = (unsigned) strtoul(optarg, NULL, 10); break;
                 case 'S': arg_slow = (unsigned) strtoul(optarg, NULL, 10); break;
                 default: return 2;
                 }
         if (arg_connect.sin_port == 0 || n_requests == 0 || arg_connections == 0 || (arg_slow && !arg_hold)) {
-                fprintf(stderr, "usage: load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep]\n"
+                fprintf(stderr, "usage: load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep] [--rate=R]\n"
                                 "       load --connect=ADDRESS:PORT --requests=FILE --connections=N --hold [--slow=BYTES]\n");
                 return 2;
         }

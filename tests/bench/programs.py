@@ -407,10 +407,11 @@ def write_requests(path, requests):
             f.write(f"{source} {len(content)}\n".encode() + content)
 
 
-def load(bench, to, pids, requests, connections=64, seconds=1, count=None, keep=False):
+def load(bench, to, pids, requests, connections=64, seconds=1, count=None, keep=False, rate=None):
     """{"cpu": µs of the servers per request, "rate": …} and what load says. requests: a file of write_requests()."""
     command = [bench.helper("load"), f"--connect={to}", f"--requests={requests}", f"--connections={connections}",
-               f"--count={count}" if count else f"--seconds={seconds}"] + (["--keep"] if keep else [])
+               f"--count={count}" if count else f"--seconds={seconds}"] + \
+        (["--keep"] if keep else []) + ([f"--rate={rate}"] if rate else [])
     before = cpu_seconds(pids)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     spent = cpu_seconds(pids) - before
