@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The registration server with a million peers: memory, lists, a restart from its database, pauses.
 
-A million Registers would take an hour of flushes, so the database of a stopped server is filled by hand, in the schema that the server
+Each Register waits for a flush, so the database of a stopped server is filled by hand, in the schema that the server
 made. What is measured then is the server as it is after a restart.
 """
 
