@@ -27,7 +27,9 @@ class Interface:
         while self.words:
             kind, name = self.take(), self.take()
             known = {"type": self.types, "method": self.methods, "error": self.errors}[kind]
-            assert name not in known and re.fullmatch("[A-Z][A-Za-z0-9]*", name), name
+            # One namespace for all three kinds: systemd's parser refuses a method that is called as a type.
+            taken = [*self.types, *self.methods, *self.errors]
+            assert name not in taken and re.fullmatch("[A-Z][A-Za-z0-9]*", name), name
             known[name] = self.struct()
             if kind == "method":
                 self.take("->")
