@@ -79,6 +79,7 @@ typedef struct PeerConf {
         uint32_t threads;               /* 0: one per CPU */
         uint64_t min_transfer_rate;     /* bytes per second; 0: none */
         uint64_t max_upload_rate;       /* bytes per second; UINT64_MAX: no limit */
+        uint64_t cache_size;            /* bytes, of all download threads; 0: none */
         ConfServer *servers;
         size_t n_servers;               /* at most 32 */
         bool has_advertise;

@@ -144,31 +144,38 @@ Library *library_free(Library *l) {
 
 /* ---- for readers ---- */
 
+/* What an error of opening or looking says. */
+static int reader_error(int error) {
+        switch (error) {
+        case ENOENT:
+        case ENOTDIR:           /* the library is gone */
+        case ELOOP:             /* a link is in its place */
+        case ENXIO:             /* a socket */
+        case EACCES:
+        case EPERM:
+                return LIBRARY_NONE;
+        default:
+                return -error;
+        }
+}
+
+static bool is_stamped(const struct stat *st, const LibraryStamp *stamp) {
+        const LibraryStamp found = library_stamp(st);
+
+        return S_ISREG(st->st_mode) && found.device == stamp->device && library_stamp_equal(&found, stamp);
+}
+
 int library_open_stamped(const Library *l, const char *name, const LibraryStamp *stamp, int *ret_fd) {
-        LibraryStamp found;
         struct stat st;
         int fd, r = 0;
 
         fd = openat(l->dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0)
-                switch (errno) {
-                case ENOENT:
-                case ENOTDIR:           /* the library is gone */
-                case ELOOP:             /* a link is in its place */
-                case ENXIO:             /* a socket */
-                case EACCES:
-                case EPERM:
-                        return LIBRARY_NONE;
-                default:
-                        return -errno;
-                }
+                return reader_error(errno);
         if (fstat(fd, &st) < 0)
                 r = -errno;
-        else {
-                found = library_stamp(&st);
-                if (!S_ISREG(st.st_mode) || found.device != stamp->device || !library_stamp_equal(&found, stamp))
-                        r = LIBRARY_NONE;
-        }
+        else if (!is_stamped(&st, stamp))
+                r = LIBRARY_NONE;
         if (r != 0) {
                 (void) close(fd);
                 return r;
@@ -182,6 +189,42 @@ int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, i
 
         rfc_number_to_file_name(number, name);
         return library_open_stamped(l, name, stamp, ret_fd);
+}
+
+int library_look_at(const Library *l, uint32_t number, const LibraryStamp *stamp) {
+        char name[RFC_FILE_NAME_SIZE];
+        struct stat st;
+
+        rfc_number_to_file_name(number, name);
+        if (fstatat(l->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return reader_error(errno);
+        return is_stamped(&st, stamp) ? 0 : LIBRARY_NONE;
+}
+
+int library_load(const Library *l, uint32_t number, const LibraryStamp *stamp, const Digest *digest, char *ret) {
+        Digest found;
+        size_t n = 0;
+        int fd, r;
+
+        r = library_open(l, number, stamp, &fd);
+        if (r != 0)
+                return r;
+        while (r == 0 && n < stamp->size) {
+                ssize_t k = read(fd, ret + n, stamp->size - n);
+
+                if (k > 0)
+                        n += (size_t) k;
+                else if (k == 0)
+                        r = LIBRARY_NONE;       /* cut short meanwhile */
+                else if (errno != EINTR)
+                        r = -errno;
+        }
+        (void) close(fd);
+        if (r != 0)
+                return r;
+        if (EVP_Digest(ret, n, found.bytes, NULL, EVP_sha256(), NULL) != 1)
+                return -EIO;
+        return digest_equal(&found, digest) ? 0 : LIBRARY_NONE;
 }
 
 int library_recheck(Library *l, uint32_t number) {

@@ -7,8 +7,8 @@
  * that knows the directory: one descriptor of it, openat with O_NOFOLLOW, names made from numbers, never from the
  * wire.
  *
- * Lives in the disk worker: all calls but library_open() and library_watch_fd() are made there and may block.
- * library_open() is for any thread.
+ * Lives in the disk worker: all calls are made there and may block, but those that say that they are for any thread, and
+ * library_watch_fd().
  *
  * A document is announced only once it was hashed, and only a regular file that did not change meanwhile. Stored
  * files become visible whole, verified and flushed: O_TMPFILE, or where the file system has none a dot-name
@@ -145,7 +145,15 @@ int library_watch_process(Library *l) _must_check_;
  * descriptor only.
  */
 int library_open(const Library *l, uint32_t number, const LibraryStamp *stamp, int *ret_fd) _must_check_;
-/* The same for the editor's index of that origin. Thread-safe, too. */
+/* The same question without opening it. 0, LIBRARY_NONE, -errno. Thread-safe, too. */
+int library_look_at(const Library *l, uint32_t number, const LibraryStamp *stamp) _must_check_;
+/*
+ * Reads all stamp->size bytes of it into ret, if they are still what gave `digest`. 0, LIBRARY_NONE, -errno.
+ * Thread-safe, too.
+ */
+int library_load(const Library *l, uint32_t number, const LibraryStamp *stamp, const Digest *digest, char *ret)
+        _must_check_;
+/* library_open() for the editor's index of that origin. Thread-safe, too. */
 int library_open_editor_index(Library *l, LibraryIndexOrigin origin, const LibraryStamp *stamp, int *ret_fd)
         _must_check_;
 /* Looks at one document anew: calls the handler if it is not what was announced. 0, -errno. */

@@ -45,6 +45,7 @@ struct Documents {
         size_t n_self;
         /* --- */
         atomic_bool scanned;
+        atomic_uint_fast64_t n_changes;
         atomic_uint_fast64_t max_size;
         bool trim_queued, told_full;    /* the disk worker's */
         atomic_bool reads_queued;

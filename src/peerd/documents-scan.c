@@ -66,6 +66,7 @@ static void on_present(const LibraryEntry *e, void *userdata) {
         int k = stamp_set(d, e);
         if (k == 0)
                 k = rfc_index_set_own(d->index, e->number, e->stamp.size, &e->digest, slice_of(e->title));
+        atomic_fetch_add(&d->n_changes, 1);
         pthread_mutex_unlock(&d->lock);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not put RFC %u into the index", e->number);
@@ -86,6 +87,7 @@ static void on_gone(uint32_t number, void *userdata) {
                 free(s);
         }
         int k = rfc_index_remove_own(d->index, number);
+        atomic_fetch_add(&d->n_changes, 1);
         pthread_mutex_unlock(&d->lock);
         if (k == 0 && atomic_load(&d->scanned))
                 documents_queue_encode(d);

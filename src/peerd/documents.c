@@ -104,6 +104,10 @@ void documents_count(Documents *d, size_t *ret_n, uint64_t *ret_bytes) {
         pthread_mutex_unlock(&d->lock);
 }
 
+uint64_t documents_n_changes(const Documents *d) {
+        return atomic_load_explicit(&d->n_changes, memory_order_acquire);
+}
+
 uint64_t documents_max_size(const Documents *d) {
         return atomic_load(&d->max_size);
 }

@@ -102,6 +102,11 @@ typedef struct OwnDocument {
         char title[PROTO_TITLE_MAX + 1];
         LibraryIndexOrigin origin;      /* of the editor's index */
 } OwnDocument;
+/*
+ * Of the library: another number whenever a document came, changed or went. Whoever keeps what documents_get() told asks
+ * anew when it is another one.
+ */
+uint64_t documents_n_changes(const Documents *d);
 /* It counts as read now. false: not in the library. */
 bool documents_get(Documents *d, uint32_t number, OwnDocument *ret);
 /* The same for the editor's rfc-index.txt, which has no title. */

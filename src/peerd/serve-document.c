@@ -3,7 +3,6 @@
 #include "peerd/serve-internal.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 const char *document_name(uint32_t rfc, char ret[DOCUMENT_NAME_SIZE]) {
         if (rfc == 0)
@@ -58,23 +57,33 @@ void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent) {
         c->told = !ok;
 }
 
-static int open_document(Documents *d, const Request *request, OwnDocument *ret, int *ret_fd) {
-        if (request->verb == VERB_GET_EDITOR_INDEX)
-                return !documents_get_editor_index(d, ret) ? LIBRARY_NONE :
-                       library_open_editor_index(documents_library(d), ret->origin, &ret->stamp, ret_fd);
-        if (!documents_get(d, request->rfc, ret))
+static int find_editor_index(ServeThread *t, ServeDocument *ret) {
+        Documents *d = t->conf.documents;
+        OwnDocument *own = &t->editor_index;
+
+        if (!documents_get_editor_index(d, own))
                 return LIBRARY_NONE;
-        int k = library_open(documents_library(d), request->rfc, &ret->stamp, ret_fd);
+        *ret = (ServeDocument){ .own = own, .body = { .size = own->size } };
+        return library_open_editor_index(documents_library(d), own->origin, &own->stamp, &ret->body.fd);
+}
+
+static int find_document(ServeThread *t, const Request *request, ServeDocument *ret) {
+        Now now;
+
+        if (request->verb == VERB_GET_EDITOR_INDEX)
+                return find_editor_index(t, ret);
+        now_of_event(t->event, &now);
+        int k = serve_cache_get(t->cache, request->rfc, &now, ret);
         if (k == LIBRARY_NONE)  /* changed or gone since it was hashed, and the watch has not told yet */
-                documents_recheck(d, request->rfc, NULL, NULL);
+                documents_recheck(t->conf.documents, request->rfc, NULL, NULL);
         return k;
 }
 
-int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret, int *ret_fd) {
+int serve_find_document(ServeClient *c, const Request *request, ServeDocument *ret) {
         char name[DOCUMENT_NAME_SIZE];
         /* Asked before, as the scan may end meanwhile. */
         const bool scanned = documents_scanned(c->thread->conf.documents);
-        int k = open_document(c->thread->conf.documents, request, ret, ret_fd);
+        int k = find_document(c->thread, request, ret);
 
         if (k == 0)
                 return 0;
@@ -94,7 +103,8 @@ int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret
         return k < 0 ? k : SERVE_NOT_HELD;
 }
 
-static void send_document(ServeClient *c, const Request *request, const OwnDocument *document, int fd) {
+static void send_document(ServeClient *c, const Request *request, ServeDocument *found) {
+        const OwnDocument *document = found->own;
         bool part = request->has_range && request->has_if_digest &&
                     digest_equal(&request->if_digest, &document->digest);
         Reply reply = {
@@ -106,32 +116,32 @@ static void send_document(ServeClient *c, const Request *request, const OwnDocum
                 .title = slice_of(document->title),
                 .last_modified = own_document_modified_at(document),
         };
-        ConnBody body = { .fd = fd, .size = document->size };
+        reply.length = document->size;
         if (part && request->range_first >= document->size) {
-                close(fd);
+                serve_drop_body(&found->body);
+                reply.length = 0;
                 reply.status = 416;
                 serve_reply(c, request->verb, &reply, &CONN_NO_BODY);
                 return;
         }
         if (part) {
-                body.offset = request->range_first;
-                body.size = document->size - request->range_first;
+                reply.length = document->size - request->range_first;
+                serve_cut_body(&found->body, request->range_first, reply.length);
                 reply.has_content_range = true;
                 reply.range_first = request->range_first;
                 reply.range_last = document->size - 1;
                 reply.range_size = document->size;
         }
-        reply.length = body.size;
-        serve_begin_document(c, request, document, body.size);
-        serve_reply(c, request->verb, &reply, &body);
+        serve_begin_document(c, request, document, reply.length);
+        serve_reply(c, request->verb, &reply, &found->body);
 }
 
 void serve_document(ServeClient *c, const Request *request) {
-        OwnDocument document;
-        int fd, k = serve_open_document(c, request, &document, &fd);
+        ServeDocument found;
+        int k = serve_find_document(c, request, &found);
 
         if (k == 0)
-                send_document(c, request, &document, fd);
+                send_document(c, request, &found);
         else
                 serve_refuse(c, request->verb, request, k < 0 ? 500 : k == SERVE_NOT_READY ? 503 : 404);
 }

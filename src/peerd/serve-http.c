@@ -6,7 +6,6 @@
 #include "peerd/serve-internal.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #include "core/http.h"
 #include "peerd/pages.h"
@@ -46,7 +45,8 @@ static void send_reply(ServeClient *c, const HttpRequest *q, HttpReply *reply, c
         Now now;
 
         now_of_event(c->thread->event, &now);
-        reply->close = reply->close || proto_status_closes(reply->status) || c->thread->stopping;
+        const ConnAfter after = serve_after(c, reply->status, reply->close);
+        reply->close = after != CONN_STAYS;
         if (sentence) {
                 reply->type = TYPE_SENTENCE;
                 reply->cache = CACHE_NOTHING;
@@ -56,7 +56,7 @@ static void send_reply(ServeClient *c, const HttpRequest *q, HttpReply *reply, c
         if (k == 0 && sentence && !q->head)
                 k = buf_printf(&b, "%s\n", sentence);
         if (k == 0)
-                conn_reply(c->conn, buf_slice(&b), body, reply->close ? CONN_SHUTS_DOWN : CONN_STAYS, NULL);
+                conn_reply(c->conn, buf_slice(&b), body, after, NULL);
         else
                 serve_give_up(c, body);
 }
@@ -101,12 +101,33 @@ static void send_document_head(ServeClient *c, const HttpRequest *q, const Reque
         send_reply(c, q, reply, sentence, &CONN_NO_BODY);
 }
 
-static void send_document(ServeClient *c, const HttpRequest *q, const Request *request, const OwnDocument *document,
-                          int fd) {
+/* Nothing in its head but the date depends on when it is sent: whoever asks within the same second gets the same one. */
+static void send_from_memory(ServeClient *c, HttpReply *reply, ServeDocument *found) {
+        ServeHead *h = found->head;
+        Now now;
+
+        now_of_event(c->thread->event, &now);
+        const ConnAfter after = serve_after(c, reply->status, reply->close);
+        reply->close = after != CONN_STAYS;
+        const usec_t second = now.realtime / USEC_PER_SEC;
+        if (h->bytes.size == 0 || h->second != second || h->close != reply->close || h->keep_alive != reply->keep_alive) {
+                buf_clear(&h->bytes);
+                if (http_write_reply(&h->bytes, reply, SERVER_NAME, now.realtime) != 0) {
+                        serve_give_up(c, &found->body);
+                        return;
+                }
+                h->second = second;
+                h->close = reply->close;
+                h->keep_alive = reply->keep_alive;
+        }
+        conn_reply(c->conn, buf_slice(&h->bytes), &found->body, after, NULL);
+}
+
+static void send_document(ServeClient *c, const HttpRequest *q, const Request *request, ServeDocument *found) {
+        const OwnDocument *document = found->own;
         const HttpEntity entity = { document->size, document->digest, own_document_modified_at(document) };
         const HttpAnswer answer = http_decide(q, &entity);
         HttpReply reply = reply_to(q, answer.status);
-        ConnBody body = { .fd = fd, .offset = answer.first, .size = answer.size };
 
         reply.entity = &entity;
         reply.first = answer.first;
@@ -114,22 +135,27 @@ static void send_document(ServeClient *c, const HttpRequest *q, const Request *r
         reply.type = answer.status == 304 ? NULL : TYPE_TEXT;
         reply.cache = request->verb == VERB_GET_RFC ? CACHE_DOCUMENT : CACHE_PAGE;
         if (q->head || (answer.status != 200 && answer.status != 206)) {
-                close(fd);
+                serve_drop_body(&found->body);
                 send_document_head(c, q, request, &reply);
                 return;
         }
         serve_begin_document(c, request, document, answer.size);
-        send_reply(c, q, &reply, NULL, &body);
+        if (found->head && answer.status == 200 && q->transaction == 0) {
+                send_from_memory(c, &reply, found);
+                return;
+        }
+        serve_cut_body(&found->body, answer.first, answer.size);
+        send_reply(c, q, &reply, NULL, &found->body);
 }
 
 static void answer_with_document(ServeClient *c, const HttpRequest *q, Verb verb, uint32_t rfc) {
         const Request request = { .verb = verb, .transaction = q->transaction, .close = q->close, .rfc = rfc };
         char name[DOCUMENT_NAME_SIZE], sentence[SENTENCE_SIZE];
-        OwnDocument document;
-        int fd, k = serve_open_document(c, &request, &document, &fd);
+        ServeDocument found;
+        int k = serve_find_document(c, &request, &found);
 
         if (k == 0) {
-                send_document(c, q, &request, &document, fd);
+                send_document(c, q, &request, &found);
                 return;
         }
         if (k == SERVE_NOT_READY) {

@@ -3,7 +3,7 @@
 
 /*
  * What the files of a download thread share: serve.c (thread and connections), serve-query.c (RFCQuery),
- * serve-document.c (GetRFC), serve-http.c (both and more, for others than peers).
+ * serve-document.c (GetRFC), serve-http.c (both and more, for others than peers), serve-cache.c (documents in memory).
  */
 
 #include "peerd/serve.h"
@@ -14,6 +14,7 @@
 #include "io/conn.h"
 #include "io/log.h"
 #include "io/loop.h"
+#include "peerd/serve-cache.h"
 
 #define SERVER_NAME "p2pdi/" PACKAGE_VERSION
 
@@ -41,6 +42,8 @@ struct ServeThread {
         LoopThread *loop;
         sd_event *event;
         Poller *poller;                 /* of its connections */
+        ServeCache *cache;
+        OwnDocument editor_index;       /* that was asked for last */
         ConnConf conn_conf;
         bool stopping;
         LIST_HEAD(, ServeClient) clients;
@@ -50,6 +53,8 @@ struct ServeThread {
 
 /* For the log, of a request that was read whole. */
 LogFields serve_fields(const ServeClient *c, const Request *request, const char *result);
+/* What becomes of the connection after a reply; close: it was asked to be closed. */
+ConnAfter serve_after(const ServeClient *c, unsigned status, bool close);
 /* Takes the body, whatever happens. The rest is as conn_reply() has it. */
 void serve_reply(ServeClient *c, Verb verb, Reply *reply, const ConnBody *body);
 void serve_refuse(ServeClient *c, Verb verb, const Request *request, unsigned status);
@@ -73,8 +78,8 @@ enum {
         SERVE_NOT_HELD = 1,
         SERVE_NOT_READY,                /* not known yet: the library is read for the first time */
 };
-/* What is asked for: 0 and an open file; SERVE_NOT_HELD, SERVE_NOT_READY, -errno: logged. */
-int serve_open_document(ServeClient *c, const Request *request, OwnDocument *ret, int *ret_fd) _must_check_;
+/* What is asked for: 0; SERVE_NOT_HELD, SERVE_NOT_READY, -errno: logged. */
+int serve_find_document(ServeClient *c, const Request *request, ServeDocument *ret) _must_check_;
 /* `size` bytes of it are about to be sent: how that ends is logged and counted by serve_document_sent(). */
 void serve_begin_document(ServeClient *c, const Request *request, const OwnDocument *document, uint64_t size);
 void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent);

@@ -10,11 +10,17 @@
 /* ---- requests ---- */
 
 void serve_give_up(ServeClient *c, const ConnBody *body) {
-        if (body->release)
-                body->release(body->owner);
-        if (body->fd >= 0)
-                close(body->fd);
+        ConnBody unsent = *body;
+
+        serve_drop_body(&unsent);
         conn_reply(c->conn, (Slice){}, NULL, CONN_SHUTS_DOWN, NULL);       /* an empty head ends the connection */
+}
+
+ConnAfter serve_after(const ServeClient *c, unsigned status, bool close) {
+        /* Who is told so may still be sending. */
+        if (proto_status_closes(status) || c->thread->stopping)
+                return CONN_SHUTS_DOWN;
+        return close ? CONN_ENDS : CONN_STAYS;
 }
 
 void serve_reply(ServeClient *c, Verb verb, Reply *reply, const ConnBody *body) {
@@ -23,9 +29,10 @@ void serve_reply(ServeClient *c, Verb verb, Reply *reply, const ConnBody *body) 
 
         now_of_event(c->thread->event, &now);
         reply->has_length = true;
-        reply->close = reply->close || proto_status_closes(reply->status) || c->thread->stopping;
+        const ConnAfter after = serve_after(c, reply->status, reply->close);
+        reply->close = after != CONN_STAYS;
         if (proto_write_reply(&head, verb, reply, SERVER_NAME, now.realtime) == 0)
-                conn_reply(c->conn, buf_slice(&head), body, reply->close ? CONN_SHUTS_DOWN : CONN_STAYS, NULL);
+                conn_reply(c->conn, buf_slice(&head), body, after, NULL);
         else
                 serve_give_up(c, body);
 }
@@ -203,9 +210,12 @@ int serve_thread_new(const ServeConf *conf, const PeerConf *settings, unsigned n
         t->conn_conf = conn_conf_of(settings, conf->pace);
         LIST_INIT(&t->clients);
         snprintf(name, sizeof(name), "download-%u", number % 1000);
-        int k = loop_thread_new(name, setup, t, &t->loop);
+        int k = serve_cache_new(conf->documents, settings->cache_size / conf->n_threads, &t->cache);
+        if (k == 0)
+                k = loop_thread_new(name, setup, t, &t->loop);
         if (k < 0) {
                 poller_free(t->poller);
+                serve_cache_free(t->cache);
                 free(t);
                 return k;
         }
@@ -229,6 +239,7 @@ ServeThread *serve_thread_free(ServeThread *t) {
                 free(c);
         }
         poller_free(t->poller);
+        serve_cache_free(t->cache);
         sd_event_unref(e);
         free(t);
         return NULL;
@@ -238,12 +249,14 @@ typedef struct Reconfigure {
         Message message;
         ServeThread *thread;
         ConnConf conf;
+        uint64_t cache_max;
 } Reconfigure;
 
 static void run_reconfigure(Message *m) {
         Reconfigure *r = MESSAGE_OF(m, Reconfigure, message);
         ServeClient *c;
         r->thread->conn_conf = r->conf;
+        serve_cache_set_max(r->thread->cache, r->cache_max);
         LIST_FOREACH(c, &r->thread->clients, link)
                 conn_pace_changed(c->conn);
         free(r);
@@ -255,7 +268,12 @@ void serve_thread_reconfigure(ServeThread *t, const PeerConf *settings) {
                 log_warning("No memory to tell a download thread of the new settings: it goes on with the old ones.");
                 return;
         }
-        *r = (Reconfigure){ .message = { .run = run_reconfigure }, .thread = t, .conf = conn_conf_of(settings, t->conf.pace) };
+        *r = (Reconfigure){
+                .message = { .run = run_reconfigure },
+                .thread = t,
+                .conf = conn_conf_of(settings, t->conf.pace),
+                .cache_max = settings->cache_size / t->conf.n_threads,
+        };
         loop_thread_post(t->loop, &r->message);
 }
 

@@ -29,6 +29,7 @@ typedef struct ServeConf {
         ServeCounters *counters;
         const char *host;               /* name of this host, for pages */
         Pace *pace;                     /* of all threads together */
+        unsigned n_threads;             /* that divide Server.CacheSize= */
         /* In the main loop: a connection is over; n_refused of its requests were refused. */
         void (*on_released)(const Endpoint *remote, unsigned n_refused, void *userdata);
         void *userdata;

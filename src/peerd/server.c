@@ -116,6 +116,7 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
                 .counters = &s->counters,
                 .host = daemon_hostname(),
                 .pace = s->pace,
+                .n_threads = s->n_threads,
                 .on_released = on_released,
                 .userdata = s,
         };

@@ -140,6 +140,7 @@ static void test_defaults_of_the_peer(void **state) {
         assert_int_equal(c->threads, 0);
         assert_true(c->min_transfer_rate == 1024);
         assert_true(c->max_upload_rate == UINT64_MAX);
+        assert_true(c->cache_size == UINT64_C(64) << 20);
         assert_int_equal(c->n_servers + c->n_static_peers + c->n_allow_uids + c->n_allow_gids, 0);
         assert_false(c->has_advertise);
         assert_true(c->registration_enabled);
@@ -180,6 +181,7 @@ static void test_every_kind_of_value_arrives(void **state) {
                                         "Threads=2\n"
                                         "MinTransferRate=0\n"
                                         "MaxUploadRate=1.5M\n"
+                                        "CacheSize=2M\n"
                                         "[Registration]\n"
                                         "Server=rs.example \t [2001:db8::1]:99\n"
                                         "Server=RS.example:65423\n"
@@ -204,6 +206,7 @@ static void test_every_kind_of_value_arrives(void **state) {
         assert_int_equal(c->threads, 2);
         assert_true(c->min_transfer_rate == 0);
         assert_true(c->max_upload_rate == 3 << 19);
+        assert_true(c->cache_size == 2 << 20);
         /* The same server or peer twice is one. */
         assert_int_equal(c->n_servers, 2);
         assert_string_equal(c->servers[0].text, "rs.example");

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#pragma once
+
+/*
+ * ServeCache: documents that a download thread has in memory, those that were asked for last (Server.CacheSize=, divided
+ * among the threads). Belongs to one thread: nobody waits for another one to serve what both have.
+ *
+ * What is in it was compared with its digest when it was read, so it is right whatever becomes of the file. Whether it
+ * is still the document of that number is asked anew when the library has told of any change, and every 100 ms also of
+ * the file itself, since a file that is written in place tells of it only when it is closed.
+ */
+
+#include "core/buf.h"
+#include "io/conn.h"
+#include "peerd/documents.h"
+
+typedef struct ServeCache ServeCache;
+
+/* Bigger ones are rare, and sent from their file. For all others the copy costs less than what sendfile() does a page. */
+#define SERVE_CACHE_DOCUMENT_MAX (UINT64_C(1) << 20)
+
+/* A head that was written for a document and may be sent again: see serve-http.c. */
+typedef struct ServeHead {
+        Buf bytes;                      /* empty: none */
+        usec_t second;                  /* realtime, when it was written */
+        bool close, keep_alive;
+} ServeHead;
+
+/* What is to be served. */
+typedef struct ServeDocument {
+        const OwnDocument *own;         /* until the cache is called again, or as long as the body */
+        ConnBody body;                  /* all of it; owned */
+        ServeHead *head;                /* likewise; NULL: it is not in memory */
+} ServeDocument;
+
+/* max: bytes that this one may take, all told. */
+int serve_cache_new(Documents *d, uint64_t max, ServeCache **ret) _must_check_;
+/* Nothing of it is being sent any more. */
+ServeCache *serve_cache_free(ServeCache *c);
+/* What is over a lower one goes now, what is being sent when it is out. */
+void serve_cache_set_max(ServeCache *c, uint64_t max);
+/*
+ * An own document, which counts as read now: from memory, or its file. 0; LIBRARY_NONE: it is not held, or not what it
+ * was; -errno.
+ */
+int serve_cache_get(ServeCache *c, uint32_t number, const Now *now, ServeDocument *ret) _must_check_;
+/* Gives back a body that is not sent. */
+void serve_drop_body(ConnBody *body);
+/* Leaves a part of it. */
+void serve_cut_body(ConnBody *body, uint64_t first, uint64_t size);
