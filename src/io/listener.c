@@ -234,6 +234,8 @@ static int listener_on_io(_unused_ sd_event_source *source, int listening_fd, _u
         Socket *s = userdata;
         Listener *l = s->listener;
 
+        if (l->handler->before)
+                l->handler->before(l->userdata);
         /* A handler may have called listener_stop(): then s is gone. */
         for (size_t i = 0; i < ACCEPTS_PER_TURN && !STAILQ_EMPTY(&l->sockets); i++) {
                 ListenerRefusal refusal;
@@ -254,6 +256,8 @@ static int listener_on_io(_unused_ sd_event_source *source, int listening_fd, _u
                 else
                         listener_refuse(l, fd, &remote, refusal);
         }
+        if (l->handler->after)
+                l->handler->after(l->userdata);
         return 0;
 }
 

@@ -54,6 +54,10 @@ typedef struct ListenerHandler {
         void (*on_connection)(int fd, const Endpoint *remote, void *userdata);
         /* fd is closed after the call; it may send a short reply without blocking (LISTENER_ACCESS: -1). */
         void (*on_refused)(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata);
+        /* Connections are about to be taken in: the last moment to say which ones are over. May be NULL. */
+        void (*before)(void *userdata);
+        /* For now all are taken in that there were. May be NULL. */
+        void (*after)(void *userdata);
 } ListenerHandler;
 
 /* conf is borrowed and may change in place; after a change call listener_reconfigure(). */

@@ -20,7 +20,8 @@
 
 /* One connection of another peer, or of whoever speaks HTTP. */
 typedef struct ServeClient {
-        Message message;                /* brings it from the main loop and, when it is over, back */
+        Message message;                /* brings it from the main loop and, where that is to know at once, back */
+        struct ServeClient *next;       /* of those that are handed over, or were over, together */
         ServeThread *thread;
         int fd;                         /* until conn is made, which owns it then */
         Endpoint remote;
@@ -45,6 +46,7 @@ struct ServeThread {
         ServeCache *cache;
         OwnDocument editor_index;       /* that was asked for last */
         ConnConf conn_conf;
+        ServeClient *taken;             /* the main loop's: not handed over yet, the last one first */
         bool stopping;
         LIST_HEAD(, ServeClient) clients;
 };

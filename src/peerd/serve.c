@@ -7,6 +7,8 @@
 
 #include "peerd/serve-internal.h"
 
+#define WAKE_EVERY 64
+
 /* ---- requests ---- */
 
 void serve_give_up(ServeClient *c, const ConnBody *body) {
@@ -124,17 +126,40 @@ static void on_replied(Conn *conn, void *tag, bool ok, uint64_t n_sent, void *us
 
 /* ---- connections ---- */
 
-/* In the main loop, which counts connections per source. */
-static void run_release(Message *m) {
-        ServeClient *c = MESSAGE_OF(m, ServeClient, message);
-        const ServeConf *conf = &c->thread->conf;
+static void count_released(const ServeConf *conf, ServeClient *c) {
         conf->on_released(&c->remote, c->n_refused, conf->userdata);
         free(c);
 }
 
+void serve_collect(const ServeConf *conf) {
+        ServeClient *c = atomic_exchange(&conf->released->last, NULL), *next;
+
+        for (; c; c = next) {
+                next = c->next;
+                count_released(conf, c);
+        }
+}
+
+static void run_release(Message *m) {
+        ServeClient *c = MESSAGE_OF(m, ServeClient, message);
+        const ServeConf *conf = &c->thread->conf;
+
+        count_released(conf, c);
+        serve_collect(conf);
+}
+
+/* Each WAKE_EVERYth wakes the main loop, so that not much memory waits for it; and each one where it waits for the last. */
 static void release(ServeClient *c) {
-        c->message.run = run_release;
-        mailbox_post(c->thread->conf.main, &c->message);
+        ServeReleased *r = c->thread->conf.released;
+
+        if (c->thread->stopping || (atomic_fetch_add(&r->n, 1) + 1) % WAKE_EVERY == 0) {
+                c->message.run = run_release;
+                mailbox_post(c->thread->conf.main, &c->message);
+                return;
+        }
+        c->next = atomic_load(&r->last);
+        while (!atomic_compare_exchange_weak(&r->last, &c->next, c))
+                ;
 }
 
 static void on_end(Conn *conn, ConnEnd why, void *userdata) {
@@ -160,8 +185,7 @@ static const ConnHandler conn_handler = {
         .on_end = on_end,
 };
 
-static void run_take(Message *m) {
-        ServeClient *c = MESSAGE_OF(m, ServeClient, message);
+static void begin(ServeClient *c) {
         int k = conn_new(c->thread->poller, c->fd, &c->remote, &c->thread->conn_conf, &conn_handler, c, &c->conn);
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not take a connection");
@@ -174,13 +198,28 @@ static void run_take(Message *m) {
         conn_start(c->conn);    /* c may be gone */
 }
 
+static void run_take(Message *m) {
+        ServeClient *c = MESSAGE_OF(m, ServeClient, message), *next;
+
+        for (; c; c = next) {
+                next = c->next;
+                begin(c);
+        }
+}
+
 int serve_thread_take(ServeThread *t, int fd, const Endpoint *remote) {
         ServeClient *c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        *c = (ServeClient){ .message = { .run = run_take }, .thread = t, .fd = fd, .remote = *remote };
-        loop_thread_post(t->loop, &c->message);
+        *c = (ServeClient){ .message = { .run = run_take }, .thread = t, .fd = fd, .remote = *remote, .next = t->taken };
+        t->taken = c;
         return 0;
+}
+
+void serve_thread_hand_over(ServeThread *t) {
+        if (t->taken)
+                loop_thread_post(t->loop, &t->taken->message);
+        t->taken = NULL;
 }
 
 /* ---- the thread ---- */
@@ -282,13 +321,22 @@ typedef struct Stop {
         ServeThread *thread;
 } Stop;
 
+/* In the main loop: what was over before the thread stopped has woken nobody. */
+static void run_stopping(Message *m) {
+        Stop *s = MESSAGE_OF(m, Stop, message);
+
+        serve_collect(&s->thread->conf);
+        free(s);
+}
+
 static void run_stop(Message *m) {
         Stop *s = MESSAGE_OF(m, Stop, message);
         ServeClient *c, *next;
         s->thread->stopping = true;
         LIST_FOREACH_SAFE(c, &s->thread->clients, link, next)
                 conn_stop(c->conn);
-        free(s);
+        m->run = run_stopping;
+        mailbox_post(s->thread->conf.main, m);
 }
 
 void serve_thread_stop(ServeThread *t) {

@@ -3,18 +3,24 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/proto.h"
 #include "io/conn.h"
 #include "io/daemon.h"
 #include "io/log.h"
+#include "io/loop.h"
 #include "peerd/serve.h"
 
 /* A connection costs two descriptors: its socket and the file being sent. */
 #define DESCRIPTORS_PER_CONNECTION 2
 #define DESCRIPTORS_OTHERS 256
 #define THREADS_MAX 256
+/* Connections were taken in so short a time ago that more are on their way, and how long they are waited for. */
+#define BUSY_USEC (1 * USEC_PER_MSEC)
+#define GATHER_USEC 500
+#define TOGETHER 8
 
 struct Server {
         ServerConf conf;
@@ -23,11 +29,15 @@ struct Server {
         bool inherited;
         ServeThread **threads;
         unsigned n_threads, next;
+        unsigned n_taken;               /* connections, in this turn */
         size_t n_connections;
         Pace *pace;                     /* Server.MaxUploadRate= */
         void (*on_stopped)(void *userdata);
         void *stopped_userdata;
         ServeCounters counters;
+        ServeReleased released;
+        ServeConf serve;                /* of the threads */
+        usec_t turn_at;                 /* boottime, when connections were taken in last */
 };
 
 static unsigned count_cpus(void) {
@@ -50,6 +60,23 @@ static void on_released(const Endpoint *remote, unsigned n_refused, void *userda
         connection_over(s, remote);
 }
 
+/*
+ * Where connections come thick and fast, each for a single request, waking up for each of them is most of what it costs.
+ * So who was here a moment ago waits for a few of them, like a network card for packets; who connects now and then
+ * waits for nothing.
+ */
+static void before(void *userdata) {
+        static const struct timespec pause = { .tv_nsec = GATHER_USEC * 1000 };
+        Server *s = userdata;
+        Now now;
+
+        now_of_event(s->conf.event, &now);
+        if (usec_sub(now.boottime, s->turn_at) < BUSY_USEC)
+                (void) nanosleep(&pause, NULL); /* no signal comes but by the loop */
+        s->turn_at = now.boottime;
+        serve_collect(&s->serve);
+}
+
 static void on_connection(int fd, const Endpoint *remote, void *userdata) {
         Server *s = userdata;
         s->n_connections++;
@@ -60,7 +87,19 @@ static void on_connection(int fd, const Endpoint *remote, void *userdata) {
                 connection_over(s, remote);
                 return;
         }
-        s->next = (s->next + 1) % s->n_threads;
+        /* A few to one thread cost one wake-up. */
+        if (++s->n_taken % TOGETHER == 0)
+                s->next = (s->next + 1) % s->n_threads;
+}
+
+static void after(void *userdata) {
+        Server *s = userdata;
+
+        if (s->n_taken % TOGETHER > 0)
+                s->next = (s->next + 1) % s->n_threads;
+        s->n_taken = 0;
+        for (unsigned i = 0; i < s->n_threads; i++)
+                serve_thread_hand_over(s->threads[i]);
 }
 
 static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
@@ -85,7 +124,12 @@ static void apply_settings(Server *s, const PeerConf *settings) {
 }
 
 int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
-        static const ListenerHandler handler = { .on_connection = on_connection, .on_refused = on_refused };
+        static const ListenerHandler handler = {
+                .before = before,
+                .after = after,
+                .on_connection = on_connection,
+                .on_refused = on_refused,
+        };
         Server *s = calloc(1, sizeof(*s));
 
         if (!s)
@@ -110,7 +154,8 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
                 server_free(s);
                 return -ENOMEM;
         }
-        const ServeConf serve = {
+        s->serve = (ServeConf){
+                .released = &s->released,
                 .main = conf->main,
                 .documents = conf->documents,
                 .counters = &s->counters,
@@ -121,7 +166,7 @@ int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {
                 .userdata = s,
         };
         for (unsigned i = 0; i < s->n_threads; i++) {
-                k = serve_thread_new(&serve, settings, i, &s->threads[i]);
+                k = serve_thread_new(&s->serve, settings, i, &s->threads[i]);
                 if (k < 0) {
                         server_free(s);
                         return log_errno(LOG_LEVEL_ERR, k, "Could not make download thread %u", i);
@@ -167,6 +212,7 @@ Server *server_free(Server *s) {
 }
 
 Listener *server_listener(Server *s) {
+        serve_collect(&s->serve);
         return s->listener;
 }
 

@@ -22,6 +22,8 @@ typedef struct Fixture {
         Endpoint remotes[ACCEPTED_MAX];
         unsigned n_accepted, n_refused;
         unsigned refused[_LISTENER_REFUSAL_MAX];
+        unsigned n_before, n_after;
+        bool releases_first;            /* in before() */
 } Fixture;
 
 static void on_connection(int fd, const Endpoint *remote, void *userdata) {
@@ -47,7 +49,33 @@ static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void
                 test_send_text(fd, listener_refusal_name(why));
 }
 
-static const ListenerHandler handler = { on_connection, on_refused };
+static void fixture_release(Fixture *f, unsigned i) {
+        assert_int_equal(close(f->fds[i]), 0);
+        f->fds[i] = -1;
+        listener_released(f->listener, &f->remotes[i]);
+}
+
+static void before(void *userdata) {
+        Fixture *f = userdata;
+
+        f->n_before++;
+        if (f->releases_first)
+                fixture_release(f, 0);
+        f->releases_first = false;
+}
+
+static void after(void *userdata) {
+        Fixture *f = userdata;
+
+        assert_int_equal(++f->n_after, f->n_before);
+}
+
+static const ListenerHandler handler = {
+        .on_connection = on_connection,
+        .on_refused = on_refused,
+        .before = before,
+        .after = after,
+};
 
 static void fixture_init(Fixture *f) {
         int fd;
@@ -67,12 +95,6 @@ static void fixture_done(Fixture *f) {
                 if (f->fds[i] >= 0)
                         assert_int_equal(close(f->fds[i]), 0);
         f->e = sd_event_unref(f->e);
-}
-
-static void fixture_release(Fixture *f, unsigned i) {
-        assert_int_equal(close(f->fds[i]), 0);
-        f->fds[i] = -1;
-        listener_released(f->listener, &f->remotes[i]);
 }
 
 /* A connection that is refused: what it was told before it was closed. */
@@ -111,6 +133,20 @@ static void test_connection_is_handed_over_and_counted(void **state) {
         fixture_done(&f);
 }
 
+/* Who is over is told of in the last moment. */
+static void test_connection_that_is_over_makes_room(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        f.conf.max_connections = 1;
+        assert_accepted(&f, "127.0.0.1");
+        f.releases_first = true;
+        assert_accepted(&f, "127.0.0.2");
+        assert_refused(&f, "127.0.0.3", "MaxConnections");
+        fixture_done(&f);
+}
+
 static void test_connections_in_all_are_limited(void **state) {
         Fixture f;
 
@@ -123,6 +159,8 @@ static void test_connections_in_all_are_limited(void **state) {
         fixture_release(&f, 0);
         assert_accepted(&f, "127.0.0.3");
         assert_int_equal(f.refused[LISTENER_CONNECTIONS], 1);
+        assert_true(f.n_before > 0);
+        assert_int_equal(f.n_before, f.n_after);
         fixture_done(&f);
 }
 
@@ -389,6 +427,7 @@ static void test_inherited_descriptors_are_taken_by_name(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_connection_is_handed_over_and_counted),
+                cmocka_unit_test(test_connection_that_is_over_makes_room),
                 cmocka_unit_test(test_connections_in_all_are_limited),
                 cmocka_unit_test(test_connections_of_a_source_are_limited),
                 cmocka_unit_test(test_rate_of_a_source_is_limited),
