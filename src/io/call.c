@@ -136,7 +136,8 @@ static bool call_ask_again(Call *c) {
         incoming_done(&c->in);
         c->in = INCOMING_INIT;
         outgoing_done(&c->out);
-        r = outgoing_begin(&c->out, buf_slice(&c->request), NULL);
+        outgoing_begin(&c->out, buf_slice(&c->request), NULL);
+        r = outgoing_keep(&c->out);
         if (r == 0)
                 r = call_dial(c);
         if (r < 0)
@@ -473,7 +474,8 @@ static int call_write_request(Call *c, const Request *request) {
                 if (r != 0)
                         return r < 0 ? r : -E2BIG;
         }
-        return outgoing_begin(&c->out, buf_slice(&head), NULL);
+        outgoing_begin(&c->out, buf_slice(&head), NULL);
+        return outgoing_keep(&c->out);
 }
 
 /* The Call ends in the next turn: on_end must not come from within call_new(). */

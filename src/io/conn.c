@@ -22,6 +22,9 @@
 /* What a request has left to arrive when no further one is wanted: it was sent before anybody could know. */
 #define STOP_USEC (500 * USEC_PER_MSEC)
 
+/* Beside the answers of outgoing_send(): the turn of this reply is still to come. */
+#define SEND_HELD (OUTGOING_BROKEN + 1)
+
 typedef enum ConnState {
         STATE_READING,          /* until a head is whole; silent while `in` is empty */
         STATE_ANSWERING,        /* the owner has the request: until conn_reply() */
@@ -46,6 +49,9 @@ struct Conn {
         void *tag;
         SendWindow window;
         uint64_t n_granted;             /* bytes of the reply that its turn is for, and that are not sent yet */
+        size_t budget;                  /* bytes that may still be sent in this turn */
+        size_t head_size;               /* of what is in `in`, while the owner is told of it */
+        int sent;                       /* while was_sent: what came of sending in conn_reply() */
         uint32_t events;                /* that the socket is watched for, or will be */
         uint32_t n_drained;
 
@@ -54,6 +60,7 @@ struct Conn {
         bool has_reply;                 /* conn_reply() was called, on_replied not yet */
         ConnAfter after;                /* this reply */
         bool waits;                     /* is with the loop: most exchanges are over before they need it */
+        bool was_sent;                  /* as much of the reply as this turn allows */
         bool stopping;
         bool held;                      /* SENDING: the turn is still to come */
         bool dispatching;
@@ -172,7 +179,9 @@ static bool conn_next_request(Conn *c) {
         c->why = CONN_DONE;
         c->request_at = conn_now(c);
         deadline_set(&c->deadline, USEC_INFINITY);
+        c->head_size = head.size;
         c->handler->on_request(c, &head, (Slice){ c->in.bytes.data, head.size }, c->userdata);
+        c->head_size = 0;
         incoming_consume(&c->in, head.size);
         return true;
 }
@@ -270,7 +279,7 @@ static void conn_shut_down(Conn *c, ConnEnd why) {
 
 /* Is it over with this reply, with nothing that came and was not read? Closing would reset it else. */
 static bool conn_ends(const Conn *c) {
-        return c->after == CONN_ENDS && c->in.bytes.size == 0 && !c->in.more;
+        return c->after == CONN_ENDS && c->in.bytes.size == c->head_size && !c->in.more;
 }
 
 static void conn_on_sent(Conn *c) {
@@ -290,28 +299,39 @@ static void conn_on_sent(Conn *c) {
                 conn_await_request(c);
 }
 
-/* Sends what can be sent. false: no more in this turn, or the connection is over. */
-static bool conn_send(Conn *c, size_t *budget) {
+/* Sends what can be sent now: as outgoing_send(), or SEND_HELD. Calls no handler. */
+static int conn_push(Conn *c) {
         size_t share, n;
         int r;
 
         if (!conn_has_turn(c))
-                return false;
-        share = c->n_granted > 0 ? (size_t) MIN_OF((uint64_t) *budget, c->n_granted) : *budget;
+                return SEND_HELD;
+        share = c->n_granted > 0 ? (size_t) MIN_OF((uint64_t) c->budget, c->n_granted) : c->budget;
         n = share;
         c->out.last = conn_ends(c);
         r = outgoing_send(&c->out, conn_fd(c), &share);
         n -= share;
-        *budget -= n;
+        c->budget -= n;
         c->window.n_written += n;
         c->n_granted -= MIN_OF((uint64_t) n, c->n_granted);
+        return r;
+}
+
+/* Sends what can be sent. false: no more in this turn, or the connection is over. */
+static bool conn_send(Conn *c) {
+        int r;
+
+        r = c->was_sent ? c->sent : conn_push(c);
+        c->was_sent = false;
         switch (r) {
+        case SEND_HELD:
+                return false;
         case 0:
                 conn_on_sent(c);
                 return !c->dead;
         case OUTGOING_BLOCKED:
         case OUTGOING_BUDGET:
-                if (r == OUTGOING_BUDGET && *budget > 0)
+                if (r == OUTGOING_BUDGET && c->budget > 0)
                         return true; /* the next turn may have come already */
                 if (!c->window.open)
                         conn_begin_window(c);
@@ -329,7 +349,6 @@ static bool conn_send(Conn *c, size_t *budget) {
 
 /* Goes on until something must be waited for: bytes, the owner, room in the socket, or the next turn. */
 static void conn_run(Conn *c, unsigned max_requests) {
-        size_t budget = TURN_BYTES;
         unsigned n_requests = 0;
         bool more = true;
 
@@ -337,7 +356,7 @@ static void conn_run(Conn *c, unsigned max_requests) {
                 if (c->state == STATE_READING)
                         more = n_requests++ < max_requests && conn_next_request(c);
                 else
-                        more = c->state == STATE_SENDING && conn_send(c, &budget);
+                        more = c->state == STATE_SENDING && conn_send(c);
         if (c->dead)
                 return;
 
@@ -419,6 +438,11 @@ static int conn_attach(Conn *c) {
         return 0;
 }
 
+static void conn_enter(Conn *c) {
+        c->dispatching = true;
+        c->budget = TURN_BYTES;
+}
+
 static void conn_leave(Conn *c) {
         if (!c->dead && !c->waits && conn_attach(c) < 0)
                 conn_finish(c, CONN_FAILED);
@@ -430,7 +454,7 @@ static void conn_leave(Conn *c) {
 static void conn_watch_callback(Watch *w, uint32_t revents) {
         Conn *c = WATCH_OF(w, Conn, watch);
 
-        c->dispatching = true;
+        conn_enter(c);
         conn_on_events(c, revents);
         conn_leave(c);
 }
@@ -441,7 +465,7 @@ static int conn_deadline_callback(_unused_ sd_event_source *s, _unused_ uint64_t
 
         if (!deadline_due(&c->deadline, now))
                 return 0;
-        c->dispatching = true;
+        conn_enter(c);
         conn_on_deadline(c, now);
         conn_leave(c);
         return 0;
@@ -481,7 +505,7 @@ void conn_start(Conn *c) {
         assert(!c->waits && !c->dispatching);
 
         /* One request: those that wait at the door come before a second one. */
-        c->dispatching = true;
+        conn_enter(c);
         if (conn_read(c))
                 conn_run(c, 1);
         conn_leave(c);
@@ -500,23 +524,30 @@ sd_event *conn_event(const Conn *c) {
 }
 
 void conn_reply(Conn *c, Slice head, const ConnBody *body, ConnAfter after, void *tag) {
-        int r;
-
         assert(c->state == STATE_ANSWERING && !c->has_reply);
 
         c->tag = tag;
         c->has_reply = true;
         if (c->after != CONN_SHUTS_DOWN)
                 c->after = after;
-        r = outgoing_begin(&c->out, head, body);
-        if (r != 0 || head.size == 0) {
+        outgoing_begin(&c->out, head, body);
+        if (head.size == 0) {
                 conn_finish_later(c, CONN_FAILED);
                 return;
         }
         c->state = STATE_SENDING;
         c->n_granted = 0;
-        /* Within a callback it goes out as soon as the handler returns, else in the next turn. */
-        if (!c->dispatching)
+        /*
+         * Within a callback all goes out that may now, as a rule the whole reply, so its head is never copied; what came
+         * of it is seen to when the handler has returned. Else it goes out in the next turn.
+         */
+        if (c->dispatching) {
+                c->sent = conn_push(c);
+                c->was_sent = true;
+        }
+        if (outgoing_keep(&c->out) < 0)
+                conn_finish_later(c, CONN_FAILED);
+        else if (!c->dispatching)
                 conn_watch(c, EPOLLOUT);
 }
 

@@ -29,15 +29,27 @@ bool errno_is_broken(int error) {
         }
 }
 
-int outgoing_begin(Outgoing *o, Slice head, const ConnBody *body) {
+void outgoing_begin(Outgoing *o, Slice head, const ConnBody *body) {
         assert(!body || body->fd < 0 || body->memory.size == 0);
 
-        *o = (Outgoing){ .head = BUF_INIT(head.size), .body = body ? *body : CONN_NO_BODY };
-        return buf_append_slice(&o->head, head);
+        *o = (Outgoing){ .head = head, .body = body ? *body : CONN_NO_BODY };
+}
+
+int outgoing_keep(Outgoing *o) {
+        assert(!o->kept_head);
+
+        if (o->head.size == 0)
+                return 0;
+        o->kept_head = malloc(o->head.size);
+        if (!o->kept_head)
+                return -ENOMEM;
+        memcpy(o->kept_head, o->head.data, o->head.size);
+        o->head.data = o->kept_head;
+        return 0;
 }
 
 void outgoing_done(Outgoing *o) {
-        buf_done(&o->head);
+        free(o->kept_head);
         if (o->body.fd >= 0)
                 (void) close(o->body.fd); /* read only: nothing can be lost */
         if (o->body.release)
@@ -59,23 +71,30 @@ uint64_t outgoing_body_left(const Outgoing *o) {
 
 /* The head and what of the body is in memory, in one segment where that fits. */
 static ssize_t send_memory(Outgoing *o, int fd, size_t budget) {
-        struct iovec vectors[2] = { { o->head.data + o->head_sent, o->head.size - o->head_sent } };
-        struct msghdr m = { .msg_iov = vectors, .msg_iovlen = 1 };
-        bool file_follows = has_file(o) && o->body.size > 0;
+        const bool file_follows = has_file(o) && o->body.size > 0;
+        const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (file_follows || o->last ? MSG_MORE : 0);
+        struct iovec vectors[2] = { { (void *) o->head.data, o->head.size } };
+        struct msghdr m = { .msg_iov = vectors, .msg_iovlen = 2 };
         size_t from_head;
         ssize_t n;
 
         if (!has_file(o) && o->body.memory.size > 0) {
-                size_t left = o->body.memory.size - (size_t) o->body_sent;
+                const Slice body = o->body.memory;
 
-                vectors[1] = (struct iovec){ (void *) (o->body.memory.data + o->body_sent), MIN_OF(left, budget) };
-                m.msg_iovlen = 2;
+                vectors[1].iov_base = (void *) (body.data + o->body_sent);
+                vectors[1].iov_len = MIN_OF(body.size - (size_t) o->body_sent, budget);
         }
-        n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT | (file_follows || o->last ? MSG_MORE : 0));
+        /* What stands in one piece, because there is but one of them or because it was laid so, costs the kernel less. */
+        if (vectors[0].iov_len == 0)
+                n = send(fd, vectors[1].iov_base, vectors[1].iov_len, flags);
+        else if (vectors[1].iov_len == 0 || o->head.data + o->head.size == vectors[1].iov_base)
+                n = send(fd, vectors[0].iov_base, vectors[0].iov_len + vectors[1].iov_len, flags);
+        else
+                n = sendmsg(fd, &m, flags);
         if (n < 0)
                 return -errno;
         from_head = MIN_OF((size_t) n, vectors[0].iov_len);
-        o->head_sent += from_head;
+        o->head = (Slice){ o->head.data + from_head, o->head.size - from_head };
         o->body_sent += (size_t) n - from_head;
         return n;
 }
@@ -95,12 +114,12 @@ static ssize_t send_file(Outgoing *o, int fd, size_t budget) {
 }
 
 int outgoing_send(Outgoing *o, int fd, size_t *budget) {
-        while (o->head_sent < o->head.size || o->body_sent < body_size(o)) {
+        while (o->head.size > 0 || o->body_sent < body_size(o)) {
                 ssize_t n;
 
                 if (*budget == 0)
                         return OUTGOING_BUDGET;
-                if (o->head_sent < o->head.size || !has_file(o))
+                if (o->head.size > 0 || !has_file(o))
                         n = send_memory(o, fd, *budget);
                 else
                         n = send_file(o, fd, *budget);

@@ -2,18 +2,17 @@
 #pragma once
 
 /*
- * Outgoing: one message on its way out: a head (copied), and a body that is sent from where it is, memory by
- * sendmsg() and files by sendfile(). Part of io/conn and io/call, and for nobody else: with them the only caller of
- * send and sendfile. SIGPIPE must be ignored.
+ * Outgoing: one message on its way out: a head, and a body that is sent from where it is, memory by send() or sendmsg()
+ * and files by sendfile(). Part of io/conn and io/call, and for nobody else: with them the only caller of send and
+ * sendfile. SIGPIPE must be ignored.
  */
 
 #include "core/base.h"
-#include "core/buf.h"
 #include "io/conn.h"
 
 typedef struct Outgoing {
-        Buf head;               /* owned */
-        size_t head_sent;
+        Slice head;             /* what is left of it: the caller's, or in kept_head */
+        char *kept_head;        /* owned */
         ConnBody body;          /* its file owned, its memory until `release` */
         uint64_t body_sent;
         bool last;              /* the socket is closed as soon as all is out: the end goes in the last segment */
@@ -28,8 +27,10 @@ enum {
         OUTGOING_BROKEN,        /* the other side is gone */
 };
 
-/* Of one that holds nothing. body (NULL: none) is taken also when it fails: -ENOMEM. */
-int outgoing_begin(Outgoing *o, Slice head, const ConnBody *body) _must_check_;
+/* Of one that holds nothing. The head is the caller's until outgoing_keep(); body (NULL: none) is taken. */
+void outgoing_begin(Outgoing *o, Slice head, const ConnBody *body);
+/* Copies what is left of the head: nothing as a rule, if outgoing_send() was called before. 0, -ENOMEM. */
+int outgoing_keep(Outgoing *o) _must_check_;
 /*
  * Sends what the socket takes, at most *budget bytes; lowers *budget by what went out. 0: all is out. < 0: this host
  * failed, -ENODATA: the file is shorter than was promised.

@@ -25,7 +25,7 @@ typedef struct CachedDocument {
         bool gone;                              /* freed when nobody sends it any more */
         ServeHead head;
         OwnDocument own;
-        char bytes[];
+        char bytes[];                           /* SERVE_HEAD_MAX of the head, and the document */
 } CachedDocument;
 
 RB_HEAD(CachedTree, CachedDocument);
@@ -60,14 +60,12 @@ int serve_cache_new(Documents *d, uint64_t max, ServeCache **ret) {
         return 0;
 }
 
-/* With the head, which has some hundred bytes once it is written. */
 static uint64_t cost_of(uint64_t document_size) {
-        return sizeof(CachedDocument) + document_size + MSG_HEAD_MAX / 8;
+        return sizeof(CachedDocument) + SERVE_HEAD_MAX + document_size;
 }
 
 static void cached_free(CachedDocument *e) {
         e->cache->size -= cost_of(e->own.size);
-        buf_done(&e->head.bytes);
         free(e);
 }
 
@@ -124,7 +122,7 @@ static void give(CachedDocument *e, ServeDocument *ret) {
         e->n_sending++;
         *ret = (ServeDocument){
                 .own = &e->own,
-                .body = { .memory = { e->bytes, e->own.size }, .fd = -1, .release = release, .owner = e },
+                .body = { .memory = { e->head.end, e->own.size }, .fd = -1, .release = release, .owner = e },
                 .head = &e->head,
         };
 }
@@ -148,7 +146,7 @@ static int check(ServeCache *c, CachedDocument *e, const Now *now) {
 
 /* What c->scratch tells of is read into memory. 0, LIBRARY_NONE, -errno. */
 static int load(ServeCache *c, uint32_t number, uint64_t change, const Now *now, CachedDocument **ret) {
-        CachedDocument *e = malloc(sizeof(*e) + c->scratch.size);
+        CachedDocument *e = malloc(cost_of(c->scratch.size));
         if (!e)
                 return -ENOMEM;
         *e = (CachedDocument){
@@ -156,10 +154,10 @@ static int load(ServeCache *c, uint32_t number, uint64_t change, const Now *now,
                 .number = number,
                 .fresh_until = usec_add(now->boottime, FRESH_USEC),
                 .change = change,
-                .head.bytes = BUF_INIT(MSG_HEAD_MAX),
+                .head.end = e->bytes + SERVE_HEAD_MAX,
                 .own = c->scratch,
         };
-        int k = library_load(documents_library(c->documents), number, &e->own.stamp, &e->own.digest, e->bytes);
+        int k = library_load(documents_library(c->documents), number, &e->own.stamp, &e->own.digest, e->head.end);
         if (k != 0) {
                 free(e);
                 return k;

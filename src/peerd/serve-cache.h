@@ -10,7 +10,6 @@
  * the file itself, since a file that is written in place tells of it only when it is closed.
  */
 
-#include "core/buf.h"
 #include "io/conn.h"
 #include "peerd/documents.h"
 
@@ -19,9 +18,14 @@ typedef struct ServeCache ServeCache;
 /* Bigger ones are rare, and sent from their file. For all others the copy costs less than what sendfile() does a page. */
 #define SERVE_CACHE_DOCUMENT_MAX (UINT64_C(1) << 20)
 
-/* A head that was written for a document and may be sent again: see serve-http.c. */
+/*
+ * A head that was written for a document and may be sent again: see serve-http.c. It ends where the document begins, so
+ * that both go out in one piece.
+ */
+#define SERVE_HEAD_MAX 640
 typedef struct ServeHead {
-        Buf bytes;                      /* empty: none */
+        char *end;                      /* behind SERVE_HEAD_MAX bytes */
+        size_t size;                    /* 0: none */
         usec_t second;                  /* realtime, when it was written */
         bool close, keep_alive;
 } ServeHead;

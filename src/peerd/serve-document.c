@@ -29,9 +29,7 @@ void serve_begin_document(ServeClient *c, const Request *request, const OwnDocum
 void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent) {
         ServeCounters *n = c->thread->conf.counters;
         char name[DOCUMENT_NAME_SIZE];
-        Now now;
 
-        now_read(&now);
         LogFields f = {
                 .transaction = c->transaction,
                 .operation = verb_operation(c->verb),
@@ -44,7 +42,7 @@ void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent) {
                 .has_bytes = true,
                 .bytes = n_sent,
                 .has_duration = true,
-                .duration_usec = usec_sub(now.boottime, c->began_at),
+                .duration_usec = usec_sub(boottime_read(), c->began_at),
         };
         atomic_fetch_sub(&n->n_active, 1);
         atomic_fetch_add(&n->n_upload_bytes, n_sent);

@@ -110,17 +110,21 @@ static void send_from_memory(ServeClient *c, HttpReply *reply, ServeDocument *fo
         const ConnAfter after = serve_after(c, reply->status, reply->close);
         reply->close = after != CONN_STAYS;
         const usec_t second = now.realtime / USEC_PER_SEC;
-        if (h->bytes.size == 0 || h->second != second || h->close != reply->close || h->keep_alive != reply->keep_alive) {
-                buf_clear(&h->bytes);
-                if (http_write_reply(&h->bytes, reply, SERVER_NAME, now.realtime) != 0) {
+        if (h->size == 0 || h->second != second || h->close != reply->close || h->keep_alive != reply->keep_alive) {
+                _cleanup_buf_ Buf b = BUF_INIT(SERVE_HEAD_MAX);
+
+                h->size = 0;
+                if (http_write_reply(&b, reply, SERVER_NAME, now.realtime) != 0) {
                         serve_give_up(c, &found->body);
                         return;
                 }
+                memcpy(h->end - b.size, b.data, b.size);
+                h->size = b.size;
                 h->second = second;
                 h->close = reply->close;
                 h->keep_alive = reply->keep_alive;
         }
-        conn_reply(c->conn, buf_slice(&h->bytes), &found->body, after, NULL);
+        conn_reply(c->conn, (Slice){ h->end - h->size, h->size }, &found->body, after, NULL);
 }
 
 static void send_document(ServeClient *c, const HttpRequest *q, const Request *request, ServeDocument *found) {
