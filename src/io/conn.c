@@ -301,19 +301,21 @@ static void conn_on_sent(Conn *c) {
 
 /* Sends what can be sent now: as outgoing_send(), or SEND_HELD. Calls no handler. */
 static int conn_push(Conn *c) {
+        const uint64_t body_sent = c->out.body_sent;
         size_t share, n;
         int r;
 
         if (!conn_has_turn(c))
                 return SEND_HELD;
-        share = c->n_granted > 0 ? (size_t) MIN_OF((uint64_t) c->budget, c->n_granted) : c->budget;
+        /* What was granted is for the body alone. */
+        share = c->n_granted > 0 ? (size_t) MIN_OF((uint64_t) c->budget, c->n_granted + c->out.head.size) : c->budget;
         n = share;
         c->out.last = conn_ends(c);
         r = outgoing_send(&c->out, conn_fd(c), &share);
         n -= share;
         c->budget -= n;
         c->window.n_written += n;
-        c->n_granted -= MIN_OF((uint64_t) n, c->n_granted);
+        c->n_granted -= MIN_OF(c->out.body_sent - body_sent, c->n_granted);
         return r;
 }
 
