@@ -17,6 +17,7 @@ usec_t own_document_modified_at(const OwnDocument *document) {
 
 void serve_begin_document(ServeClient *c, const Request *request, const OwnDocument *document, uint64_t size) {
         c->sending = true;
+        c->looks = false;
         c->verb = request->verb;
         c->rfc = request->rfc;
         c->transaction = request->transaction;
@@ -24,6 +25,14 @@ void serve_begin_document(ServeClient *c, const Request *request, const OwnDocum
         c->digest = document->digest;
         c->began_at = conn_request_at(c->conn);
         atomic_fetch_add(&c->thread->conf.counters->n_active, 1);
+}
+
+/*
+ * A peer that wants to know which rfc-index.txt is held takes its last byte, or its first lines and hangs up: nothing was
+ * served then, and nothing failed.
+ */
+static bool was_looked_at(const ServeClient *c, bool ok) {
+        return c->looks && (!ok || c->size == 1);
 }
 
 void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent) {
@@ -46,12 +55,17 @@ void serve_document_sent(ServeClient *c, bool ok, uint64_t n_sent) {
         };
         atomic_fetch_sub(&n->n_active, 1);
         atomic_fetch_add(&n->n_upload_bytes, n_sent);
+        c->sending = false;
+        if (was_looked_at(c, ok)) {
+                f.result = "ok";
+                log_transaction(LOG_EVENT_NONE, &f, "rfc-index.txt was looked at.");
+                return;
+        }
         atomic_fetch_add(ok ? &n->n_uploads : &n->n_failed, 1);
         if (ok)
                 histogram_observe(&n->durations, f.duration_usec);
         log_transaction(LOG_EVENT_RFC_SERVED, &f, ok ? "%s served." : "%s was not taken whole.",
                         document_name(c->rfc, name));
-        c->sending = false;
         c->told = !ok;
 }
 
@@ -131,6 +145,7 @@ static void send_document(ServeClient *c, const Request *request, ServeDocument 
                 reply.range_size = document->size;
         }
         serve_begin_document(c, request, document, reply.length);
+        c->looks = request->verb == VERB_GET_EDITOR_INDEX;
         serve_reply(c, request->verb, &reply, &found->body);
 }
 

@@ -31,6 +31,7 @@ typedef struct ServeClient {
         bool told;                      /* that the last document did not go out whole */
         /* The document being sent. */
         bool sending;
+        bool looks;                     /* the editor's index: whoever asks may only want to know which one it is */
         Verb verb;
         uint32_t rfc;                   /* 0: the editor's index */
         uint64_t transaction, size;

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from p2pdi import FakePeer, document
+from p2pdi import FakePeer, document, request
 
 TAKEN = r"The rfc-index\.txt of (\S+) is taken from (\S+) \((\w+)\): it lists (\d+) RFCs"
 REFUSED = r"The rfc-index\.txt of (\S+) is not taken: it (.*?) \(get-editor-index refused"
@@ -99,6 +99,10 @@ def test_it_spreads_from_peer_to_peer(world):
     mark = ask(c)
     c.wait_log(r"P2P-DI/1\.0 206 ", mark)
     assert c.count_log(TAKEN) == 1
+    # Who looks which one it is has nothing served: that was held() and, as c had none, the first lines, with which so small
+    # a one comes whole, and all of it.
+    b.wait_log(r"rfc-index\.txt was looked at \(get-editor-index ok, \S+, 1 bytes")
+    assert b.count_log(r"rfc-index\.txt served") == b.json("status")["uploadsTotal"] == 3
 
 
 def test_the_newest_is_taken_and_older_ones_are_not(world):
@@ -299,3 +303,15 @@ def test_status_tells_its_day(world):
     status = a.json("status")
     assert (status["metadataDate"], status["metadataEntries"], status["metadataSource"]) == ("2026-08-05", 100, "local")
     assert ", metadata of 2026-08-05" in a.ctl("status").text
+
+
+def test_whoever_hangs_up_after_the_first_lines_was_not_failed(world):
+    """Peers do so, to know of which day it is. (More than any socket buffer, so that it is never on its way whole.)"""
+    a = world.peer("a")
+    put_index(a, index() + b"\n" * (16 << 20))
+    a.wait_log("rfc-index.txt is read")
+    with a.connect() as w:
+        w.send(request("GET RFC-Editor-Index"))
+        assert w.socket.recv(12) == b"P2P-DI/1.0 2"
+    a.wait_log(r"rfc-index\.txt was looked at \(get-editor-index ok, ")
+    assert " 0 failed)" in a.ctl("status").text
