@@ -119,7 +119,7 @@ static int show_refresh(const Ctl *ctl, const json_t *answer) {
         _cleanup_(table_free_p) Table *t = NULL;
         int r;
 
-        r = table_new("PEER RESULT >ADDED >REMOVED", &t);
+        r = table_new("PEER RESULT KIND >ADDED >REMOVED", &t);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < json_array_size(answer); i++) {
@@ -127,6 +127,7 @@ static int show_refresh(const Ctl *ctl, const json_t *answer) {
 
                 table_add(t, member_string(p, "peer"));
                 table_add_state(t, member_string(p, "result"));
+                table_add(t, member_string(p, "kind"));
                 add_uint_or_none(t, p, "added");
                 add_uint_or_none(t, p, "removed");
         }

@@ -353,7 +353,9 @@ void refresh_free(Client *c, Refresh *f);
 int refresh_for_sync(Client *c, Sync *s, uint64_t transaction) _must_check_;
 void refresh_forget_sync(Client *c, const Sync *s);
 void refresh_query_done(Client *c, LookupOutcome outcome);
-void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged);
+/* merged, kind: of an index that came, as RefreshEvent has it; else NULL. */
+void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const char *kind,
+                       const IndexMergeResult *merged);
 
 /* ---- background.c ---- */
 

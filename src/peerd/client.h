@@ -79,6 +79,7 @@ typedef struct RefreshEvent {
         bool has_peer;                          /* else it is about the registration servers */
         Endpoint peer;
         const char *result;                     /* "ok", "unchanged", "timeout", "no-peers" … */
+        const char *kind;                       /* of an index that came: "full", "delta", "unchanged"; else NULL */
         uint64_t n_added, n_removed;
 } RefreshEvent;
 

@@ -400,6 +400,8 @@ void control_on_refresh(const RefreshEvent *e, void *userdata) {
                 char text[ENDPOINT_TEXT_SIZE];
                 endpoint_to_text(&e->peer, text);
                 control_set_string(j, "peer", slice_of(text));
+                if (e->kind)
+                        control_set_string(j, "kind", slice_of(e->kind));
                 control_set_int(j, "added", e->n_added);
                 control_set_int(j, "removed", e->n_removed);
         }

@@ -73,7 +73,7 @@ void pull_end(Pull *p, LookupOutcome outcome, const char *result, const IndexMer
         if (kind == PEERD_PULL_NUMBERS)
                 operations_pull_done(c, &peer, &set, outcome, result);
         else {
-                refresh_pull_done(c, &peer, result, merged ? &copy : NULL);
+                refresh_pull_done(c, &peer, result, merged ? kind_name(kind) : NULL, merged ? &copy : NULL);
                 background_pull_done(c->background, &peer, outcome == LOOKUP_BUSY);
         }
 }

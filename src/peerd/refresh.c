@@ -124,7 +124,8 @@ static bool refresh_end_peer(Refresh *f, const Endpoint *peer) {
         return found;
 }
 
-void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const IndexMergeResult *merged) {
+void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, const char *kind,
+                       const IndexMergeResult *merged) {
         Refresh *f, *next;
         TAILQ_FOREACH_SAFE(f, &c->refreshes, link, next) {
                 if (!refresh_end_peer(f, peer))
@@ -134,6 +135,7 @@ void refresh_pull_done(Client *c, const Endpoint *peer, const char *result, cons
                         .has_peer = true,
                         .peer = *peer,
                         .result = result,
+                        .kind = kind,
                         .n_added = merged ? merged->n_added : 0,
                         .n_removed = merged ? merged->n_removed : 0,
                 };

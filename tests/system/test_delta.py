@@ -52,7 +52,7 @@ def last_pull(peer):
 def test_one_more_of_9148_is_one_line(world):
     holder = world.peer("holder", {n: b"%d\n" % n for n in range(1, N_DOCUMENTS + 1)})
     reader = world.peer("reader", {}, ini={"Peers.Static": holder.text})
-    assert reader.ctl("refresh").code == 0
+    assert reader.json("refresh")[0]["kind"] == "full"
     before = ask(holder, "0.0")
     assert last_pull(reader) == ("full", len(before.body))
 
@@ -63,7 +63,9 @@ def test_one_more_of_9148_is_one_line(world):
     line, = [r.line for r in parse_index(whole.body) if r.number == 20000]
     assert delta.body.decode() == "+" + line
     assert delta["Generation"] == whole["Generation"] and delta["Index-Digest"] == whole["Index-Digest"]
-    assert reader.ctl("refresh").code == 0
+    told = reader.ctl("refresh")
+    assert told.code == 0 and told.text.splitlines() == ["PEER            RESULT KIND  ADDED REMOVED",
+                                                         f"{holder.text} ok     delta     1       0"], told
     assert last_pull(reader) == ("delta", len(delta.body))
     assert pulls(reader) == {("full", "ok"): 1, ("delta", "ok"): 1}
     assert len(numbers(reader)) == N_DOCUMENTS + 1
@@ -77,7 +79,8 @@ def test_one_more_of_9148_is_one_line(world):
     assert last_pull(reader) == ("delta", len(b"-4711\t-\n"))
     assert 4711 not in numbers(reader)
     # And the copy is what the holder says: so says a 304, too.
-    assert refresh(reader) == ["unchanged"]
+    assert reader.json("refresh") == [{"peer": holder.text, "result": "unchanged", "kind": "unchanged", "added": 0,
+                                       "removed": 0}]
     assert ask(holder, gone["Generation"]).status == 304
 
 
@@ -164,7 +167,8 @@ def test_delta_that_breaks_off_changes_nothing(world):
     reader = world.peer("reader", {}, ini={"Peers.Static": holder.text})
     assert reader.ctl("refresh").code == 0
     holder.on_index = lambda f, c, h: delta_of(f, ["-7\t-\n", "-8\t-\n"])[:-1]
-    assert refresh(reader) == ["broken"]
+    answer, = json.loads(reader.ctl("-j", "refresh").out)
+    assert answer["result"] == "broken" and "kind" not in answer
     assert numbers(reader) == [7]
 
 
