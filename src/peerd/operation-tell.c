@@ -111,6 +111,9 @@ void operation_log_result(const Operation *o, const LookupStep *step, bool local
         case LOOKUP_NOT_HELD:
                 if (o->told.never_issued)
                         log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "RFC %u was never issued.", o->number);
+                else if (step->n_unasked == 0)
+                        log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f, "No peer that can be reached holds RFC %u.",
+                                  o->number);
                 else
                         log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NOT_HELD, &f,
                                   "No peer that could be asked holds RFC %u: %zu of %zu could not.", o->number,
@@ -136,9 +139,12 @@ void operation_log_result(const Operation *o, const LookupStep *step, bool local
                           grade_name(step->grade), grade_name(o->told.accept));
                 break;
         case LOOKUP_FAILED:
-                log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.",
-                          o->number,
-                          strerrordesc_np(-step->error) ? strerrordesc_np(-step->error) : "unknown error");
+                if (step->error == -EDQUOT)     /* nothing failed: documents_store_begin() told of Store.MaxSize= */
+                        log_transaction(LOG_EVENT_NONE, &f, "RFC %u is not taken: there is no room for it.", o->number);
+                else
+                        log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.",
+                                  o->number,
+                                  strerrordesc_np(-step->error) ? strerrordesc_np(-step->error) : "unknown error");
                 break;
         }
 }

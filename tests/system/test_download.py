@@ -75,7 +75,7 @@ def test_nobody_has_it(world):
     a = world.peer("a", {}, rs)
     r = a.get(8, code=3)
     assert "not held" in r.err and r.out == b""
-    a.wait_log("No peer that could be asked holds RFC 8")
+    a.wait_log("No peer that can be reached holds RFC 8 ")
     assert a.stored() == []
 
 

@@ -119,6 +119,8 @@ def test_no_room_can_be_made(others, single):
         assert r.err == "RFC 5 does not fit: Store.MaxSize= is 17000, and not enough may be evicted.\n"
     assert held(a) == [1, 2, 3, 4] and a.stored() == [f"rfc{n}.txt" for n in (1, 2, 3, 4)]
     a.wait_log("RFC 5, 4000 bytes, does not fit into the library: Store.MaxSize=17000")
+    a.wait_log(r"RFC 5 is not taken: there is no room for it \(get-rfc no-space, ")
+    assert a.count_log("failed") == 0, "this host did not"
 
 
 def test_nothing_goes_for_what_would_not_fit_anyway(world):
