@@ -131,6 +131,8 @@ int verb_export(Ctl *ctl, int argc, char **argv) {
         r = ctl_list_documents(ctl, argc, argv, &code, &documents);
         if (r != 0)
                 return r;
+        if (argc > 0 && json_array_size(documents) == 0)
+                return ctl_fail(CTL_NOT_HELD, "None of these RFCs is in the store: nothing was exported.");
         now_read(&now);
         e.began_at = now.boottime;
         e.documents = documents;

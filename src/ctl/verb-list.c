@@ -154,13 +154,36 @@ static int list_holders(Ctl *ctl, uint32_t number, json_t *all, json_t **ret) {
         return json_array_extend(all, holders) < 0 ? -ENOMEM : 0;
 }
 
+static int on_description(json_t *parameters, _unused_ int fd, void *userdata) {
+        const json_t *rfc = json_object_get(parameters, "rfc");
+        bool *ret_never = userdata;
+
+        *ret_never = json_is_object(rfc) && member_is_set(rfc, "issued") && !member_bool(rfc, "issued");
+        return 0;
+}
+
+/* Nobody is known to hold it: is there such an RFC? */
+static int tell_none(Ctl *ctl, uint32_t number) {
+        json_t *parameters = json_pack("{s:I}", "number", (json_int_t) number);
+        bool never = false;
+        int r;
+
+        if (!parameters)
+                return -ENOMEM;
+        r = ctl_call(ctl, "org.p2pdi.Peer.Describe", parameters, on_description, &never);
+        if (r != 0)
+                return r;
+        return never ? ctl_fail(CTL_NEVER_ISSUED, "RFC %" PRIu32 " was never issued.", number) :
+                       ctl_fail(CTL_NOT_HELD, "RFC %" PRIu32 " is not known to be held by any peer.", number);
+}
+
 /* One table for each RFC of an alias, below its name. */
 static int where_one(Ctl *ctl, uint32_t number, bool several, json_t *all) {
         json_t *holders = NULL;
         int r = list_holders(ctl, number, all, &holders);
 
         if (r == 0 && json_array_size(holders) == 0)
-                r = ctl_fail(CTL_NOT_HELD, "RFC %" PRIu32 " is not known to be held by any peer.", number);
+                r = tell_none(ctl, number);
         else if (r == 0 && ctl->json == SHOW_JSON_OFF) {
                 if (several && !ctl->no_legend)
                         printf("RFC %" PRIu32 ":\n", number);
@@ -190,7 +213,7 @@ int verb_where(Ctl *ctl, int argc, char **argv) {
                         r = where_one(ctl, number, names.argc > 1, all);
                 code = MAX_OF(code, r);
         }
-        if (r >= 0 && ctl->json != SHOW_JSON_OFF && (code == 0 || code == CTL_NOT_HELD))
+        if (r >= 0 && ctl->json != SHOW_JSON_OFF && (code == 0 || code == CTL_NOT_HELD || code == CTL_NEVER_ISSUED))
                 r = ctl_show_json(ctl, all);
         json_decref(all);
         return r < 0 ? r : code;

@@ -144,7 +144,7 @@ def test_list_of_all_that_is_known(world):
 
 def test_where_nobody(a):
     r = a.ctl("where", "8000")
-    assert r.code == 3 and r.out == b"" and r.err == "RFC 8000 is not known to be held by any peer.\n"
+    assert r.code == 3 and r.out == b"" and r.err == "RFC 8000 is not known here.\n"
 
 
 def test_status_of_the_peer(net):

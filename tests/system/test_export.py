@@ -53,9 +53,14 @@ def test_a_range_as_json(a, to):
     assert answer == {"directory": to, "files": 2, "bytes": 3008 + 3900, "present": 0}
     assert sorted(files(to)) == ["SHA256SUMS", "rfc8.txt", "rfc900.txt"]
     proves(to)
-    # Nothing of it is there: an empty one is whole, too.
-    assert a.ctl("export", f"--to={to}-none", "1-6").code == 0
-    assert files(f"{to}-none") == {"SHA256SUMS": b""}
+
+
+def test_nothing_of_it_is_there(a, to, world):
+    r = a.ctl("export", f"--to={to}", "1-6", "99")
+    assert (r.code, r.err) == (3, "None of these RFCs is in the store: nothing was exported.\n") and not os.path.exists(to)
+    # A store with nothing in it is whole, too.
+    assert world.peer("empty", {}).ctl("export", f"--to={to}").code == 0
+    assert files(to) == {"SHA256SUMS": b""}
 
 
 def test_an_interrupted_one_goes_on(a, to):

@@ -141,6 +141,17 @@ def test_never_issued(net):
         assert (r.code, r.out, r.err) == (4, b"", "RFC 10 was never issued.\n")
 
 
+def test_where_of_what_nobody_holds(net):
+    a = net["a"]
+    for number, code, says in (("10", 4, "RFC 10 was never issued."), ("15", 0, ""),
+                               ("16", 3, "RFC 16 is not known to be held by any peer."),
+                               ("99", 3, "RFC 99 is not known here.")):
+        r = a.ctl("where", number)
+        assert r.code == code and r.err == (says + "\n" if says else ""), r
+    r = a.ctl("--json=short", "where", "10")
+    assert (r.code, json.loads(r.out)) == (4, [])
+
+
 def test_a_missing_text(net):
     a = net["a"]
     r = a.ctl("get", "17")
