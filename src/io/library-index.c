@@ -82,6 +82,10 @@ static int refresh_from(Library *l, LibraryIndexOrigin origin, const char *name)
                 r = rfc_meta_end(intake.meta);
                 r = r > 0 ? LIBRARY_READ_GONE : r;     /* nothing of use in it */
         }
+        if (r == LIBRARY_READ_UNFIT && reading.error == -EFBIG) {
+                reading.complaint.why = "is bigger than 64 MiB";        /* RFC_META_BYTES_MAX */
+                reading.error = 0;
+        }
         if (r == LIBRARY_READ_UNFIT)
                 library_complain(l, &l->meta_complaints[origin], name, &reading.complaint, reading.error);
         else if (r >= 0)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from p2pdi import FakePeer, document, request
+from test_limits import memory
 
 TAKEN = r"The rfc-index\.txt of (\S+) is taken from (\S+) \((\w+)\): it lists (\d+) RFCs"
 REFUSED = r"The rfc-index\.txt of (\S+) is not taken: it (.*?) \(get-editor-index refused"
@@ -308,10 +309,46 @@ def test_status_tells_its_day(world):
 def test_whoever_hangs_up_after_the_first_lines_was_not_failed(world):
     """Peers do so, to know of which day it is. (More than any socket buffer, so that it is never on its way whole.)"""
     a = world.peer("a")
-    put_index(a, index() + b"\n" * (16 << 20))
+    put_index(a, index() + (b" " * 70 + b"\n") * 120000)
     a.wait_log("rfc-index.txt is read")
     with a.connect() as w:
         w.send(request("GET RFC-Editor-Index"))
         assert w.socket.recv(12) == b"P2P-DI/1.0 2"
     a.wait_log(r"rfc-index\.txt was looked at \(get-editor-index ok, ")
     assert " 0 failed)" in a.ctl("status").text
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["in the library", "named"])
+def test_a_gigabyte_of_ones_own_is_not_read(world, named):
+    """One line says so, and what was fetched from others serves, as if there were none."""
+    p = world.keep(IndexPeer(index()))
+    a = alone(world, p)
+    ask(a)
+    a.wait_log(TAKEN)
+    before = memory(a)
+    big = os.path.join(a.dir, "big")
+    with open(big, "wb") as f:
+        f.write(index(n=50))
+        f.truncate(1 << 30)
+    mark = a.mark()
+    if named:
+        a.write_config({"Index.MetadataFile": big})
+        a.reload()
+    else:
+        os.rename(big, os.path.join(a.library, "rfc-index.txt"))
+    a.wait_log(rf"{big if named else 'rfc-index.txt'} is left out of the library: it is bigger than 64 MiB\.", mark)
+    assert held(a) == p.text_held and a.json("status")["metadataEntries"] == 100
+    assert memory(a) < before + (32 << 20)
+    a.reload()
+    assert a.json("status")["metadataEntries"] == 100 and a.count_log("is left out", mark) == 1
+
+
+def test_one_of_ones_own_may_be_of_any_day(world):
+    """The administrator knows best, be it of 2099; from others nobody takes it."""
+    a = world.peer("a")
+    put_index(a, index("01/01/2099"))
+    a.wait_log("rfc-index.txt is read")
+    assert a.json("status")["metadataDate"] == "2099-01-01"
+    b = alone(world, a, name="b")
+    mark = ask(b)
+    assert b.wait_log(REFUSED, mark).group(2) == "was made more than a day from now"
