@@ -84,8 +84,8 @@ static json_t *ranges_of_prefix(const char *digits) {
         return ranges;
 }
 
-/* typed: "", "72", "rfc72", "7230-72". */
-static void complete_number(Ctl *ctl, const char *typed) {
+/* typed: "", "72", "rfc72", "7230-72". all: not only what is in the store. */
+static void complete_number(Ctl *ctl, const char *typed, bool all) {
         const char *digits = typed + strlen(typed);
         _cleanup_free_ char *before = NULL;
         json_t *ranges = NULL, *parameters;
@@ -101,7 +101,7 @@ static void complete_number(Ctl *ctl, const char *typed) {
         before = strndup(typed, (size_t) (digits - typed));
         if (n > 0)
                 ranges = ranges_of_prefix(digits);
-        parameters = json_pack("{s:b, s:o*}", "all", 1, "ranges", ranges);
+        parameters = json_pack("{s:b, s:o*}", "all", all, "ranges", ranges);
         if (before && parameters)
                 ask(ctl, "org.p2pdi.Peer.List", parameters, on_document, &(Offer){ digits, before });
         else
@@ -152,7 +152,8 @@ static void complete_value(Ctl *ctl, Completes what, const char *typed, const ch
         case COMPLETES_NOTHING:
                 break;
         case COMPLETES_RFC:
-                complete_number(ctl, typed);
+        case COMPLETES_STORED:
+                complete_number(ctl, typed, what == COMPLETES_RFC);
                 break;
         case COMPLETES_PEER:
                 ask(ctl, "org.p2pdi.Peer.ListPeers", NULL, on_peer, &(Offer){ typed, before });
@@ -272,7 +273,7 @@ static void complete_argument(Ctl *ctl, const Line *line, const char *typed) {
         for (size_t i = 0; i < n_verbs; i++)
                 offer(typed, "", verbs[i].name, verbs[i].help);
         if (verb_is_number(typed))
-                complete_number(ctl, typed);
+                complete_number(ctl, typed, true);
 }
 
 int complete_words(Ctl *ctl, int n, char **words) {

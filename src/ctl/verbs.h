@@ -14,6 +14,7 @@
 typedef enum Completes {
         COMPLETES_NOTHING,
         COMPLETES_RFC,                  /* numbers, with their titles */
+        COMPLETES_STORED,               /* of those in the store */
         COMPLETES_PEER,                 /* addresses of known peers */
         COMPLETES_LEVEL,                /* of the log */
         COMPLETES_DAEMON,               /* rs or peer */

@@ -63,6 +63,11 @@ def test_options():
     assert {"--json=", "-j", "--no-pager", "--quiet", "--all", "--control="} <= set(every)
     assert words_of("--no-") == ["--no-pager", "--no-legend"]
     # Those that the verb takes.
+    for verb, option in (("get", "--follow"), ("search", "--current"), ("search", "--local"), ("list", "--at-risk"),
+                         ("list", "--disputed"), ("verify", "--repair"), ("evict", "--force"), ("sync", "--dry-run")):
+        assert words_of(verb, option[:-1]) == [option] and words_of("peers", option[:-1]) == []
+    assert words_of("sync", "--max") == ["--max-rate="] and words_of("export", "--to") == ["--to="]
+    assert words_of("import", "") == words_of("export", "--to", "") == words_of("export", "--to=") == [":FILE"]
     assert "--all" in words_of("list", "--a") and words_of("get", "--a") == []
     assert words_of("cat", "--r") == ["--rs", "--raw"] and words_of("--raw", "list", "--r") == ["--rs"]
     assert words_of("--", "--") == [] and words_of("get", "--", "-") == []
@@ -90,6 +95,10 @@ def test_numbers_with_titles(a):
     assert numbers("723") == ["7230", "7231", "72300"] and numbers("5", "9") == ["9"]
     for word in ("0", "8", "x", "99999999999", "7230x", "07230", "rfcx9"):
         assert numbers("get", word) == [], word
+    assert numbers("sync", "72") == numbers("show", "72") == ["72", "7230", "7231", "72300"]
+    # Of what only what is in the store is of use to.
+    for verb in ("verify", "export", "pin", "unpin", "evict"):
+        assert numbers(verb, "") == ["9"] and numbers(verb, "9", "5") == []
     assert numbers("status", "") == [] and numbers("join", "7") == []
 
 
