@@ -186,3 +186,12 @@ def test_who_may(opened):
         assert r.code == 10 and "Not allowed" in r.err, verb
         opened.wait_log(f"User {NOBODY} was denied org.p2pdi.Peer.{verb[0].capitalize()}")
     assert held(opened) == [7]
+
+
+def test_who_did_it_is_told(others):
+    a = others
+    for verb in ("pin", "unpin", "evict"):
+        mark = a.mark()
+        assert a.ctl(verb, "2").code == 0
+        a.wait_log(rf"User {os.getuid()} called org\.p2pdi\.Peer\.{verb.capitalize()} ", after=mark)
+    a.wait_log(r"RFC 2 evicted, 4000 bytes \(evict ok\)")

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from p2pdi import PATIENCE, FakePeer, Terminal, Varlink, document, end_ctl, sha256, start_ctl, until
+from test_reuse import KeepingPeer
 
 
 def issued(*numbers):
@@ -73,6 +74,7 @@ def test_uneven_libraries_become_even(world, rs):
     assert held(a) == list(range(1, 51))
     assert_whole(a)
     a.wait_log(r"Sync finished: 40 documents fetched, 0 failed, 0 skipped \(sync ok, 160000 bytes", after=mark)
+    a.wait_log(rf"User {os.getuid()} called org\.p2pdi\.Peer\.Sync \(org\.p2pdi\.Peer\.Sync ok\)", after=mark)
     # Many at once over connections that stay open, rarest first: what b and c both hold comes last.
     fetched = [int(line.split()[2]) for line in a.log(mark).split("\n") if " fetched from " in line]
     assert len(fetched) == 40 and not set(fetched[:8]) & set(range(25, 31))
@@ -92,6 +94,21 @@ def test_uneven_libraries_become_even(world, rs):
     put_index(b, *range(1, 51), 77)
     until(lambda: sync(b)["documentsFetched"] == 1, "the new document")
     assert_whole(b)
+
+
+def test_many_holders_at_once_on_connections_that_stay(world, rs):
+    """Of 300 documents that three hold, each gives some, a few at a time, on as many connections."""
+    documents = {n: document(n, 500) for n in range(1, 301)}
+    holders = [world.keep(KeepingPeer(documents, address=f"127.0.0.{i}")) for i in (3, 4, 5)]
+    for holder in holders:
+        holder.join(rs)
+    a = world.peer("a", {}, rs, listen="127.0.0.2:auto")
+    put_index(a, *documents)
+    rs.wait_active(4)
+    assert sync(a)["documentsFetched"] == 300
+    for holder in holders:
+        n = holder.count(r"GET RFC \d+ ")
+        assert n >= 30 and holder.connections < n / 2, (n, holder.connections)
 
 
 def test_table_and_legend(world, rs):
