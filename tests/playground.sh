@@ -5,7 +5,7 @@
 #
 # A shell beside a registration server and three running peers, to try things by hand: on loopback, as the current user, without systemd, in a
 # directory of their own that is removed when the shell ends. Each peer has an address of its own, so that what two of them state is agreed on. The
-# documents of the directory RFCS (and its rfc-index.txt) are dealt out unevenly, in the order of their numbers: bob gets the first two thirds and
+# documents of the directory RFCS (and the rfc-index.txt in or beside it) are dealt out unevenly, in the order of their numbers: bob gets the first two thirds and
 # the index, carol the second half, alice nothing. Commands may also come from a pipe. "make playground RFCS=DIR" runs this.
 set -eu
 
@@ -79,7 +79,12 @@ deal() {        # deal PEER FROM TO
 }
 deal bob 0 $((n * 2 / 3))
 deal carol $((n / 2)) "$n"
-[ ! -f "$rfcs/rfc-index.txt" ] || cp "$rfcs/rfc-index.txt" bob/rfc/
+for index in "$rfcs/rfc-index.txt" "$rfcs/../rfc-index.txt"; do
+        if [ -f "$index" ]; then
+                cp "$index" bob/rfc/
+                break
+        fi
+done
 
 printf '[Server]\nListenStream=127.0.0.1:%s\n' $port >rs.ini
 start rs || fail "the registration server does not start."
