@@ -276,6 +276,8 @@ static int prepare(Ctl *ctl, Import *i, int argc, char **argv) {
         int code = 0, r;
 
         for (int k = 0; k < argc; k++) {
+                if (argv[k][0] == '\0')
+                        return ctl_fail(CTL_USAGE, "The name of a file or directory is empty.");
                 if (!text_is_utf8(slice_of(argv[k])) && ctl->json != SHOW_JSON_OFF)
                         return ctl_fail(CTL_USAGE, "'%s' is no UTF-8, as JSON is.", argv[k]);
                 r = import_list_add(&i->list, argv[k]);

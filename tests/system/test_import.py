@@ -230,6 +230,7 @@ def test_names_that_are_no_rfc(still, source, name):
 
 @pytest.mark.parametrize("arguments, code, says", [
     ([], 2, "Too few arguments: import FILE…|DIR…."),
+    ([""], 2, "The name of a file or directory is empty."),
     (["/nowhere/rfc1.txt"], 1, "/nowhere/rfc1.txt cannot be opened: No such file or directory."),
     (["/dev"], 1, "/dev holds no file that is called rfcN.txt or rfcN.txt.gz."),
 ])
