@@ -61,11 +61,11 @@ def test_library(two):
     host.ctl("evict", "4", "5")
     assert held(host) == [1, 2, 3, 6, 7, 8]
     # Out of one and into the other, packed, too, from where the daemon does not see.
-    host.ctl("--instance=bob", "export", "--to=/root/out")
-    host.sh("cd /root/out && sha256sum -c --quiet --strict SHA256SUMS && gzip -k rfc5.txt && mv rfc5.txt.gz /root")
-    host.ctl("import", "/root/rfc5.txt.gz")
+    host.ctl("--instance=bob", "export", "--to=/tmp/out")
+    host.sh("cd /tmp/out && sha256sum -c --quiet --strict SHA256SUMS && gzip -k rfc5.txt && mv rfc5.txt.gz /tmp")
+    host.ctl("import", "/tmp/rfc5.txt.gz")
     assert held(host) == [1, 2, 3, 5, 6, 7, 8]
-    host.ctl("import", "/root/out")
+    host.ctl("import", "/tmp/out")
     assert held(host) == list(NUMBERS) and all(
         host.read(f"/var/lib/p2pdi/rfc/rfc{n}.txt", "rb") == contents(n) for n in NUMBERS)
     assert not [m for m in host.messages("PRIORITY=3", "_COMM=p2pdi-peerd") if "damaged" not in m]
