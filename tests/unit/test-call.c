@@ -531,7 +531,7 @@ static void test_call_and_conn_exchange_a_file_in_one_loop(void **state) {
         static const ConnHandler serving = {
                 served_on_request, served_on_bad_request, served_on_replied, served_on_end,
         };
-        Served s = { .conf = { USEC_PER_MINUTE, USEC_PER_MINUTE, USEC_INFINITY, 0, 0 }, .size = (5u << 20) + 1 };
+        Served s = { .conf = { USEC_PER_MINUTE, USEC_PER_MINUTE, USEC_INFINITY, 0, 0, NULL }, .size = (5u << 20) + 1 };
         Poller *poller;
         char *bytes;
         Fixture f;
