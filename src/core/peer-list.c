@@ -499,6 +499,18 @@ static void restore_active(PeerList *l, uint32_t slot, const Endpoint *endpoint)
         peer_terms_restore(&l->leases, &l->table, slot);
 }
 
+int peer_list_restore_begin(PeerList *l, size_t n_expected) {
+        assert(l->table.n_records == 0);
+        return peer_table_expect(&l->table, n_expected);
+}
+
+int peer_list_restore_end(PeerList *l) {
+        int r;
+
+        r = peer_terms_sort_restored(&l->leases, &l->table);
+        return r == 0 ? peer_terms_sort_restored(&l->waits, &l->table) : r;
+}
+
 int peer_list_restore(PeerList *l, const PeerInfo *info) {
         uint32_t slot;
         PeerRecord *p;

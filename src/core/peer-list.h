@@ -151,8 +151,13 @@ bool peer_list_has_changes(const PeerList *l);
 bool peer_list_has_urgent_changes(const PeerList *l);
 
 /*
- * A record from disk. expires_at is already on this boot's clock. Ids must ascend and come before the first
- * registration. Of two active records with one endpoint (a crash came between the end of a lease and its writing) the
+ * Records from disk: begin an empty list, with how many are expected (a hint; 0: nobody knows), each record, end; until
+ * then the list takes no requests. -ENOMEM.
+ */
+int peer_list_restore_begin(PeerList *l, size_t n_expected) _must_check_;
+int peer_list_restore_end(PeerList *l) _must_check_;
+/*
+ * A record from disk. expires_at is already on this boot's clock. Ids must ascend. Of two active records with one endpoint (a crash came between the end of a lease and its writing) the
  * one whose lease ends later stays active. Queues no change, but for that. -ENOMEM, TAKEN (cookie double, or the id
  * does not ascend).
  */

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #define HEADS_MIN 64
+#define HEADS_MAX (UINT32_C(1) << 31)
 
 int numbers_reserve(Numbers *n, size_t size) {
         size_t wanted;
@@ -28,15 +29,21 @@ void numbers_done(Numbers *n) {
 /* ---- SlotIndex ---- */
 
 int slot_index_init(SlotIndex *x) {
+        *x = (SlotIndex){ 0 };
+        return slot_index_expect(x, HEADS_MIN);
+}
+
+int slot_index_expect(SlotIndex *x, size_t n) {
+        size_t n_heads = MIN_OF(MAX_OF(n, (size_t) HEADS_MIN), (size_t) HEADS_MAX);
         int r;
 
-        *x = (SlotIndex){ 0 };
-        r = numbers_reserve(&x->heads, HEADS_MIN);
+        assert(x->n_items == 0);
+        r = numbers_reserve(&x->heads, n_heads);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < HEADS_MIN; i++)
+        for (size_t i = 0; i < n_heads; i++)
                 x->heads.items[i] = SLOT_NONE;
-        x->n_heads = HEADS_MIN;
+        x->n_heads = (uint32_t) n_heads;
         return 0;
 }
 
@@ -84,7 +91,7 @@ static void split_chain(SlotIndex *x, const SlotIndexType *type, const void *own
 void slot_index_add(SlotIndex *x, const SlotIndexType *type, const void *owner, uint32_t item) {
         uint32_t *head;
 
-        if (x->n_items >= x->n_heads && x->n_heads < UINT32_C(1) << 31)
+        if (x->n_items >= x->n_heads && x->n_heads < HEADS_MAX)
                 split_chain(x, type, owner);
         head = &x->heads.items[chain_of(x, type->hash(owner, item))];
         *type->next(owner, item) = *head;
@@ -159,6 +166,13 @@ void peer_table_done(PeerTable *t) {
         slot_index_done(&t->by_cookie);
         slot_index_done(&t->by_endpoint);
         *t = (PeerTable){ .first_free = SLOT_NONE };
+}
+
+int peer_table_expect(PeerTable *t, size_t n) {
+        int r;
+
+        r = slot_index_expect(&t->by_cookie, n);
+        return r == 0 ? slot_index_expect(&t->by_endpoint, n) : r;
 }
 
 static int add_chunk(PeerTable *t) {

@@ -68,6 +68,8 @@ typedef struct SlotIndex {
 
 int slot_index_init(SlotIndex *x) _must_check_;         /* -ENOMEM */
 void slot_index_done(SlotIndex *x);
+/* An empty one gets chains for n items: none is split on the way there. -ENOMEM. */
+int slot_index_expect(SlotIndex *x, size_t n) _must_check_;
 /* The first item of the chain in which one with that hash would be; SLOT_NONE: empty. */
 uint32_t slot_index_first(const SlotIndex *x, uint64_t hash);
 /* Never fails: without memory for another chain the chains get longer. */
@@ -87,6 +89,8 @@ typedef struct PeerTable {
 
 int peer_table_init(PeerTable *t, const uint64_t hash_key[2]) _must_check_;     /* -ENOMEM */
 void peer_table_done(PeerTable *t);
+/* About n records will come, all of them active as a rule. -ENOMEM. */
+int peer_table_expect(PeerTable *t, size_t n) _must_check_;
 
 #define PEER_CHUNK 1024
 static inline PeerRecord *peer_table_at(const PeerTable *t, uint32_t slot) {

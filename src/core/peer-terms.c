@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "core/peer-terms.h"
 
+#include <errno.h>
+
 static bool queue_is_empty(const PeerTermQueue *q) {
         return q->head == SLOT_NONE;
 }
@@ -9,8 +11,7 @@ void peer_terms_init(PeerTerms *m) {
         *m = (PeerTerms){ 0 };
         for (size_t i = 0; i < ELEMENTSOF(m->queues); i++)
                 m->queues[i].head = m->queues[i].tail = SLOT_NONE;
-        for (size_t i = 0; i < ELEMENTSOF(m->restored); i++)
-                m->restored[i].head = m->restored[i].tail = SLOT_NONE;
+        m->restored.head = m->restored.tail = SLOT_NONE;
 }
 
 /* Behind `previous`, SLOT_NONE: first. */
@@ -62,31 +63,50 @@ void peer_terms_start(PeerTerms *m, PeerTable *t, uint32_t slot, usec_t now, use
         m->n++;
 }
 
-/* Empties `from` into `into`. */
-static void queue_merge(PeerTermQueue *into, PeerTable *t, PeerTermQueue *from) {
-        uint32_t a = into->head, b = from->head;
-
-        into->head = into->tail = from->head = from->tail = SLOT_NONE;
-        while (a != SLOT_NONE || b != SLOT_NONE) {
-                bool take_b = a == SLOT_NONE ||
-                              (b != SLOT_NONE && peer_table_at(t, b)->expires_at < peer_table_at(t, a)->expires_at);
-                uint32_t *from_list = take_b ? &b : &a, slot = *from_list;
-
-                *from_list = peer_table_at(t, slot)->term_next;
-                queue_insert(into, t, into->tail, slot);
-        }
+void peer_terms_restore(PeerTerms *m, PeerTable *t, uint32_t slot) {
+        queue_insert(&m->restored, t, m->restored.tail, slot);
+        m->n++;
 }
 
-void peer_terms_restore(PeerTerms *m, PeerTable *t, uint32_t slot) {
-        PeerTermQueue carry = { .head = SLOT_NONE, .tail = SLOT_NONE };
-        size_t i;
+/* A record of the queue that is sorted: what is compared lies together, where the records are a miss each. */
+typedef struct Term {
+        usec_t expires_at;
+        uint32_t slot;
+} Term;
 
-        queue_insert(&carry, t, SLOT_NONE, slot);
-        for (i = 0; i < ELEMENTSOF(m->restored) - 1 && !queue_is_empty(&m->restored[i]); i++)
-                queue_merge(&carry, t, &m->restored[i]);
-        queue_merge(&m->restored[i], t, &carry);
-        m->n_restored = MAX_OF(m->n_restored, i + 1);
-        m->n++;
+static int term_compare(const void *a, const void *b) {
+        const Term *x = a, *y = b;
+
+        if (x->expires_at != y->expires_at)
+                return x->expires_at < y->expires_at ? -1 : 1;
+        return x->slot < y->slot ? -1 : x->slot > y->slot;
+}
+
+int peer_terms_sort_restored(PeerTerms *m, PeerTable *t) {
+        enum { AHEAD = 16 };
+        _cleanup_free_ Term *terms = NULL;
+        size_t n = 0;
+
+        if (queue_is_empty(&m->restored))
+                return 0;
+        terms = reallocarray(NULL, m->n, sizeof(Term));
+        if (!terms)
+                return -ENOMEM;
+        for (uint32_t slot = m->restored.head; slot != SLOT_NONE; slot = peer_table_at(t, slot)->term_next)
+                terms[n++] = (Term){ .expires_at = peer_table_at(t, slot)->expires_at, .slot = slot };
+        qsort(terms, n, sizeof(Term), term_compare);
+
+        for (size_t i = 0; i < n; i++) {
+                PeerRecord *p = peer_table_at(t, terms[i].slot);
+
+                if (i + AHEAD < n)
+                        __builtin_prefetch(&peer_table_at(t, terms[i + AHEAD].slot)->term_next, 1);
+                p->term_previous = i > 0 ? terms[i - 1].slot : SLOT_NONE;
+                p->term_next = i + 1 < n ? terms[i + 1].slot : SLOT_NONE;
+        }
+        m->restored.head = terms[0].slot;
+        m->restored.tail = terms[n - 1].slot;
+        return 0;
 }
 
 /* The queue whose head or tail (whichever `end` tells) is this slot: only these few need to be told of a removal. */
@@ -94,11 +114,8 @@ static PeerTermQueue *queue_of_end(PeerTerms *m, bool tail, uint32_t slot) {
         for (size_t i = 0; i < m->n_queues; i++)
                 if ((tail ? m->queues[i].tail : m->queues[i].head) == slot)
                         return &m->queues[i];
-        for (size_t i = 0; i < m->n_restored; i++)
-                if ((tail ? m->restored[i].tail : m->restored[i].head) == slot)
-                        return &m->restored[i];
-        assert(false);
-        return NULL;
+        assert((tail ? m->restored.tail : m->restored.head) == slot);
+        return &m->restored;
 }
 
 void peer_terms_remove(PeerTerms *m, PeerTable *t, uint32_t slot) {
@@ -133,7 +150,6 @@ uint32_t peer_terms_first(const PeerTerms *m, const PeerTable *t) {
 
         for (size_t i = 0; i < m->n_queues; i++)
                 take_earlier(t, &m->queues[i], &first);
-        for (size_t i = 0; i < m->n_restored; i++)
-                take_earlier(t, &m->restored[i], &first);
+        take_earlier(t, &m->restored, &first);
         return first;
 }

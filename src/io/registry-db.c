@@ -314,6 +314,20 @@ static int rebase(RegistryDb *db, const BootStamp *then, const BootStamp *here, 
         return commit(db, r);
 }
 
+int registry_db_count(RegistryDb *db, size_t *ret) {
+        _cleanup_(sqlite_finalize_p) sqlite3_stmt *s = NULL;
+        int r, rc;
+
+        r = sqlite_prepare(db->db, "SELECT count(*) FROM peers", &s);
+        if (r < 0)
+                return r;
+        rc = sqlite3_step(s);
+        if (rc != SQLITE_ROW)
+                return rc == SQLITE_DONE ? -EUCLEAN : sqlite_errno(db->db, rc);
+        *ret = (size_t) sqlite3_column_int64(s, 0);
+        return 0;
+}
+
 int registry_db_load(RegistryDb *db, const BootId *boot_id, const Now *now, RegistryDbHandler handler, void *userdata,
                      RegistryDbLoaded *ret) {
         _cleanup_(sqlite_finalize_p) sqlite3_stmt *s = NULL;

@@ -3,7 +3,7 @@
 
 /*
  * RegistryDb: the registration server's records on disk: PeerInfo in, PeerInfo out. The one place that knows which
- * database it is (SQLite, one file): another engine would be another implementation of these six functions.
+ * database it is (SQLite, one file): another engine would be another implementation of these seven functions.
  *
  * One thread at a time: the program opens and loads, then hands it to its commit thread.
  *
@@ -45,6 +45,8 @@ typedef struct RegistryDbLoaded {
  */
 typedef int (*RegistryDbHandler)(const PeerInfo *info, void *userdata);
 
+/* How many records there are: for who makes room before a load. 0, -errno. */
+int registry_db_count(RegistryDb *db, size_t *ret) _must_check_;
 /* All records, their leases on this boot's clock (which the file then has too). 0, -errno. */
 int registry_db_load(RegistryDb *db, const BootId *boot_id, const Now *now, RegistryDbHandler handler, void *userdata,
                      RegistryDbLoaded *ret) _must_check_;

@@ -205,6 +205,17 @@ static int restore(const PeerInfo *info, void *userdata) {
         return peer_list_restore(r->list, info);
 }
 
+/* All records into the list. 0, -errno. */
+static int load_list(Rsd *r, const Now *now, RegistryDbLoaded *ret) {
+        size_t n;
+        int k = registry_db_count(r->db, &n);
+        if (k == 0)
+                k = peer_list_restore_begin(r->list, n);
+        if (k == 0)
+                k = registry_db_load(r->db, &r->boot_id, now, restore, r, ret);
+        return k == 0 ? peer_list_restore_end(r->list) : k;
+}
+
 int commit_load(Rsd *r, const char *path) {
         RegistryDbLoaded loaded;
         Now now;
@@ -220,7 +231,7 @@ int commit_load(Rsd *r, const char *path) {
         if (k < 0)
                 return k;
         now_read(&now);
-        k = registry_db_load(r->db, &r->boot_id, &now, restore, r, &loaded);
+        k = load_list(r, &now, &loaded);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not read %s", path);
         if (loaded.last_id > 0)

@@ -69,9 +69,15 @@ static int restore(const PeerInfo *info, void *userdata) {
 }
 
 static void load(Fixture *f, const BootId *boot, Now now) {
+        size_t n;
+
         f->list = peer_list_free(f->list);
         f->list = new_list();
+        assert_int_equal(registry_db_count(f->db, &n), 0);
+        assert_int_equal(peer_list_restore_begin(f->list, n), 0);
         assert_int_equal(registry_db_load(f->db, boot, &now, restore, f->list, &f->loaded), 0);
+        assert_int_equal(n, f->loaded.n_loaded + f->loaded.n_skipped);
+        assert_int_equal(peer_list_restore_end(f->list), 0);
         peer_list_set_last_id(f->list, f->loaded.last_id);
 }
 
