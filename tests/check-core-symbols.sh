@@ -25,7 +25,7 @@ trap 'exit 1' HUP INT TERM
 $nm -f sysv "$library" >"$tmp/symbols" 2>"$tmp/errors" || { cat "$tmp/errors" >&2; exit 1; }
 LC_ALL=C awk -F '|' '
 BEGIN {
-        n = split("calloc free malloc realloc reallocarray " \
+        n = split("aligned_alloc calloc free malloc realloc reallocarray " \
                   "bcmp explicit_bzero memccpy memchr memcmp memcpy memmem memmove mempcpy memrchr memset rawmemchr " \
                   "stpcpy strcasecmp strcat strchr strchrnul strcmp strcpy strcspn strdup strlcat strlcpy strlen strncasecmp strncmp strncpy " \
                   "strndup strnlen strpbrk strrchr strsep strspn strstr " \

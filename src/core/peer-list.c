@@ -57,6 +57,11 @@ PeerList *peer_list_free(PeerList *l) {
         return NULL;
 }
 
+void peer_list_set_memory(PeerList *l, const PeerListMemory *memory) {
+        assert(l->table.n_chunks == 0);
+        l->table.memory = *memory;
+}
+
 void peer_list_set_limits(PeerList *l, const PeerListLimits *limits) {
         l->limits = *limits;
 }
@@ -443,11 +448,7 @@ void peer_list_look(const PeerList *l, uint32_t slot, PeerListing *ret) {
 }
 
 void peer_list_look_ahead(const PeerList *l, uint32_t slot) {
-        const PeerRecord *p = peer_table_at(&l->table, slot);
-
-        __builtin_prefetch(&p->address);
-        __builtin_prefetch(&p->host);
-        __builtin_prefetch((const char *) (&p->host + 1) - 1);
+        __builtin_prefetch(peer_table_at(&l->table, slot));
 }
 
 bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerListing *ret) {

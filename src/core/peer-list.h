@@ -14,7 +14,7 @@
  * `loopback`: true, all active peers; false, all but those. Either way the others cost nothing.
  *
  * Sized for a million peers at up to 256 bytes each with a name of 24 bytes (names of 32 and more cost their size on
- * top).
+ * top). Beyond 32,768 their records lie in memory that the caller may provide, see PeerListMemory.
  *
  * The caller runs peer_list_expire() until it says false before it asks for a list, with the same Now: what has ended
  * by then is still listed until told so. Renewals look at the clock themselves.
@@ -62,6 +62,19 @@ enum {
 int peer_list_new(const PeerListLimits *limits, const uint64_t hash_key[2], PeerList **ret) _must_check_;
 PeerList *peer_list_free(PeerList *l);
 DEFINE_CLEANUP(PeerList *, peer_list_free)
+
+/*
+ * Where the records of many peers come from. Any of them may be asked for at any time, which huge pages make three
+ * times as cheap; and the kernel is not for this layer to ask. take() gives memory aligned to a cache line, or NULL;
+ * sizes are multiples of PEER_LIST_MEMORY_UNIT.
+ */
+#define PEER_LIST_MEMORY_UNIT ((size_t) 2 << 20)
+typedef struct PeerListMemory {
+        void *(*take)(size_t size);
+        void (*give_back)(void *memory, size_t size);
+} PeerListMemory;
+/* Before the first record; the heap else. */
+void peer_list_set_memory(PeerList *l, const PeerListMemory *memory);
 
 /*
  * Takes effect for renewals and departures from now on: a lease that runs keeps its end, an inactive record its day.

@@ -141,10 +141,21 @@ static uint32_t *endpoint_next(const void *owner, uint32_t slot) {
 static const SlotIndexType by_cookie_type = { cookie_hash, cookie_next };
 static const SlotIndexType by_endpoint_type = { record_endpoint_hash, endpoint_next };
 
+static void *take_from_heap(size_t size) {
+        return aligned_alloc(PEER_RECORD_ALIGN, size);
+}
+
+static void give_to_heap(void *memory, size_t size) {
+        (void) size;
+        free(memory);
+}
+
+static const PeerListMemory heap = { take_from_heap, give_to_heap };
+
 int peer_table_init(PeerTable *t, const uint64_t hash_key[2]) {
         int r;
 
-        *t = (PeerTable){ .first_free = SLOT_NONE, .hash_key = { hash_key[0], hash_key[1] } };
+        *t = (PeerTable){ .memory = heap, .first_free = SLOT_NONE, .hash_key = { hash_key[0], hash_key[1] } };
         r = slot_index_init(&t->by_cookie);
         if (r == 0)
                 r = slot_index_init(&t->by_endpoint);
@@ -161,7 +172,7 @@ void peer_table_done(PeerTable *t) {
                         free(p->host.far);
         }
         for (size_t i = 0; i < t->n_chunks; i++)
-                free(t->chunks[i]);
+                (i == 0 ? &heap : &t->memory)->give_back(t->chunks[i], PEER_CHUNK_SIZE);
         free(t->chunks);
         slot_index_done(&t->by_cookie);
         slot_index_done(&t->by_endpoint);
@@ -189,7 +200,8 @@ static int add_chunk(PeerTable *t) {
                 t->chunks = chunks;
                 t->chunks_allocated = wanted;
         }
-        chunk = reallocarray(NULL, PEER_CHUNK, sizeof(PeerRecord));
+        /* Few peers need a few pages of the first one only: the heap gives it, page by page as it is used. */
+        chunk = (t->n_chunks == 0 ? &heap : &t->memory)->take(PEER_CHUNK_SIZE);
         if (!chunk)
                 return -ENOMEM;
         t->chunks[t->n_chunks++] = chunk;

@@ -4,10 +4,12 @@
 /*
  * PeerTable: where PeerList keeps its records, and how it finds one by cookie or by endpoint. Internal to peer-list.
  *
- * Records lie in chunks that never move; what links them are slot numbers of 32 bits, half a pointer. The hash indexes
+ * Records lie in chunks that never move, of three huge pages each; what links them are slot numbers of 32 bits, half a pointer. The hash indexes
  * are chains through the records themselves; they grow by one chain at a time (linear hashing), so that no registration
  * ever waits for a million others to be hashed anew.
  */
+
+#include <stdalign.h>
 
 #include "core/address.h"
 #include "core/base.h"
@@ -17,28 +19,34 @@
 
 /* Names up to this size lie in the record. */
 #define PEER_HOST_INLINE 31
+#define PEER_RECORD_ALIGN 64
 
+/*
+ * The first cache line is what a line of a list needs: among a million peers each that is drawn for a sample is a miss,
+ * and should be no more than one. What finds, links and renews a record is in the second.
+ */
 typedef struct PeerRecord {
-        uint64_t cookie;                /* 0: the slot is free */
-        usec_t expires_at;
-        usec_t registered_at;
+        alignas(PEER_RECORD_ALIGN) usec_t expires_at;
         Address address;
+        uint32_t id;
         uint16_t port;
         uint8_t host_size;
         bool active : 1;
         bool advertised : 1;
         bool queued : 1;                /* in the queue of changes */
         bool queued_urgent : 1;
-        uint32_t id;
-        int32_t first_day;
-        uint32_t term_previous, term_next;      /* peer-terms */
-        uint32_t cookie_next;           /* chain of the index; free slots: the next free one */
-        uint32_t endpoint_next;         /* active ones */
-        uint16_t counts[PEER_DAYS];
         union {
                 char near[PEER_HOST_INLINE + 1];
                 char *far;              /* owned */
         } host;
+
+        uint64_t cookie;                /* 0: the slot is free */
+        uint32_t cookie_next;           /* chain of the index; free slots: the next free one */
+        uint32_t endpoint_next;         /* active ones */
+        uint32_t term_previous, term_next;      /* peer-terms */
+        usec_t registered_at;
+        int32_t first_day;
+        uint16_t counts[PEER_DAYS];
 } PeerRecord;
 
 /* A growing array of numbers, for whoever of peer-list needs one. Zeroed is empty. */
@@ -77,7 +85,8 @@ void slot_index_add(SlotIndex *x, const SlotIndexType *type, const void *owner, 
 void slot_index_remove(SlotIndex *x, const SlotIndexType *type, const void *owner, uint32_t item);
 
 typedef struct PeerTable {
-        PeerRecord **chunks;            /* owned */
+        PeerRecord **chunks;            /* owned; the first is the heap's, the others of `memory` */
+        PeerListMemory memory;
         size_t n_chunks, chunks_allocated;
         uint32_t n_slots;               /* ever used */
         uint32_t first_free;
@@ -92,7 +101,9 @@ void peer_table_done(PeerTable *t);
 /* About n records will come, all of them active as a rule. -ENOMEM. */
 int peer_table_expect(PeerTable *t, size_t n) _must_check_;
 
-#define PEER_CHUNK 1024
+#define PEER_CHUNK 32768
+#define PEER_CHUNK_SIZE (PEER_CHUNK * sizeof(PeerRecord))
+_Static_assert(PEER_CHUNK_SIZE % PEER_LIST_MEMORY_UNIT == 0, "chunks fill huge pages");
 static inline PeerRecord *peer_table_at(const PeerTable *t, uint32_t slot) {
         return &t->chunks[slot / PEER_CHUNK][slot % PEER_CHUNK];
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "io/huge-memory.h"
 #include "io/log.h"
 
 /*
@@ -184,6 +185,7 @@ static int listen_for_peers(Rsd *r) {
 
 static int start(Rsd *r) {
         const LoopSignals signals = { .on_stop = on_stop, .on_reload = on_reload, .userdata = r };
+        const PeerListMemory memory = { .take = huge_memory_take, .give_back = huge_memory_give_back };
         const uint64_t key[2] = { random_u64(), random_u64() };
         Now now;
 
@@ -198,6 +200,7 @@ static int start(Rsd *r) {
         k = peer_list_new(&r->registrar.limits, key, &r->list);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not make the peer list");
+        peer_list_set_memory(r->list, &memory);
         k = open_state(r);
         if (k < 0)
                 return k;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -670,6 +671,53 @@ static void test_restored_leases_end_in_order_whatever_the_order_of_ids(void **s
         assert_int_equal(n, 100000 - 20000 + 20000 / 3);
 }
 
+/* A provider that counts, and may have no more. */
+static size_t n_taken, n_given_back;
+static bool nothing_left;
+
+static void *take_counted(size_t size) {
+        assert_int_equal(size % PEER_LIST_MEMORY_UNIT, 0);
+        if (nothing_left)
+                return NULL;
+        n_taken += size;
+        return aligned_alloc(64, size);
+}
+
+static void give_back_counted(void *memory, size_t size) {
+        n_given_back += size;
+        free(memory);
+}
+
+static void test_many_lie_in_the_memory_of_the_caller(void **state) {
+        const PeerListMemory memory = { take_counted, give_back_counted };
+        PeerList *l = new_list();
+        PeerInfo info = { .active = true, .host = "", .expires_at = DAY_0 };
+        int r = 0;
+
+        (void) state;
+        peer_list_set_memory(l, &memory);
+        nothing_left = true;
+        assert_int_equal(peer_list_restore_begin(l, 0), 0);
+        while (r == 0 && info.id < 100000) {
+                info.cookie = ++info.id;
+                info.endpoint = endpoint_number(info.id);
+                r = peer_list_restore(l, &info);
+        }
+        assert_int_equal(r, -ENOMEM);
+        assert_int_equal(info.id, 32769);
+        assert_int_equal(peer_list_count(l), 32768);
+        assert_int_equal(n_taken, 0);
+
+        nothing_left = false;
+        assert_int_equal(peer_list_restore(l, &info), 0);
+        assert_int_equal(peer_list_restore_end(l), 0);
+        assert_true(n_taken > 0);
+        assert_int_equal(get(l, 32769).cookie, 32769);
+        assert_int_equal(get(l, 32768).cookie, 32768);
+        peer_list_free(l);
+        assert_int_equal(n_given_back, n_taken);
+}
+
 static void test_names_are_kept_whatever_their_size(void **state) {
         _cleanup_list_ PeerList *l = new_list();
         char name[301];
@@ -907,6 +955,7 @@ int main(void) {
                 cmocka_unit_test(test_restored_records_go_on),
                 cmocka_unit_test(test_of_two_restored_at_one_endpoint_the_later_lease_counts),
                 cmocka_unit_test(test_restored_leases_end_in_order_whatever_the_order_of_ids),
+                cmocka_unit_test(test_many_lie_in_the_memory_of_the_caller),
                 cmocka_unit_test(test_names_are_kept_whatever_their_size),
                 cmocka_unit_test(test_long_run_agrees_with_a_simple_model),
         };
