@@ -211,14 +211,17 @@ static int add_page(Exchange *x, bool loopback, size_t n, Buf *body) {
 }
 
 static int add_sample(Exchange *x, bool loopback, size_t n, uint64_t seed, Buf *body) {
-        enum { AHEAD = 16 };
-        _cleanup_free_ uint32_t *peers = NULL;
+        enum { AHEAD = 16, USUAL = 128 };
+        _cleanup_free_ uint32_t *more = NULL;
+        uint32_t usual[USUAL], *peers = usual;
         size_t n_peers;
         int r = 0;
 
-        peers = reallocarray(NULL, n, sizeof(uint32_t));
-        if (!peers)
-                return -ENOMEM;
+        if (n > USUAL) {
+                peers = more = reallocarray(NULL, n, sizeof(uint32_t));
+                if (!more)
+                        return -ENOMEM;
+        }
         n_peers = peer_list_sample(x->list, x->outcome->peer_id, loopback, n, seed, peers);
         for (size_t i = 0; i < MIN_OF(n_peers, (size_t) AHEAD); i++)
                 peer_list_look_ahead(x->list, peers[i]);

@@ -41,15 +41,23 @@ usec_t monotonic_read(void) {
 }
 
 uint64_t random_u64(void) {
+        /* A system call for 32 of them. What was given is not kept; a child of fork() runs another program only. */
+        static _Thread_local uint64_t ahead[32];
+        static _Thread_local size_t n_ahead;
         uint64_t value;
         ssize_t n;
 
-        /* Up to 256 bytes come whole once the pool is ready; only waiting for that can be interrupted. */
-        do
-                n = getrandom(&value, sizeof(value), 0);
-        while (n < 0 && errno == EINTR);
-        if (n != sizeof(value))
-                abort();
+        if (n_ahead == 0) {
+                /* Up to 256 bytes come whole once the pool is ready; only waiting for that can be interrupted. */
+                do
+                        n = getrandom(ahead, sizeof(ahead), 0);
+                while (n < 0 && errno == EINTR);
+                if (n != sizeof(ahead))
+                        abort();
+                n_ahead = ELEMENTSOF(ahead);
+        }
+        value = ahead[--n_ahead];
+        explicit_bzero(&ahead[n_ahead], sizeof(ahead[n_ahead]));
         return value;
 }
 

@@ -348,6 +348,28 @@ static void test_limit_without_after_is_a_sample(void **state) {
                 assert_true(id == 50 || (counts[id] > 50 && counts[id] < 155));         /* 101 ± 5 deviations */
 }
 
+/* Of any size that is less than all, whether its room is on the stack or not. */
+static void test_samples_of_any_size_ascend(void **state) {
+        static const uint32_t sizes[] = { 1, 127, 128, 129, 500, 998 };
+        Fixture *f = *state;
+
+        register_many(f, 1000);
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+                char request[64];
+                const Step step = { 0, "192.0.2.1", request, "" };
+                RegistrarOutcome outcome;
+                uint32_t ids[1000];
+                Reply reply;
+
+                (void) snprintf(request, sizeof(request), PQUERY("1050") "Limit: %u\n", (unsigned) sizes[i]);
+                exchange(f, &step, &reply, &outcome);
+                assert_int_equal(outcome.n_listed, sizes[i]);
+                assert_int_equal(parse_list(buf_slice(&f->body), ids, ELEMENTSOF(ids)), sizes[i]);
+                for (size_t k = 0; k < sizes[i]; k++)
+                        assert_true(ids[k] != 50 && ids[k] <= 1000 && (k == 0 || ids[k] > ids[k - 1]));
+        }
+}
+
 static void test_pages_are_complete_without_doubles(void **state) {
         static const uint32_t pages[] = { 1, 7, 64, 99, 998, 999, 1000 };
         Fixture *f = *state;
@@ -418,6 +440,7 @@ int main(void) {
                 TEST(test_limits_are_answers),
                 TEST(test_pages),
                 TEST(test_limit_without_after_is_a_sample),
+                TEST(test_samples_of_any_size_ascend),
                 TEST(test_pages_are_complete_without_doubles),
                 TEST(test_a_body_that_is_full_is_a_page),
                 TEST(test_transaction_and_close_are_echoed),

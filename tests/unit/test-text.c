@@ -232,6 +232,19 @@ static void test_decimals_are_written(void **state) {
         }
 }
 
+static void test_small_decimals_are_written_each(void **state) {
+        (void) state;
+        for (unsigned value = 0; value < 20100; value++) {
+                char text[8], expected[8];
+                size_t size = (size_t) snprintf(expected, sizeof(expected), "%u", value);
+
+                memset(text, '#', sizeof(text));
+                assert_ptr_equal(text_put_decimal(text, value), text + size);
+                assert_memory_equal(text, expected, size);
+                assert_int_equal(text[size], '#');      /* no byte more than it takes */
+        }
+}
+
 static void assert_escaped(Slice text, size_t max, const char *expected) {
         _cleanup_buf_ Buf b = BUF_INIT(1000);
 
@@ -307,6 +320,7 @@ int main(void) {
                 cmocka_unit_test(test_control_bytes_are_found),
                 cmocka_unit_test(test_a_byte_counts_wherever_it_stands),
                 cmocka_unit_test(test_decimals_are_written),
+                cmocka_unit_test(test_small_decimals_are_written_each),
                 cmocka_unit_test(test_escape_leaves_nothing_that_acts),
                 cmocka_unit_test(test_escape_cuts_at_whole_characters),
                 cmocka_unit_test(test_escape_is_all_or_nothing),
