@@ -87,11 +87,12 @@ static Endpoint endpoint_of(const Rsd *r, const Client *c, const RegistrarOutcom
 
 static void log_done(Client *c, Verb verb, uint64_t transaction, const RegistrarOutcome *o) {
         const Endpoint peer = endpoint_of(c->rsd, c, o);
-        char text[ENDPOINT_TEXT_SIZE];
+        char text[ENDPOINT_TEXT_SIZE] = "";
         LogFields f = fields(c, &verb, transaction, "ok");
         f.peer_id = o->peer_id;
         f.peer = &peer;
-        endpoint_to_text(&peer, text);
+        if (verb == VERB_REGISTER || o->moved)
+                endpoint_to_text(&peer, text);
 
         switch (verb) {
         case VERB_REGISTER:

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 #include <netinet/in.h>
@@ -292,6 +293,23 @@ static void test_socket_addresses_round_trip(void **state) {
         assert_int_equal(endpoint_from_sockaddr((const struct sockaddr *) &sa, &e), ADDRESS_BAD);
 }
 
+static void test_each_octet_is_written(void **state) {
+        (void) state;
+        for (unsigned value = 0; value < 256; value++)
+                for (unsigned at = 0; at < 4; at++) {
+                        unsigned octets[4] = { 1, 22, 133, 4 };
+                        char expected[ADDRESS_TEXT_SIZE], text[ADDRESS_TEXT_SIZE];
+                        Address a = { .bytes = { [10] = 0xff, [11] = 0xff } };
+
+                        octets[at] = value;
+                        for (unsigned i = 0; i < 4; i++)
+                                a.bytes[12 + i] = (uint8_t) octets[i];
+                        (void) snprintf(expected, sizeof(expected), "%u.%u.%u.%u", octets[0], octets[1], octets[2], octets[3]);
+                        address_to_text(&a, text);
+                        assert_string_equal(text, expected);
+                }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_addresses_are_written_as_rfc_5952_says),
@@ -306,6 +324,7 @@ int main(void) {
                 cmocka_unit_test(test_prefixes_hold_what_they_say),
                 cmocka_unit_test(test_bad_prefixes_are_refused),
                 cmocka_unit_test(test_socket_addresses_round_trip),
+                cmocka_unit_test(test_each_octet_is_written),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
