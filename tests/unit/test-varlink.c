@@ -846,11 +846,11 @@ static void test_descriptor_of_a_call_in_pieces(void **state) {
         for (size_t cut = 1; cut < strlen(TAKE); cut++) {
                 put_fd(fd, TAKE, cut, pipe_with("one"));
                 turn(f);
-                put(fd, TAKE + cut);
+                put(fd, &TAKE[cut]);
                 put_fd(fd, TAKE, cut, pipe_with("two"));
                 turn(f);
                 assert_string_equal(got(fd), "{\"parameters\":{\"text\":\"one\"}}|");
-                put(fd, TAKE + cut);
+                put(fd, &TAKE[cut]);
                 turn(f);
                 assert_string_equal(got(fd), "{\"parameters\":{\"text\":\"two\"}}|");
         }
