@@ -16,7 +16,7 @@
  *   disputes.c      what peers disagree about
  *   editor.c        the editor's index
  *   count.c         metrics
- *   commit.c        the disk worker's: documents that are committed together
+ *   commit.c        documents that are committed together
  *   sync.c          many documents at once
  *   replicas.c      rounds of that for what too few hold
  */
@@ -43,14 +43,19 @@ typedef struct Disputes Disputes;
 typedef struct Editor Editor;
 typedef struct Sync Sync;
 
-/* A document that came whole, on its way into the library; part of whatever waits for that. The disk worker's. */
+/*
+ * A document on its way into the library; part of whatever waits for that. The disk worker's until it is added, and then
+ * again, until `done` is posted to the client's thread.
+ */
 typedef struct Commit {
         STAILQ_ENTRY(Commit) link;
         LibraryFile *file;                      /* owned until it is committed */
-        Message *done;                          /* posted to the client's thread then */
-        int result;                             /* as library_store_commit() gives it */
+        Message *done;
+        int result;                             /* the first that was not 0; then as library_store_commit() gives it */
         Digest found;
 } Commit;
+
+STAILQ_HEAD(CommitList, Commit);
 
 /*
  * All RFCQueries of this peer go through one gate: so many connections to be made, so many answers to wait for
@@ -132,6 +137,8 @@ struct Client {
         struct OperationList operations, line;  /* with a lookup; waiting for their turn */
         struct OperationTree by_number;         /* both */
         size_t n_operations, n_active;
+        size_t n_storing;                       /* of the active ones */
+        atomic_size_t ahead;                    /* bytes of documents, received and not yet written */
         Message line_message;                   /* to let the next of the line begin */
         bool line_queued;
         struct PullList pulls;
@@ -154,9 +161,13 @@ struct Client {
         Disputes *disputes;
         Editor *editor;
         CallPool *pool;                         /* connections to peers and servers that stay open */
-        STAILQ_HEAD(, Commit) commits;          /* the disk worker's, like the two that follow */
+        struct CommitList commits;              /* what is gathered */
+        size_t n_commits;
+        sd_event_source *commit_timer;          /* until no more are waited for */
+        struct CommitList committing;           /* the disk worker's */
         Message commit_message;
-        bool commits_queued;
+        bool commits_posted;                    /* it is the disk worker's, too */
+        bool commits_due;                       /* what is gathered has waited long enough */
         ClientCounters counters;
 };
 
@@ -234,6 +245,7 @@ struct Operation {
         bool waits_for_query;
         bool others;                            /* of the servers behind the first */
         bool bulk;                              /* c->sync has asked for it, perhaps others too */
+        bool storing;                           /* the document came, and is being put into the library */
         Lookup *lookup;
         Transfer *transfers[LOOKUP_FETCHES_AT_ONCE];
         sd_event_source *timer;
@@ -248,6 +260,8 @@ struct Operation {
 int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) _must_check_;
 /* For c->sync: ends in sync_told(). 0, -errno. */
 int operation_add_bulk(Client *c, uint64_t transaction, uint32_t number) _must_check_;
+/* May one more begin? Not while the disk has too much to do. Asked again when one has ended. */
+bool operations_have_room(const Client *c);
 /* What c->sync has held back of its downloads goes on. */
 void operations_release(Client *c);
 /* There is no sync any more: its downloads are like others. */
@@ -267,6 +281,8 @@ void operation_progress(Operation *o, const Transfer *t, uint64_t received);
 /* t, which is freed right after it, got so far. result: how it went, a literal; received: bytes of the document. */
 void operation_transfer_done(Operation *o, Transfer *t, LookupOutcome outcome, int error, const char *result,
                              uint64_t received);
+/* The document of one of its transfers came, and is being put into the library: another operation may have its turn. */
+void operation_set_storing(Operation *o, bool storing);
 /* A holder was caught in a fault, and is left alone for so long. */
 void operation_quarantined(Operation *o, const Endpoint *peer, const char *why, usec_t span);
 void operations_forget_request(Client *c, uint64_t request);
@@ -340,11 +356,16 @@ void transfer_describe(const Transfer *t, DownloadEvent *e);
 
 /* ---- commit.c ---- */
 
+/* In the setup of the thread, for its loop. -errno. */
+int commits_new(Client *c, sd_event *e) _must_check_;
 /*
- * In the disk worker: commits j->file together with all that comes before the worker gets to it, with one flush for
- * all, sets result and found, and posts j->done. At the end of the program it may not come to that.
+ * What the disk worker has of j->file before this call is all of it. It is committed together with others that come in a
+ * moment, with one flush for all, if its result is 0; result and found are set, j->file is gone, and j->done is posted. At
+ * the end of the program it may not come to that.
  */
 void commit_add(Client *c, Commit *j);
+/* Something is not waited for any more: what was gathered may go. */
+void commits_go_on(Client *c);
 
 /* ---- refresh.c ---- */
 
@@ -388,6 +409,8 @@ void sync_free(Sync *s);
 void sync_told(Client *c, const DownloadEvent *e);
 /* Bytes of a document of c->sync have come. true: no more are to be read of any of them until operations_release(). */
 bool sync_received(Client *c, size_t n);
+/* One of its operations has its document, or has it no more: it counts no longer, or again, as one under way. */
+void sync_storing(Client *c, bool storing);
 /* Is there a sync, and may it read only so much a second? */
 bool sync_is_limited(const Client *c);
 /* The index of one peer was asked for; good: it came, or is known. */

@@ -408,6 +408,8 @@ static int setup(sd_event *e, void *userdata) {
         if (k >= 0)
                 k = call_pool_new(e, &c->pool);
         if (k >= 0)
+                k = commits_new(c, e);
+        if (k >= 0)
                 k = disputes_new(c, e, &c->disputes);
         if (k >= 0)
                 k = background_new(c, e, &c->background);
@@ -415,6 +417,7 @@ static int setup(sd_event *e, void *userdata) {
                 c->editor = editor_free(c->editor);
                 c->expiry_timer = event_source_free(c->expiry_timer);
                 c->pool = call_pool_free(c->pool);
+                c->commit_timer = event_source_free(c->commit_timer);
                 c->disputes = disputes_free(c->disputes);
                 c->replicas_timer = event_source_free(c->replicas_timer);
                 return k;
@@ -443,6 +446,7 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
         TAILQ_INIT(&c->refreshes);
         LIST_INIT(&c->events);
         STAILQ_INIT(&c->commits);
+        STAILQ_INIT(&c->committing);
         RB_INIT(&c->by_number);
         int k = settings_from(settings, &s);
         if (k == 0) {
@@ -499,6 +503,7 @@ Client *client_free(Client *c) {
         editor_free(c->editor);
         free(c->remembered);
         event_source_free(c->expiry_timer);
+        event_source_free(c->commit_timer);
         disputes_free(c->disputes);
         event_source_free(c->replicas_timer);
         free(c->lacking);

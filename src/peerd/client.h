@@ -23,6 +23,8 @@
 #define SERVERS_MAX 32
 /* Lookups under way at once; the others wait in line. */
 #define OPERATIONS_ACTIVE_MAX 32
+/* And beside them those whose document has come and waits to be put into the library: a descriptor each. */
+#define OPERATIONS_STORING_MAX 512
 
 typedef struct Client Client;
 

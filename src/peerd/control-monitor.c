@@ -220,8 +220,9 @@ static bool begin(VisitJob *visit, ControlRequest *r) {
 
 static bool describe(VisitJob *visit, Client *c, Holders *h, bool servers_away, const Now *now) {
         MonitorJob *j = MESSAGE_OF(visit, MonitorJob, visit);
-        DownloadEvent *downloads = calloc(OPERATIONS_ACTIVE_MAX, sizeof(*downloads));
-        size_t n = downloads ? client_downloads(c, downloads, OPERATIONS_ACTIVE_MAX) : 0;
+        const size_t max = OPERATIONS_ACTIVE_MAX + OPERATIONS_STORING_MAX;
+        DownloadEvent *downloads = calloc(max, sizeof(*downloads));
+        size_t n = downloads ? client_downloads(c, downloads, max) : 0;
         (void) h;
         (void) servers_away;
         (void) now;

@@ -19,6 +19,8 @@ RB_GENERATE_INTERNAL(OperationTree, Operation, node, operation_compare, _unused_
 
 /* Lookups begun in one turn of the loop. */
 #define ACTIVATE_AT_ONCE 256
+/* Bytes that wait to be written: no more downloads are begun above that, so memory does not grow with a slow disk. */
+#define AHEAD_MAX ((size_t) 16 << 20)
 
 static void queue_line(Client *c);
 
@@ -51,6 +53,7 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
         Now now;
 
         now_of_event(c->event, &now);
+        operation_set_storing(o, false);
         drop_transfers(o);
         o->told.state = DOWNLOAD_DONE;
         o->told.result = step->result;
@@ -85,6 +88,7 @@ static void finish(Operation *o, const LookupStep *step, bool local) {
         operation_tell(o);
         operation_free(o);
         queue_line(c);
+        commits_go_on(c);
 }
 
 static bool finish_if_held(Operation *o) {
@@ -222,12 +226,30 @@ void operations_pull_connected(Client *c, const Endpoint *peer, const RfcSet *se
                         lookup_index_connected(o->lookup, peer);
 }
 
+void operation_set_storing(Operation *o, bool storing) {
+        Client *c = o->client;
+
+        if (o->storing == storing)
+                return;
+        o->storing = storing;
+        c->n_storing += storing ? 1 : (size_t) -1;
+        if (o->bulk)
+                sync_storing(c, storing);
+        if (storing)
+                queue_line(c);
+}
+
+bool operations_have_room(const Client *c) {
+        return c->n_storing < OPERATIONS_STORING_MAX && atomic_load(&c->ahead) < AHEAD_MAX;
+}
+
 void operation_transfer_done(Operation *o, Transfer *t, LookupOutcome outcome, int error, const char *result,
                              uint64_t received) {
         const Endpoint holder = *transfer_holder(t);
         Transfer *other = NULL;
         Now now;
         now_of_event(o->client->event, &now);
+        operation_set_storing(o, false);
         for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++) {
                 if (o->transfers[i] == t)
                         o->transfers[i] = NULL; /* it frees itself */
@@ -305,15 +327,24 @@ static void activate(Operation *o) {
         o->history = history_begin(c->history, o->transaction, o->number, &now);
         if (finish_if_held(o))
                 return;
-        /* It may lie in the library without being known yet: the first scan runs, or it came in this moment. */
         o->recheck_done.run = run_rechecked;
+        /* A sync has seen what is in the library; what has come there in this moment, storing finds. */
+        if (o->bulk && documents_scanned(c->conf.documents)) {
+                run_rechecked(&o->recheck_done);
+                return;
+        }
+        /* It may lie in the library without being known yet: the first scan runs, or it came in this moment. */
         documents_recheck(c->conf.documents, o->number, loop_thread_mailbox(c->loop), &o->recheck_done);
+}
+
+static bool has_turn(const Client *c) {
+        return c->n_active - c->n_storing < OPERATIONS_ACTIVE_MAX && operations_have_room(c);
 }
 
 static void run_line(Message *m) {
         Client *c = MESSAGE_OF(m, Client, line_message);
         c->line_queued = false;
-        for (unsigned n = 0; c->n_active < OPERATIONS_ACTIVE_MAX && !TAILQ_EMPTY(&c->line); n++) {
+        for (unsigned n = 0; has_turn(c) && !TAILQ_EMPTY(&c->line); n++) {
                 if (n == ACTIVATE_AT_ONCE) {
                         queue_line(c);
                         return;
@@ -397,9 +428,12 @@ int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t nu
 int operation_add_bulk(Client *c, uint64_t transaction, uint32_t number) {
         Operation *o = find(c, number);
         int k = o ? 0 : add(c, transaction, number, &o);
-        if (k == 0)
-                o->bulk = true;
-        return k;
+        if (k < 0)
+                return k;
+        o->bulk = true;
+        if (o->storing)
+                sync_storing(c, true);
+        return 0;
 }
 
 void operations_release(Client *c) {
@@ -424,6 +458,7 @@ void operation_free(Operation *o) {
         TAILQ_REMOVE(o->active ? &c->operations : &c->line, o, link);
         RB_REMOVE(OperationTree, &c->by_number, o);
         c->n_operations--;
+        operation_set_storing(o, false);
         if (o->active) {
                 c->n_active--;
                 atomic_store(&c->counters.n_active, c->n_active);

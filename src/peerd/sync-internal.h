@@ -19,6 +19,7 @@ struct Sync {
         bool step_queued, dropped;
         uint32_t number;                        /* planning: all up to here were looked at */
         unsigned n_active, n_active_max;        /* operations under way */
+        unsigned n_storing;                     /* those whose document has come: beside the others */
         bool full;                              /* there is no space left: nothing more is begun */
         /* telling */
         usec_t told_at;

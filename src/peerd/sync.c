@@ -107,6 +107,16 @@ bool sync_received(Client *c, size_t n) {
         return true;
 }
 
+void sync_storing(Client *c, bool storing) {
+        Sync *s = c->sync;
+
+        if (!s)
+                return;
+        s->n_storing += storing ? 1 : -1U;
+        if (storing)
+                queue_step(s);
+}
+
 bool sync_is_limited(const Client *c) {
         return c->sync && c->sync->max_rate > 0;
 }
@@ -259,6 +269,10 @@ static void give_up(Sync *s) {
         }
 }
 
+static bool may_begin(const Sync *s) {
+        return s->n_active - s->n_storing < s->n_active_max && operations_have_room(s->client);
+}
+
 static void fetch(Sync *s) {
         ReplicateItem item;
         Now now;
@@ -266,7 +280,7 @@ static void fetch(Sync *s) {
         now_of_event(s->client->event, &now);
         if (s->full)
                 give_up(s);
-        while (s->n_active < s->n_active_max && !is_throttled(s, &now) && replicate_plan_next(&s->plan, &item)) {
+        while (may_begin(s) && !is_throttled(s, &now) && replicate_plan_next(&s->plan, &item)) {
                 s->n_active++;
                 int k = operation_add_bulk(s->client, s->progress.transaction, item.number);
                 if (k < 0) {

@@ -10,20 +10,18 @@
 #define AHEAD_MAX (1u << 20)
 #define AHEAD_RESUME (512u << 10)
 
-/* Bytes of the document on their way to the disk and back. */
-typedef struct Piece Piece;
-struct Piece {
+/* Bytes of the document on their way to the disk worker, which frees them. */
+typedef struct Piece {
         Message message;
-        LIST_ENTRY(Piece) link;                 /* in the transfer's */
         Transfer *transfer;
         size_t size;
         char bytes[];
-};
+} Piece;
 
 /*
- * One GetRFC. The client's thread reads, the disk worker hashes and writes; a message goes there for each piece and
- * comes back when it is written. What is marked "disk" is the worker's from `begin` to the return of `end`, the last
- * message.
+ * One GetRFC. The client's thread reads, the disk worker hashes and writes; a message goes there for each piece, and none
+ * comes back but where the reading waits for it. What is marked "disk" is the worker's from `begin` to the return of `end`,
+ * the last message.
  */
 struct Transfer {
         LIST_ENTRY(Transfer) link;              /* in the client's */
@@ -49,12 +47,11 @@ struct Transfer {
         enum { ANSWER_NONE, ANSWER_OTHER_DIGEST, ANSWER_OTHER_SIZE, ANSWER_TOO_LARGE, ANSWER_NEW, ANSWER_REFUSED } answer;
         int error_of_head;                      /* this host failed on it */
         /* to and from the disk */
-        LIST_HEAD(, Piece) pieces;
-        size_t ahead;                           /* bytes in them */
-        Message begin, end;
-        LibraryFile *file;                      /* disk */
-        int stored;                             /* disk: first result that was not 0 */
-        Commit commit;                          /* disk; result and found are the client's again at the end */
+        atomic_size_t ahead;                    /* bytes on their way to the disk */
+        atomic_bool wants_room;                 /* `room` is to be posted when there are few */
+        bool waits_for_room;
+        Message begin, room, end;
+        Commit commit;                          /* disk */
         LookupOutcome outcome;                  /* that `end` brings back */
         int error;
         const char *result;                     /* in a word or a few; a literal */
@@ -132,47 +129,46 @@ static void stored(Transfer *t) {
 
 static void run_begin(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, begin);
-        t->stored = documents_store_begin(t->client->conf.documents, t->expected.number, t->size, &t->digest,
-                                          t->expected.title, &t->file);
+        t->commit.result = documents_store_begin(t->client->conf.documents, t->expected.number, t->size, &t->digest,
+                                                 t->expected.title, &t->commit.file);
 }
 
-static void run_written(Message *m);
+/* Of those who see that there is room, only one sees that it is wanted. */
+static bool finds_room(Transfer *t) {
+        return atomic_load(&t->ahead) < AHEAD_RESUME && atomic_exchange(&t->wants_room, false);
+}
 
 static void run_write(Message *m) {
         Piece *p = MESSAGE_OF(m, Piece, message);
         Transfer *t = p->transfer;
-        if (t->stored == 0)
-                t->stored = library_store_write(t->file, (Slice){ p->bytes, p->size });
-        m->run = run_written;
-        loop_thread_post(t->client->loop, m);
+        if (t->commit.result == 0)
+                t->commit.result = library_store_write(t->commit.file, (Slice){ p->bytes, p->size });
+        atomic_fetch_sub(&t->client->ahead, p->size);
+        atomic_fetch_sub(&t->ahead, p->size);
+        free(p);
+        if (finds_room(t))
+                loop_thread_post(t->client->loop, &t->room);
 }
 
 static void run_committed(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, end);
-        if (t->stored == 0)
-                t->stored = t->commit.result;
         if (!t->operation)
                 transfer_free(t);
         else if (t->outcome != LOOKUP_OK)
                 end_transfer(t, t->outcome, t->error, t->result);
-        else if (t->stored == LIBRARY_MISMATCH)
+        else if (t->commit.result == LIBRARY_MISMATCH)
                 mismatch(t, &t->commit.found, "the bytes are not what its digest says");
-        else if (t->stored < 0)
-                end_transfer(t, LOOKUP_BROKEN, t->stored, "failed");
+        else if (t->commit.result < 0)
+                end_transfer(t, LOOKUP_BROKEN, t->commit.result, "failed");
         else
                 stored(t);
 }
 
-/* The last message of a transfer: commits, or throws away. */
-static void run_commit(Message *m) {
+/* Throws away what there is of it. */
+static void run_abort(Message *m) {
         Transfer *t = MESSAGE_OF(m, Transfer, end);
+        t->commit.file = library_store_abort(t->commit.file);
         m->run = run_committed;
-        if (t->outcome == LOOKUP_OK && t->stored == 0) {
-                t->commit = (Commit){ .file = TAKE_PTR(t->file), .done = m };
-                commit_add(t->client, &t->commit);
-                return;
-        }
-        t->file = library_store_abort(t->file);
         loop_thread_post(t->client->loop, m);
 }
 
@@ -182,7 +178,14 @@ static void close_store(Transfer *t, LookupOutcome outcome, int error, const cha
         t->error = error;
         t->result = result;
         t->closing = true;
-        t->end.run = run_commit;
+        if (outcome == LOOKUP_OK) {
+                t->end.run = run_committed;
+                t->commit.done = &t->end;
+                operation_set_storing(t->operation, true);
+                commit_add(t->client, &t->commit);
+                return;
+        }
+        t->end.run = run_abort;
         worker_post(documents_disk(t->client->conf.documents), &t->end);
 }
 
@@ -215,22 +218,31 @@ static void complete(Transfer *t) {
         transfer_commit(t);
 }
 
-static void run_written(Message *m) {
-        Piece *p = MESSAGE_OF(m, Piece, message);
-        Transfer *t = p->transfer;
-        t->ahead -= p->size;
-        LIST_REMOVE(p, link);
-        free(p);
-        if (t->call && !t->held_back && t->ahead < AHEAD_RESUME)
+static void go_on_reading(Transfer *t) {
+        if (t->call && !t->held_back && !t->waits_for_room)
                 call_resume(t->call);
+}
+
+static void run_room(Message *m) {
+        Transfer *t = MESSAGE_OF(m, Transfer, room);
+        t->waits_for_room = false;
+        go_on_reading(t);
+}
+
+/* The disk worker may have written all by now: then it will not tell. */
+static void wait_for_room(Transfer *t) {
+        t->waits_for_room = true;
+        t->room.run = run_room;
+        atomic_store(&t->wants_room, true);
+        if (finds_room(t))
+                t->waits_for_room = false;
 }
 
 void transfer_release(Transfer *t) {
         if (!t->held_back)
                 return;
         t->held_back = false;
-        if (t->call && t->ahead <= AHEAD_MAX)
-                call_resume(t->call);
+        go_on_reading(t);
 }
 
 /* ---- from the holder ---- */
@@ -289,14 +301,16 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
                 return -ENOMEM;
         *p = (Piece){ .message = { .run = run_write }, .transfer = t, .size = bytes.size };
         memcpy(p->bytes, bytes.data, bytes.size);
-        LIST_INSERT_HEAD(&t->pieces, p, link);
-        t->ahead += bytes.size;
+        const size_t ahead = atomic_fetch_add(&t->ahead, bytes.size) + bytes.size;
+        atomic_fetch_add(&t->client->ahead, bytes.size);
         t->received += bytes.size;
         atomic_fetch_add(&t->client->counters.n_download_bytes, bytes.size);
         worker_post(documents_disk(t->client->conf.documents), &p->message);
         if (t->operation->bulk && sync_received(t->client, bytes.size))
                 t->held_back = true;
-        if (t->held_back || t->ahead > AHEAD_MAX)
+        if (ahead > AHEAD_MAX)
+                wait_for_room(t);
+        if (t->held_back || t->waits_for_room)
                 call_pause(call);
         operation_progress(t->operation, t, t->received);
         return 0;
@@ -450,16 +464,10 @@ static void leave_operation(Transfer *t) {
 }
 
 void transfer_free(Transfer *t) {
-        Piece *p;
         if (!t)
                 return;
         leave_operation(t);
-        while ((p = LIST_FIRST(&t->pieces))) {  /* only at the end of the program */
-                LIST_REMOVE(p, link);
-                free(p);
-        }
         call_free(t->call);
-        library_store_abort(t->file);
         library_store_abort(t->commit.file);
         atomic_fetch_sub(&t->client->counters.n_transfers, 1);
         holders_end_transfer(t->client->holders, &t->holder);
