@@ -89,10 +89,14 @@ class Bench:
 
     def drop(self, daemon):
         """It is not needed any more: what it keeps goes, too."""
+        self.retire(daemon)
+        shutil.rmtree(daemon.dir, ignore_errors=True)
+
+    def retire(self, daemon):
+        """It is not needed any more; what it keeps stays."""
         if daemon.running:
             daemon.stop()
         self.world.daemons.remove(daemon)
-        shutil.rmtree(daemon.dir, ignore_errors=True)
 
     # -- documents --
 
