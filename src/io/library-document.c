@@ -350,6 +350,11 @@ int library_check_created(Library *l, uint32_t number) {
         rfc_number_to_file_name(number, name);
         r = library_look(l, &reading);
         d = library_find(l, number);
+        /* What we have stored ourselves, thousands at a time; or somebody has moved away and back. */
+        if (r == 0 && d && d->announced && library_stamp_equal(&d->stamp, &reading.stamp)) {
+                document_finished(l, d);
+                return 0;
+        }
         if (r != 0 || reading.n_links > 1 ||
             (d && d->hashed && library_stamp_equal(&d->stamp, &reading.stamp)))
                 return library_check(l, number);

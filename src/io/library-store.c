@@ -11,6 +11,8 @@
  * Names tried for a temporary file, where there is no O_TMPFILE: more fetches of one document at a time don't happen.
  */
 #define TEMPORARY_TRIES 100
+/* From here on space is reserved. Writing less than that takes no longer than asking for it. */
+#define RESERVE_MIN (UINT64_C(1) << 20)
 #define TEMPORARY_NAME_SIZE (sizeof(LIBRARY_TEMPORARY_PREFIX) + sizeof("2147483647-99"))
 
 struct LibraryFile {
@@ -49,7 +51,7 @@ static int open_named(LibraryFile *f) {
 }
 
 static int open_temporary(LibraryFile *f) {
-        f->fd = openat(f->library->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        f->fd = openat(f->library->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0644);
         if (f->fd >= 0)
                 return 0;
         /* NFS, overlay on some, old FUSE: each has its own way to say that it can't. */
@@ -61,7 +63,7 @@ static int open_temporary(LibraryFile *f) {
  * case.
  */
 static int reserve(int fd, uint64_t size) {
-        if (size == 0 || fallocate(fd, 0, 0, (off_t) size) == 0)
+        if (size < RESERVE_MIN || fallocate(fd, 0, 0, (off_t) size) == 0)
                 return 0;
         return errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO ? -errno : 0;
 }
@@ -246,6 +248,7 @@ static int accept_other(Library *l, uint32_t number) {
 /* Are they the bytes that were promised? What they gave is known in any case. */
 static int verify(LibraryCommit *c) {
         LibraryFile *f = c->file;
+        struct stat st;
         int r;
 
         r = library_intake_finish(&f->intake, &c->found, &c->title);
@@ -254,7 +257,9 @@ static int verify(LibraryCommit *c) {
         if (f->received != f->size || !digest_equal(&c->found, &f->digest))
                 return LIBRARY_MISMATCH;
         /* Others may read the library, whatever the umask; before the flush, and before it has a name. */
-        return fchmod(f->fd, 0644) < 0 ? -errno : 0;
+        if (fstat(f->fd, &st) < 0)
+                return -errno;
+        return (st.st_mode & 07777) == 0644 || fchmod(f->fd, 0644) == 0 ? 0 : -errno;
 }
 
 static size_t count_good(const LibraryCommit *commits, size_t n) {

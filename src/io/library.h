@@ -210,8 +210,8 @@ typedef struct LibraryFile LibraryFile;
 #define LIBRARY_EDITOR_INDEX 0
 
 /*
- * size and digest as promised; title as said. The space is reserved, so -ENOSPC, -EDQUOT come now where the file
- * system can tell; -EFBIG over max_file_size; -ENOENT while the library is gone; -EUCLEAN: a damaged file has that
+ * size and digest as promised; title as said. The space of a big one is reserved, so -ENOSPC, -EDQUOT come now where the
+ * file system can tell; -EFBIG over max_file_size; -ENOENT while the library is gone; -EUCLEAN: a damaged file has that
  * name, see library_allow_repair(); -errno. Several may be under way.
  */
 int library_store_begin(Library *l, uint32_t number, uint64_t size, const Digest *digest, Slice title,
