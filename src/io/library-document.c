@@ -223,25 +223,23 @@ static int document_announce(Library *l, LibraryDocument *d) {
 
 /* ---- looking at documents ---- */
 
-static int feed_intake(Slice bytes, void *userdata) {
-        return library_intake_feed(userdata, bytes);
-}
-
 /* As library_read(). The document is untouched unless 0. */
 static int document_hash(Library *l, LibraryDocument *d, LibraryReading *reading) {
         _cleanup_(library_intake_done) LibraryIntake intake = { 0 };
         char *title = NULL;
         Digest digest;
-        int r;
+        int r = 0;
 
-        r = library_intake_init(&intake);
-        if (r < 0)
-                return r;
-        reading->feed = feed_intake;
-        reading->userdata = &intake;
-        r = library_read(l, reading);
-        if (r == 0)
-                r = library_intake_finish(&intake, &digest, &title);
+        if (!library_ahead_take(l, d->number, &reading->stamp, &digest, &title)) {
+                r = library_intake_init(&intake);
+                if (r < 0)
+                        return r;
+                reading->feed = library_feed_intake;
+                reading->userdata = &intake;
+                r = library_read(l, reading);
+                if (r == 0)
+                        r = library_intake_finish(&intake, &digest, &title);
+        }
         if (r != 0)
                 return r;
         free(d->text_title);

@@ -3,7 +3,7 @@
 
 /*
  * What the files of the library share: the table of documents and what is done with one of them (library-document.c),
- * reading files (library-read.c), scan (library-scan.c), the editor's index (library-index.c), watch (library-watch.c),
+ * reading files (library-read.c), scan (library-scan.c, library-ahead.c), the editor's index (library-index.c), watch (library-watch.c),
  * storing (library-store.c), verifying (library-verify.c).
  */
 
@@ -27,6 +27,8 @@ typedef struct LibraryComplaint {
         LibraryStamp stamp;
         const char *why;                /* NULL: nothing */
 } LibraryComplaint;
+
+typedef struct LibraryAhead LibraryAhead;
 
 /* A number of which the directory or the catalogue holds something. */
 typedef struct LibraryDocument {
@@ -84,6 +86,7 @@ struct Library {
         uint32_t *scan;                 /* numbers of the listing; NULL: no scan under way */
         size_t scan_size, scan_at;
         uint64_t scan_serial;
+        LibraryAhead *ahead;            /* owned; NULL: nothing was read ahead */
 
         size_t n_files;                 /* being stored */
         uint64_t reserved;              /* their bytes */
@@ -141,6 +144,20 @@ bool library_in_place(const Library *l);
 /* The next library_scan() starts from the beginning. */
 void library_scan_reset(Library *l);
 
+usec_t library_monotonic_usec(void);
+
+/* ---- library-ahead.c ---- */
+
+/*
+ * Reads and hashes, on all CPUs, the next documents of the scan that are not known, if that was not done for the one that
+ * is next. until: monotonic; what is begun by then is ended, one by each CPU.
+ */
+void library_ahead_go(Library *l, usec_t until);
+/* What the file with that stamp gave; false: it was not read. *ret_title: owned by the caller; NULL: none found. */
+bool library_ahead_take(Library *l, uint32_t number, const LibraryStamp *stamp, Digest *ret_digest, char **ret_title);
+/* Forgets what was read. */
+void library_ahead_reset(Library *l);
+
 /* ---- library-watch.c ---- */
 
 /* Watches the directory that dir_fd is, and no other any more. -errno: none at all. */
@@ -163,6 +180,8 @@ typedef struct LibraryIntake {
 int library_intake_init(LibraryIntake *i) _must_check_;
 void library_intake_done(LibraryIntake *i);
 int library_intake_feed(LibraryIntake *i, Slice bytes) _must_check_;
+/* The same for LibraryReading.feed. */
+int library_feed_intake(Slice bytes, void *userdata) _must_check_;
 /* *ret_title: owned by the caller; NULL: none found. */
 int library_intake_finish(LibraryIntake *i, Digest *ret_digest, char **ret_title) _must_check_;
 

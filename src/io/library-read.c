@@ -57,6 +57,10 @@ int library_intake_feed(LibraryIntake *i, Slice bytes) {
         return buf_append(&i->text, bytes.data, MIN_OF(bytes.size, i->text.max - i->text.size));
 }
 
+int library_feed_intake(Slice bytes, void *userdata) {
+        return library_intake_feed(userdata, bytes);
+}
+
 int library_intake_finish(LibraryIntake *i, Digest *ret_digest, char **ret_title) {
         _cleanup_buf_ Buf b = BUF_INIT(PROTO_TITLE_MAX);
         char *title = NULL;

@@ -103,6 +103,7 @@ void library_scan_reset(Library *l) {
         free(l->scan);
         l->scan = NULL;
         l->scan_size = l->scan_at = 0;
+        library_ahead_reset(l);
 }
 
 static bool same_directory(const struct stat *a, const struct stat *b) {
@@ -198,7 +199,7 @@ static int scan_finish(Library *l) {
         return 0;
 }
 
-static usec_t monotonic_usec(void) {
+usec_t library_monotonic_usec(void) {
         struct timespec t;
 
         (void) clock_gettime(CLOCK_MONOTONIC, &t);      /* can't fail for this clock */
@@ -206,7 +207,7 @@ static usec_t monotonic_usec(void) {
 }
 
 static int scan_slice(Library *l, usec_t budget) {
-        const usec_t until = usec_add(monotonic_usec(), budget);
+        const usec_t until = usec_add(library_monotonic_usec(), budget);
         int r;
 
         if (!l->scan) {
@@ -217,13 +218,14 @@ static int scan_slice(Library *l, usec_t budget) {
         while (l->scan_at < l->scan_size) {
                 LibraryDocument *d;
 
+                library_ahead_go(l, until);
                 r = library_check(l, l->scan[l->scan_at]);
                 if (r < 0)
                         return r;
                 d = library_find(l, l->scan[l->scan_at++]);
                 if (d)
                         d->seen = l->scan_serial;
-                if (monotonic_usec() >= until)
+                if (library_monotonic_usec() >= until)
                         return LIBRARY_MORE;
         }
         return scan_finish(l);

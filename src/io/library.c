@@ -133,6 +133,7 @@ Library *library_free(Library *l) {
         if (l->dir_fd >= 0)
                 (void) close(l->dir_fd);
         free(l->scan);
+        library_ahead_reset(l);
         free(l->own_index);
         free(l->fetched_index);
         pthread_mutex_destroy(&l->index_lock);

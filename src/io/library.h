@@ -116,7 +116,8 @@ DEFINE_CLEANUP(Library *, library_free)
 int library_set_own_index(Library *l, const char *path) _must_check_;
 
 /*
- * Scanning, in slices of about `budget` of time (one document is read whole), so that other work of the disk worker
+ * Scanning, in slices of about `budget` of time (one document is read whole by each CPU: those that are not known are read by
+ * as many threads), so that other work of the disk worker
  * is not held up: MORE until the whole directory was looked at, then 0. To be started again when
  * library_watch_process() says so. The first call of a scan reads the directory and rfc-index.txt. After -errno
  * (memory, descriptors) the next call goes on where it was.

@@ -298,6 +298,48 @@ static void test_scan_finds_documents_and_nothing_else(void **state) {
         assert_told(f, "");
 }
 
+/* More than are read ahead at once, by many threads, whether there is time for that or not; some are of no use. */
+static void test_many_unknown_documents(void **state) {
+        const usec_t budgets[] = { USEC_PER_SEC, 1 };
+        Fixture *f = *state;
+        char name[32], text[32];
+
+        for (unsigned i = 1; i <= 700; i++) {
+                (void) snprintf(name, sizeof(name), "rfc%u.txt", i);
+                (void) snprintf(text, sizeof(text), "The text of %u", i);
+                if (i % 100 == 7)
+                        assert_int_equal(symlinkat("target", f->fd, name), 0);
+                else
+                        put(f, name, text);
+        }
+        for (size_t k = 0; k < ELEMENTSOF(budgets); k++) {
+                _cleanup_buf_ Buf expected = BUF_INIT(1 << 20);
+                int r;
+
+                (void) unlink(f->catalogue);
+                start(f, 0);
+                do
+                        r = library_scan(f->library, budgets[k]);
+                while (r == LIBRARY_MORE);
+                assert_int_equal(r, 0);
+                for (unsigned i = 1; i <= 700; i++)
+                        assert_int_equal(i % 100 == 7 ? buf_printf(&expected, "skipped rfc%u.txt is a symbolic link;", i) :
+                                         buf_printf(&expected, "present %u RFC %u;", i, i), 0);
+                assert_int_equal(buf_append_char(&expected, '\0'), 0);
+                assert_told(f, expected.data);
+                for (unsigned i = 1; i <= 700; i += 111) {
+                        LibraryVerdict verdict;
+
+                        (void) snprintf(text, sizeof(text), "The text of %u", i);
+                        const Digest digest = digest_of(text);
+                        assert_int_equal(library_verify(f->library, i, &digest, &verdict), 0);
+                        assert_int_equal(verdict.kind, LIBRARY_VERDICT_GOOD);
+                        assert_true(digest_equal(&verdict.expected, &digest));
+                }
+                assert_told(f, "");
+        }
+}
+
 static void test_library_is_made_readable_for_all(void **state) {
         Fixture *f = *state;
         struct stat st;
@@ -1363,6 +1405,7 @@ static void test_errors_of_the_disk_are_told_and_leave_nothing(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 LIBRARY_TEST(test_scan_finds_documents_and_nothing_else),
+                LIBRARY_TEST(test_many_unknown_documents),
                 LIBRARY_TEST(test_library_is_made_readable_for_all),
                 LIBRARY_TEST(test_unusable_path_is_an_error),
                 LIBRARY_TEST(test_drop_in_change_and_removal_are_seen),
