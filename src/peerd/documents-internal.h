@@ -50,9 +50,10 @@ struct Documents {
         bool trim_queued, told_full;    /* the disk worker's */
         atomic_bool reads_queued;
         bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
+        usec_t encode_at;               /* boottime: not before; the disk worker's, the main loop's on the way to the timer */
         char *manifest_path;            /* owned; the disk worker's */
         usec_t retry_after;             /* goes with retry_message */
-        sd_event_source *watch, *retry_timer, *reads_timer;     /* main loop */
+        sd_event_source *watch, *retry_timer, *reads_timer, *encode_timer;      /* main loop */
         Message trim_message, reads_message;
         Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
 };
@@ -62,8 +63,13 @@ struct Documents {
 OwnIndex *own_index_new(void);
 /* Encodes the own index anew; in the disk worker, which alone changes own records. -errno, logged: the old one stays. */
 int documents_refresh_own(Documents *d);
-/* The same behind whatever else is queued there: many changes make one snapshot. In the disk worker. */
+/*
+ * The same behind whatever else is queued there: many changes make one snapshot. And where they come all the time, as in a
+ * sync, it takes a small part of the time only. In the disk worker.
+ */
 void documents_queue_encode(Documents *d);
+/* In the main loop, for what has to wait. -errno. */
+int documents_start_encoding(Documents *d) _must_check_;
 
 /* ---- documents-trust.c ---- */
 

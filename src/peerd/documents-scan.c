@@ -239,6 +239,8 @@ int documents_start(Documents *d) {
                 k = loop_timer_new(d->conf.event, on_retry, d, "scan", &d->retry_timer);
         if (k >= 0)
                 k = documents_start_saving(d);
+        if (k >= 0)
+                k = documents_start_encoding(d);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not watch the library");
         documents_scan(d);

@@ -59,6 +59,7 @@ Documents *documents_free(Documents *d) {
         event_source_free(d->watch);
         event_source_free(d->retry_timer);
         event_source_free(d->reads_timer);
+        event_source_free(d->encode_timer);
         if (d->library)
                 documents_save_reads(d);
         d->meta = NULL;

@@ -8,7 +8,15 @@
 
 #include "core/proto.h"
 #include "io/log.h"
+#include "io/loop.h"
 #include "peerd/documents-internal.h"
+
+/*
+ * So many times as long as it took it is not done again: it takes some milliseconds with ten thousand documents, and nothing
+ * with ten. A machine that is busy makes it take longer: who asks is not to wait for that.
+ */
+#define ENCODE_PAUSE 20
+#define ENCODE_PAUSE_MAX_USEC (100 * USEC_PER_MSEC)
 
 OwnIndex *own_index_ref(OwnIndex *o) {
         atomic_fetch_add_explicit(&o->n_refs, 1, memory_order_relaxed);
@@ -98,10 +106,45 @@ int documents_refresh_own(Documents *d) {
         return 0;
 }
 
+static usec_t clock_boottime(void) {
+        Now now;
+        now_read(&now);
+        return now.boottime;
+}
+
+static void run_encode(Message *m);
+
+static int on_encode_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        Documents *d = userdata;
+        (void) s;
+        (void) usec;
+        d->encode_message.run = run_encode;
+        worker_post(d->conf.disk, &d->encode_message);
+        return 0;
+}
+
+static void run_wait(Message *m) {
+        Documents *d = MESSAGE_OF(m, Documents, encode_message);
+        (void) loop_timer_set(d->encode_timer, d->encode_at);
+}
+
 static void run_encode(Message *m) {
         Documents *d = MESSAGE_OF(m, Documents, encode_message);
+        const usec_t begin = clock_boottime();
+
+        if (begin < d->encode_at) {     /* it stays queued */
+                m->run = run_wait;
+                mailbox_post(d->conf.main, m);
+                return;
+        }
         d->encode_queued = false;
         (void) documents_refresh_own(d);        /* logged */
+        const usec_t end = clock_boottime();
+        d->encode_at = usec_add(end, MIN_OF(ENCODE_PAUSE * usec_sub(end, begin), ENCODE_PAUSE_MAX_USEC));
+}
+
+int documents_start_encoding(Documents *d) {
+        return loop_timer_new(d->conf.event, on_encode_timer, d, "own-index", &d->encode_timer);
 }
 
 void documents_queue_encode(Documents *d) {
