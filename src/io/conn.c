@@ -554,7 +554,9 @@ void conn_reply(Conn *c, Slice head, const ConnBody *body, ConnAfter after, void
 }
 
 void conn_send_refusal(int fd, Slice head) {
-        (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL); /* nobody waits for it */
+        /* Nobody waits for it. The request is thrown away: closed with it unread, the connection would be reset. */
+        (void) send(fd, head.data, head.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void) recv(fd, NULL, MSG_HEAD_MAX, MSG_DONTWAIT | MSG_TRUNC);
 }
 
 void conn_pace_changed(Conn *c) {

@@ -121,7 +121,7 @@ typedef enum ConnAfter {
  */
 void conn_reply(Conn *c, Slice head, const ConnBody *body, ConnAfter after, void *tag);
 /*
- * A short reply on a connection that is not taken, without waiting: a courtesy. The caller closes fd.
+ * A short reply on a connection that is not taken, without waiting: a courtesy, whatever was asked. The caller closes fd.
  */
 void conn_send_refusal(int fd, Slice head);
 /* Another rate was set of the Pace: a reply that waits asks for its turn anew. Not from within a handler. */

@@ -12,6 +12,8 @@
 
 #include "io/loop.h"
 
+/* A connection whose client says nothing is left to the kernel until it has sent its half of the handshake once more. */
+#define SILENT_SEC 1
 /* Accepted in one turn of the loop, so that open connections get theirs. */
 #define ACCEPTS_PER_TURN 64
 /* Without descriptors: a listening socket stays readable, and asking it again and again would take all time. */
@@ -274,7 +276,7 @@ static int listener_watch(Listener *l, int fd) {
         socklen_t size = sizeof(address);
         Endpoint endpoint;
         Socket *s;
-        int r, yes = 1;
+        int r, yes = 1, silent_sec = SILENT_SEC;
 
         if (getsockname(fd, (struct sockaddr *) &address, &size) < 0 ||
             endpoint_from_sockaddr((struct sockaddr *) &address, &endpoint) != 0) {
@@ -288,6 +290,8 @@ static int listener_watch(Listener *l, int fd) {
         }
         /* The sockets of its connections have it from here; a socket activated by hand need not have it. */
         (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+        if (l->conf->client_speaks_first)
+                (void) setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &silent_sec, sizeof(silent_sec));
         *s = (Socket){ .listener = l, .endpoint = endpoint };
         r = sd_event_add_io(l->event, &s->io, fd, EPOLLIN, listener_on_io, s);
         if (r >= 0)

@@ -35,6 +35,11 @@ typedef struct ListenerConf {
         uint32_t rate_per_source;       /* new connections a second; 0: no limit */
         uint32_t burst;
         AccessList access;
+        /*
+         * A connection comes in with what its client says first; who says nothing waits for a second before that. Of
+         * sockets that are added later.
+         */
+        bool client_speaks_first;
 } ListenerConf;
 
 /* Why a connection was refused: P2PDI_LIMIT of the journal. */

@@ -121,6 +121,8 @@ static void apply_settings(Server *s, const PeerConf *settings) {
         uint32_t n = daemon_limit_connections(settings->common.max_connections, DESCRIPTORS_PER_CONNECTION,
                                               DESCRIPTORS_OTHERS);
         daemon_listener_conf(&settings->common, n, &s->listener_conf);
+        /* So its thread reads the request at once, and answers as a rule before the loop has to know the connection. */
+        s->listener_conf.client_speaks_first = true;
 }
 
 int server_new(const ServerConf *conf, const PeerConf *settings, Server **ret) {

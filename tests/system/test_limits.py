@@ -373,7 +373,20 @@ def test_access_lists(world, either):
             if allowed:
                 assert w.ask("GET Nothing").status == 404
             else:
+                w.send(request("GET Nothing"))
                 w.expect_closed()
+
+
+def test_refusal_reaches_who_had_asked(world):
+    """Closing with the request unread would reset the connection, and might take the reply along."""
+    p = world.peer("p", {}, ini={"Server.MaxConnectionsPerSource": 1})
+    with Wire(p.endpoint) as first, Wire(p.endpoint) as second:
+        assert first.ask("GET Nothing").status == 404
+        second.send(request("GET Nothing"))
+        text = b""
+        while data := second.socket.recv(4096):     # raises where it is reset
+            text += data
+        assert text.startswith(b"P2P-DI/1.0 429 ")
 
 
 @pytest.mark.parametrize("comment", ["nothing", "#"])

@@ -133,6 +133,28 @@ static void test_connection_is_handed_over_and_counted(void **state) {
         fixture_done(&f);
 }
 
+/* Until then it is for the kernel, which gives it up after a second. */
+static void test_client_that_is_to_speak_comes_in_with_what_it_says(void **state) {
+        char byte = 0;
+        Fixture f;
+        int fd;
+
+        (void) state;
+        fixture_init(&f);
+        listener_stop(f.listener);
+        f.conf.client_speaks_first = true;
+        assert_int_equal(listener_add_fd(f.listener, test_listen(100, &f.at)), 0);
+        fd = test_connect(&f.at, "127.0.0.5");
+        assert_true(sd_event_run(f.e, 0) >= 0);
+        assert_int_equal(f.n_accepted, 0);
+        test_send_text(fd, "x");
+        run_until(f.e, f.n_accepted == 1);
+        assert_int_equal(recv(f.fds[0], &byte, 1, MSG_DONTWAIT), 1);
+        assert_int_equal(byte, 'x');
+        assert_int_equal(close(fd), 0);
+        fixture_done(&f);
+}
+
 /* Who is over is told of in the last moment. */
 static void test_connection_that_is_over_makes_room(void **state) {
         Fixture f;
@@ -427,6 +449,7 @@ static void test_inherited_descriptors_are_taken_by_name(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_connection_is_handed_over_and_counted),
+                cmocka_unit_test(test_client_that_is_to_speak_comes_in_with_what_it_says),
                 cmocka_unit_test(test_connection_that_is_over_makes_room),
                 cmocka_unit_test(test_connections_in_all_are_limited),
                 cmocka_unit_test(test_connections_of_a_source_are_limited),
