@@ -19,7 +19,7 @@
 #define THREADS_MAX 256
 /* Connections were taken in so short a time ago that more are on their way, and how long they are waited for. */
 #define BUSY_USEC (1 * USEC_PER_MSEC)
-#define GATHER_USEC 250
+#define GATHER_USEC 100
 #define TOGETHER 8
 
 struct Server {
