@@ -13,6 +13,7 @@
 struct Poller {
         sd_event *event;                /* reference */
         sd_event_source *source;        /* owned, and owns the epoll */
+        sd_event_source *clock;         /* owned; never fires */
         int fd;                         /* that epoll */
         struct epoll_event batch[BATCH_MAX];    /* data.ptr NULL: removed meanwhile */
         int n_batch, next;
@@ -33,6 +34,10 @@ static int poller_on_ready(_unused_ sd_event_source *s, int fd, _unused_ uint32_
         return 0;
 }
 
+static int poller_on_clock(_unused_ sd_event_source *s, _unused_ uint64_t usec, _unused_ void *userdata) {
+        return 0;
+}
+
 int poller_new(sd_event *e, Poller **ret) {
         _cleanup_(poller_free_p) Poller *p = NULL;
         int r;
@@ -41,6 +46,10 @@ int poller_new(sd_event *e, Poller **ret) {
         if (!p)
                 return -ENOMEM;
         p->event = sd_event_ref(e);
+        /* The loop's descriptor for its timers is made with the first one: not when a connection comes that needs it. */
+        r = loop_timer_new(e, poller_on_clock, p, "clock", &p->clock);
+        if (r < 0)
+                return r;
         p->fd = epoll_create1(EPOLL_CLOEXEC);
         if (p->fd < 0)
                 return -errno;
@@ -62,6 +71,7 @@ Poller *poller_free(Poller *p) {
         if (!p)
                 return NULL;
         event_source_free(p->source);
+        event_source_free(p->clock);
         sd_event_unref(p->event);
         free(p);
         return NULL;

@@ -4,7 +4,7 @@
 /*
  * Poller: the connections of one loop, in an epoll of their own. sd-event asks the kernel anew before each callback,
  * which has it look at all sockets that are ready for each one that is served; here they come in batches, and a
- * connection is no event source: nothing is allocated for it.
+ * connection is no event source: nothing is allocated for it, and no descriptor is needed but its own.
  *
  * Part of io/conn, and for nobody else but to make one. Belongs to one event loop, whose thread alone may call it.
  */

@@ -4,6 +4,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "io/conn.h"
 #include "io/mailbox.h"
@@ -187,6 +188,29 @@ static void test_request_is_answered_byte_by_byte(void **state) {
         assert_false(f.peer.closed);
         fixture_done(&f);
         assert_int_equal(f.n_ended, 0); /* conn_free() says nothing */
+}
+
+/* Its socket was the last one that could be opened. */
+static void test_connection_needs_no_further_descriptor(void **state) {
+        struct rlimit before, none;
+        Fixture f;
+        int fds[2];
+        const Endpoint remote = test_endpoint("192.0.2.1:1");
+
+        (void) state;
+        fixture_init(&f);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+        f.peer.fd = fds[1];
+        assert_int_equal(conn_new(f.poller, fds[0], &remote, &f.conf, &handler, &f, &f.conn), 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = (struct rlimit){ 0, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        conn_start(f.conn);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_int_equal(f.n_ended, 0);
+        test_send_text(f.peer.fd, REQUEST);
+        run_until(f.e, test_reader_has(&f.peer, "<RFC 1>"));
+        fixture_done(&f);
 }
 
 static void test_pipelined_requests_are_answered_in_order(void **state) {
@@ -1116,6 +1140,7 @@ static void test_reply_comes_by_a_message_from_a_worker(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_request_is_answered_byte_by_byte),
+                cmocka_unit_test(test_connection_needs_no_further_descriptor),
                 cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
                 cmocka_unit_test(test_next_request_waits_for_the_reply),
                 cmocka_unit_test(test_memory_body_is_sent_and_released),
