@@ -213,7 +213,8 @@ uint64_t bytes_hash(const void *data, size_t size, const uint64_t key[2]) {
         for (size_t left = size;; left -= 8, p += 8) {
                 uint64_t word = 0;
 
-                memcpy(&word, p, MIN_OF(left, sizeof(word)));
+                if (left > 0)
+                        memcpy(&word, p, MIN_OF(left, sizeof(word)));
                 word = le64toh(word);
                 if (left < sizeof(word))
                         word |= (uint64_t) size << 56;

@@ -40,6 +40,7 @@ typedef struct ServeClient {
 } ServeClient;
 
 struct ServeThread {
+        Message stop;                   /* there and back: the main loop may have ended before it came */
         ServeConf conf;
         LoopThread *loop;
         sd_event *event;

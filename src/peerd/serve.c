@@ -316,35 +316,26 @@ void serve_thread_reconfigure(ServeThread *t, const PeerConf *settings) {
         loop_thread_post(t->loop, &r->message);
 }
 
-typedef struct Stop {
-        Message message;
-        ServeThread *thread;
-} Stop;
-
 /* In the main loop: what was over before the thread stopped has woken nobody. */
 static void run_stopping(Message *m) {
-        Stop *s = MESSAGE_OF(m, Stop, message);
+        ServeThread *t = MESSAGE_OF(m, ServeThread, stop);
 
-        serve_collect(&s->thread->conf);
-        free(s);
+        serve_collect(&t->conf);
 }
 
 static void run_stop(Message *m) {
-        Stop *s = MESSAGE_OF(m, Stop, message);
+        ServeThread *t = MESSAGE_OF(m, ServeThread, stop);
         ServeClient *c, *next;
-        s->thread->stopping = true;
-        LIST_FOREACH_SAFE(c, &s->thread->clients, link, next)
+        t->stopping = true;
+        LIST_FOREACH_SAFE(c, &t->clients, link, next)
                 conn_stop(c->conn);
         m->run = run_stopping;
-        mailbox_post(s->thread->conf.main, m);
+        mailbox_post(t->conf.main, m);
 }
 
 void serve_thread_stop(ServeThread *t) {
-        Stop *s = calloc(1, sizeof(*s));
-        if (!s)
-                return;         /* the main loop has a deadline for all of this */
-        *s = (Stop){ .message = { .run = run_stop }, .thread = t };
-        loop_thread_post(t->loop, &s->message);
+        t->stop.run = run_stop;
+        loop_thread_post(t->loop, &t->stop);
 }
 
 void serve_thread_ping(ServeThread *t, Message *m) {

@@ -203,7 +203,7 @@ def test_slow_disk_delays_neither_control_nor_keepalives(world, capsys):
     holder = world.peer("holder", {n: document(n) for n in FETCHED}, ini=quiet)
     rs = slow(world.rs({**quiet, "Registration.MaxPeersPerSource": 1000000}, start=False), library)
     peer = world.peer("peer", {n: document(n, DOCUMENT_SIZE) for n in OWN}, rs, start=False,
-                      ini={**quiet, "Server.Threads": 2, "Peers.Static": holder.text})
+                      ini={**quiet, "Server.Threads": 2, "Server.CacheSize": 0, "Peers.Static": holder.text})
     slow(peer, library)
     rs.start()
     peer.start()
