@@ -91,6 +91,9 @@ def test_no_more_memory_than_allowed(world):
     documents = {n: document(n, 100000) for n in range(1, 201)}
     p = world.peer("bounded", documents, ini={"Server.Threads": 2, "Server.CacheSize": "1M"})
     p.wait_scanned(len(documents))
+    with open(f"/proc/{p.pid}/maps", encoding="utf-8") as maps:
+        if "/libasan" in maps.read():
+            pytest.skip("the address sanitizer keeps what was freed for a while")
 
     def read_all():
         with p.connect() as a, p.connect() as b:
