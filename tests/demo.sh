@@ -126,8 +126,11 @@ while :; do     # the next port where this one is taken
         port=$((port + 1))
         [ $port -lt 32000 ] || { echo "demo: the registration server does not start." >&2; exit 1; }
 done
+# Nobody asks for an index unless told to, so that each step shows what it brings: in the background, which asks for own documents
+# alone, alice may have had all that is new of bob before.
 for name in alice bob carol; do
-        printf '[Server]\nListenStream=127.0.0.1:auto\nMaxConnections=256\n[Registration]\nServer=127.0.0.1:%s\n[Log]\nLevel=debug\n' "$port" >"$dir/$name.ini"
+        printf '[Server]\nListenStream=127.0.0.1:auto\nMaxConnections=256\n[Registration]\nServer=127.0.0.1:%s\n' "$port" >"$dir/$name.ini"
+        printf '[Index]\nPullIntervalSec=infinity\n[Log]\nLevel=debug\n' >>"$dir/$name.ini"
         start $name p2pdi-peerd
         peers="$peers $pid"
         wait_for "$pid" registered $name && wait_for "$pid" scanned $name || { echo "demo: $name does not start." >&2; exit 1; }
