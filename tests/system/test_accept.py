@@ -40,6 +40,7 @@ def test_agreed_by_the_most(world):
     assert (download["trust"], download["agreeing"], download["sha256"]) == ("agreed", 2, sha256(document(7)))
     assert fetched(holders)[0] == fetched(holders)[3] == 0
     assert a.content(7) == document(7)
+    a.wait_scanned(1)       # it may be told of later than it is there
     os.remove(a.path(7))
     a.wait_scanned(0)
     assert a.get(7).err.rstrip().endswith("(agreed by 2 peers)")
