@@ -3,10 +3,6 @@
 
 #include "io/library-private.h"
 
-static int feed_intake(Slice bytes, void *userdata) {
-        return library_intake_feed(userdata, bytes);
-}
-
 /* As library_read(); *ret_title: owned by the caller. */
 static int hash_anew(Library *l, LibraryReading *reading, Digest *ret, char **ret_title) {
         _cleanup_(library_intake_done) LibraryIntake intake = { 0 };
@@ -15,7 +11,7 @@ static int hash_anew(Library *l, LibraryReading *reading, Digest *ret, char **re
         r = library_intake_init(&intake);
         if (r < 0)
                 return r;
-        reading->feed = feed_intake;
+        reading->feed = library_feed_intake;
         reading->userdata = &intake;
         r = library_read(l, reading);
         return r == 0 ? library_intake_finish(&intake, ret, ret_title) : r;
