@@ -11,6 +11,7 @@
 
 #include "core/text.h"
 #include "ctl/ctl.h"
+#include "io/write-all.h"
 
 #define SUMS "SHA256SUMS"
 /* One that is left over from an interrupted export is overwritten by the next. */
@@ -71,20 +72,6 @@ void export_dir_done(ExportDir *d) {
 
 /* ---- files ---- */
 
-static int write_all(int fd, const char *data, size_t size) {
-        while (size > 0) {
-                ssize_t n = write(fd, data, size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                data += n;
-                size -= (size_t) n;
-        }
-        return 0;
-}
-
 /* Up to `size` bytes and one more, to `to` if that is not -1. 0 and what they gave, -errno. */
 static int hash_copy(int from, int to, uint64_t size, Digest *ret, uint64_t *ret_size) {
         _cleanup_free_ char *block = malloc(BLOCK_SIZE);
@@ -104,7 +91,7 @@ static int hash_copy(int from, int to, uint64_t size, Digest *ret, uint64_t *ret
                 else if (EVP_DigestUpdate(hash, block, (size_t) n) != 1)
                         r = -EIO;
                 else if (to >= 0)
-                        r = write_all(to, block, (size_t) n);
+                        r = write_all(to, (Slice){ block, (size_t) n });
                 total += n > 0 ? (uint64_t) n : 0;
         }
         if (r == 0 && EVP_DigestFinal_ex(hash, ret->bytes, NULL) != 1)
@@ -196,7 +183,7 @@ int export_dir_finish(ExportDir *d) {
                 return fail(d, NULL, "written", errno);
         fd = open_temporary(d);
 
-        r = fd < 0 ? fd : write_all(fd, d->sums, d->sums_size);
+        r = fd < 0 ? fd : write_all(fd, (Slice){ d->sums, d->sums_size });
         if (r < 0) {
                 if (fd >= 0)
                         close(fd);

@@ -14,6 +14,7 @@
 #include "ctl/ctl.h"
 #include "ctl/unpack.h"
 #include "io/conf-values.h"
+#include "io/write-all.h"
 
 #define BLOCK_SIZE ((size_t) 128 << 10)
 #define DESCRIPTOR_PATH_SIZE (sizeof("/proc/self/fd/") + 10)
@@ -118,16 +119,7 @@ static int take(Slice bytes, void *userdata) {
         r->size += bytes.size;
         if (EVP_DigestUpdate(r->hash, bytes.data, bytes.size) != 1)
                 return -EIO;
-        while (r->to >= 0 && bytes.size > 0) {
-                ssize_t n = write(r->to, bytes.data, bytes.size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return WRITE_FAILED;
-                bytes = (Slice){ bytes.data + n, bytes.size - (size_t) n };
-        }
-        return 0;
+        return r->to >= 0 && write_all(r->to, bytes) < 0 ? WRITE_FAILED : 0;
 }
 
 /* 0, an answer of Unpack or of our own, -errno. */

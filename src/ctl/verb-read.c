@@ -12,6 +12,7 @@
 #include "ctl/pager.h"
 #include "ctl/resolve.h"
 #include "ctl/screen.h"
+#include "io/write-all.h"
 
 #define BLOCK_SIZE 65536
 
@@ -33,19 +34,11 @@ static void copy_done(Copy *copy) {
 }
 
 static int write_out(Copy *copy, const char *data, size_t size) {
-        while (size > 0) {
-                ssize_t n = write(STDOUT_FILENO, data, size);
+        int r = write_all(STDOUT_FILENO, (Slice){ data, size });
 
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0) {
-                        copy->unwritten = true;
-                        return -errno;
-                }
-                data += n;
-                size -= (size_t) n;
-        }
-        return 0;
+        if (r < 0)
+                copy->unwritten = true;
+        return r;
 }
 
 /* size 0: the end. */

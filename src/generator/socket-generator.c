@@ -18,6 +18,7 @@
 #include "generator/drop-in.h"
 #include "generator/kmsg.h"
 #include "io/conf-sockets.h"
+#include "io/write-all.h"
 
 #define DROP_IN_NAME "50-p2pdi-ini.conf"
 /* A disk that does not answer must not hold up the boot. */
@@ -40,18 +41,6 @@ static void on_alarm(_unused_ int number) {
 }
 
 /* ---- writing ---- */
-
-static int write_all(int fd, Slice bytes) {
-        while (bytes.size > 0) {
-                ssize_t n = write(fd, bytes.data, bytes.size);
-
-                if (n < 0 && errno != EINTR)
-                        return -errno;
-                if (n > 0)
-                        bytes = (Slice){ bytes.data + n, bytes.size - (size_t) n };
-        }
-        return 0;
-}
 
 static int write_file(int dir_fd, Slice bytes) {
         _cleanup_(close_fd) int fd = -1;

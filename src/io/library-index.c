@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "io/library-private.h"
+#include "io/write-all.h"
 
 /* It is read as what it says, and hashed as a document that others may ask for. */
 typedef struct MetaIntake {
@@ -204,17 +205,7 @@ int library_index_write(LibraryIndexFile *f, Slice bytes) {
         if (r < 0)
                 return r;
         f->received += bytes.size;
-        while (bytes.size > 0) {
-                ssize_t n = write(f->fd, bytes.data, bytes.size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                bytes.data += n;
-                bytes.size -= (size_t) n;
-        }
-        return 0;
+        return write_all(f->fd, bytes);
 }
 
 int library_index_finish(LibraryIndexFile *f, Digest *ret_digest) {

@@ -6,6 +6,7 @@
 
 #include "core/proto.h"
 #include "io/library-private.h"
+#include "io/write-all.h"
 
 /*
  * Names tried for a temporary file, where there is no O_TMPFILE: more fetches of one document at a time don't happen.
@@ -144,17 +145,7 @@ int library_store_write(LibraryFile *f, Slice bytes) {
         if (r < 0)
                 return r;
         f->received += bytes.size;
-        while (bytes.size > 0) {
-                ssize_t n = write(f->fd, bytes.data, bytes.size);
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return -errno;
-                bytes.data += n;
-                bytes.size -= (size_t) n;
-        }
-        return 0;
+        return write_all(f->fd, bytes);
 }
 
 static int publish_named(LibraryFile *f, const char *name) {
