@@ -81,14 +81,6 @@ static int call_fd(const Call *c) {
         return sd_event_source_get_io_fd(c->io);
 }
 
-/* Read anew: a Call may be made late in a long turn, and round trips are compared between peers. */
-static usec_t clock_boottime(void) {
-        Now now;
-
-        now_read(&now);
-        return now.boottime;
-}
-
 static void call_watch(Call *c, uint32_t events) {
         if (c->events == events)
                 return;
@@ -180,9 +172,10 @@ static void call_set_deadline(Call *c) {
         deadline_set(&c->deadline, at);
 }
 
+/* The clock is read anew: a Call may be made late in a long turn, and round trips are compared between peers. */
 static void call_begin_step(Call *c, CallState state, usec_t timeout) {
         c->state = state;
-        c->step_ends_at = usec_add(clock_boottime(), timeout);
+        c->step_ends_at = usec_add(boottime_read(), timeout);
         call_set_deadline(c);
 }
 
@@ -192,7 +185,7 @@ static usec_t call_window(const Call *c) {
 
 static void call_begin_window(Call *c) {
         c->n_window = 0;
-        c->window_ends_at = usec_add(clock_boottime(), call_window(c));
+        c->window_ends_at = usec_add(boottime_read(), call_window(c));
 }
 
 static bool call_is_held(const Call *c) {
@@ -262,7 +255,7 @@ static void call_parse_head(Call *c) {
         }
 
         c->n_left = reply.has_length ? reply.length : 0;
-        c->answered_at = clock_boottime();
+        c->answered_at = boottime_read();
         c->stays_open = c->conf->pool && !reply.close;
         call_begin_window(c);
         call_begin_rest(c);
@@ -343,7 +336,7 @@ static void call_begin_sending(Call *c) {
 
         if (getsockname(call_fd(c), (struct sockaddr *) &local, &size) == 0)
                 c->is_connected = endpoint_from_sockaddr((struct sockaddr *) &local, &c->local) == 0;
-        c->connected_at = clock_boottime();
+        c->connected_at = boottime_read();
         call_begin_step(c, STATE_READY, c->conf->answer_timeout);
 }
 
@@ -446,7 +439,7 @@ static int call_io_callback(_unused_ sd_event_source *s, _unused_ int fd, _unuse
 
 static int call_deadline_callback(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
         Call *c = userdata;
-        usec_t now = clock_boottime();
+        usec_t now = boottime_read();
 
         if (!deadline_due(&c->deadline, now))
                 return 0;
@@ -500,7 +493,7 @@ static int call_own(Call *c, int fd) {
 static int call_dial(Call *c) {
         int fd, r;
 
-        c->connect_at = clock_boottime();
+        c->connect_at = boottime_read();
         r = dial_start(&c->remote, c->conf->has_source ? &c->conf->source : NULL, &fd);
         if (r < 0)
                 return r;
@@ -519,7 +512,7 @@ static int call_dial(Call *c) {
 static int call_connect(Call *c, int fd) {
         int r;
 
-        c->connect_at = clock_boottime();
+        c->connect_at = boottime_read();
         c->total_ends_at = usec_add(c->connect_at, c->conf->total_timeout);
         if (fd < 0)
                 return call_dial(c);
@@ -581,7 +574,7 @@ void call_go(Call *c) {
         c->waits = false;
         /* What is measured on a connection that was open begins now. */
         if (c->was_open)
-                c->connected_at = clock_boottime();
+                c->connected_at = boottime_read();
         call_begin_step(c, STATE_SENDING, c->conf->answer_timeout);
         (void) sd_event_source_set_enabled(c->io, SD_EVENT_ON); /* without memory for it, the deadline ends the Call */
 }
@@ -608,7 +601,7 @@ void call_pause(Call *c) {
         if (c->dead || c->paused)
                 return;
         c->paused = true;
-        c->paused_at = clock_boottime();
+        c->paused_at = boottime_read();
         /* Off, not only deaf: a connection that was reset would report that without end. */
         if (c->state == STATE_BODY || c->state == STATE_CLOSING)
                 (void) sd_event_source_set_enabled(c->io, SD_EVENT_OFF);
@@ -622,7 +615,7 @@ void call_resume(Call *c) {
         c->paused = false;
         if (c->state != STATE_BODY && c->state != STATE_CLOSING)
                 return;
-        paused = usec_sub(clock_boottime(), c->paused_at);
+        paused = usec_sub(boottime_read(), c->paused_at);
         c->step_ends_at = usec_add(c->step_ends_at, paused);
         c->window_ends_at = usec_add(c->window_ends_at, paused);
         c->total_ends_at = usec_add(c->total_ends_at, paused);

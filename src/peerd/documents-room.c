@@ -137,12 +137,10 @@ static uint64_t excess(Documents *d, uint64_t more) {
  */
 static size_t evict_first(Documents *d, const Room *r, size_t n, usec_t until) {
         size_t n_evicted = 0;
-        Now now;
 
         for (size_t i = 0; i < n; i++) {
                 n_evicted += documents_evict(d, r->candidates[i].number, false) == 0;
-                now_read(&now);
-                if (now.boottime >= until)
+                if (boottime_read() >= until)
                         break;
         }
         return n_evicted;
@@ -279,11 +277,9 @@ static void run_save_reads(Message *m) {
 
 static int on_save_reads(sd_event_source *s, uint64_t usec, void *userdata) {
         Documents *d = userdata;
-        Now now;
         (void) usec;
 
-        now_read(&now);
-        (void) loop_timer_set(s, usec_add(now.boottime, SAVE_READS_USEC));
+        (void) loop_timer_set(s, usec_add(boottime_read(), SAVE_READS_USEC));
         if (atomic_exchange(&d->reads_queued, true))
                 return 0;               /* the disk is that slow */
         d->reads_message.run = run_save_reads;
@@ -292,11 +288,9 @@ static int on_save_reads(sd_event_source *s, uint64_t usec, void *userdata) {
 }
 
 int documents_start_saving(Documents *d) {
-        Now now;
         int k = loop_timer_new(d->conf.event, on_save_reads, d, "reads", &d->reads_timer);
 
         if (k < 0)
                 return k;
-        now_read(&now);
-        return loop_timer_set(d->reads_timer, usec_add(now.boottime, SAVE_READS_USEC));
+        return loop_timer_set(d->reads_timer, usec_add(boottime_read(), SAVE_READS_USEC));
 }

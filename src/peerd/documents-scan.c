@@ -156,9 +156,7 @@ static int on_retry(sd_event_source *s, uint64_t usec, void *userdata) {
 
 static void run_retry(Message *m) {
         Documents *d = MESSAGE_OF(m, Documents, retry_message);
-        Now now;
-        now_read(&now);
-        (void) loop_timer_set(d->retry_timer, usec_add(now.boottime, d->retry_after));
+        (void) loop_timer_set(d->retry_timer, usec_add(boottime_read(), d->retry_after));
 }
 
 /* The scan stays queued: it goes on when the time has come. */

@@ -106,12 +106,6 @@ int documents_refresh_own(Documents *d) {
         return 0;
 }
 
-static usec_t clock_boottime(void) {
-        Now now;
-        now_read(&now);
-        return now.boottime;
-}
-
 static void run_encode(Message *m);
 
 static int on_encode_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -130,7 +124,7 @@ static void run_wait(Message *m) {
 
 static void run_encode(Message *m) {
         Documents *d = MESSAGE_OF(m, Documents, encode_message);
-        const usec_t begin = clock_boottime();
+        const usec_t begin = boottime_read();
 
         if (begin < d->encode_at) {     /* it stays queued */
                 m->run = run_wait;
@@ -139,7 +133,7 @@ static void run_encode(Message *m) {
         }
         d->encode_queued = false;
         (void) documents_refresh_own(d);        /* logged */
-        const usec_t end = clock_boottime();
+        const usec_t end = boottime_read();
         d->encode_at = usec_add(end, MIN_OF(ENCODE_PAUSE * usec_sub(end, begin), ENCODE_PAUSE_MAX_USEC));
 }
 
