@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/library-private.h"
+#include "io/loop.h"
 #include "io/thread.h"
 
 /* Documents of a window. What is found of each is kept until the scan gets there. */
@@ -76,7 +77,7 @@ static void *crew_main(void *userdata) {
 
         while ((i = atomic_fetch_add(&crew->next, 1)) < crew->ahead->n) {
                 read_one(crew->library, &crew->ahead->items[i]);
-                if (library_monotonic_usec() >= crew->until)
+                if (monotonic_read() >= crew->until)
                         break;
         }
         return NULL;

@@ -144,8 +144,6 @@ bool library_in_place(const Library *l);
 /* The next library_scan() starts from the beginning. */
 void library_scan_reset(Library *l);
 
-usec_t library_monotonic_usec(void);
-
 /* ---- library-ahead.c ---- */
 
 /*

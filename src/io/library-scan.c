@@ -2,11 +2,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core/text.h"
 #include "io/library-private.h"
+#include "io/loop.h"
 
 /* ---- scan ---- */
 
@@ -199,15 +199,8 @@ static int scan_finish(Library *l) {
         return 0;
 }
 
-usec_t library_monotonic_usec(void) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &t);      /* can't fail for this clock */
-        return (usec_t) t.tv_sec * USEC_PER_SEC + (usec_t) t.tv_nsec / 1000;
-}
-
 static int scan_slice(Library *l, usec_t budget) {
-        const usec_t until = usec_add(library_monotonic_usec(), budget);
+        const usec_t until = usec_add(monotonic_read(), budget);
         int r;
 
         if (!l->scan) {
@@ -225,7 +218,7 @@ static int scan_slice(Library *l, usec_t budget) {
                 d = library_find(l, l->scan[l->scan_at++]);
                 if (d)
                         d->seen = l->scan_serial;
-                if (library_monotonic_usec() >= until)
+                if (monotonic_read() >= until)
                         return LIBRARY_MORE;
         }
         return scan_finish(l);

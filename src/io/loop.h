@@ -17,7 +17,7 @@ void now_of_event(sd_event *e, Now *ret);
 usec_t boottime_of_event(sd_event *e);
 /* One of them. */
 usec_t boottime_read(void);
-/* CLOCK_MONOTONIC: what the service manager and the journal count by; nothing else does. */
+/* CLOCK_MONOTONIC: what the service manager and the journal count by, and the time slices of a scan; nothing else does. */
 usec_t monotonic_read(void);
 
 /* From getrandom(); never fails (aborts where the kernel has none). */
