@@ -45,9 +45,7 @@ int library_evict(Library *l, uint32_t number) {
                 return r;
         }
         d->pinned = false;
-        r = library_check(l, number);
-        library_flush(l);
-        return r;
+        return library_recheck(l, number);
 }
 
 uint64_t library_reserved(const Library *l) {
