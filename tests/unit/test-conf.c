@@ -6,10 +6,11 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "temp-dir.h"
 
 #include "core/text.h"
 #include "io/conf-files.h"
@@ -24,12 +25,10 @@ typedef struct Trees {
 
 static int set_up(void **state) {
         static const char *const names[] = { "usr", "run", "etc" };
-        const char *tmp = getenv("TMPDIR");
         Trees *t = calloc(1, sizeof(*t));
 
         assert_non_null(t);
-        assert_true(asprintf(&t->top, "%s/test-conf-XXXXXX", tmp ? tmp : "/tmp") > 0);
-        assert_non_null(mkdtemp(t->top));
+        t->top = temp_dir_make("conf");
         for (size_t i = 0; i < 3; i++) {
                 assert_true(asprintf(&t->dirs[i], "%s/%s", t->top, names[i]) > 0);
                 assert_int_equal(mkdir(t->dirs[i], 0700), 0);
@@ -38,18 +37,10 @@ static int set_up(void **state) {
         return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where) {
-        (void) st;
-        (void) type;
-        (void) where;
-        return remove(path);
-}
-
 static int tear_down(void **state) {
         Trees *t = *state;
 
-        assert_int_equal(nftw(t->top, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
-        free(t->top);
+        temp_dir_remove(t->top);
         for (size_t i = 0; i < 3; i++)
                 free(t->dirs[i]);
         free(t);

@@ -8,16 +8,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "temp-dir.h"
+
 #include "io/library.h"
 
 typedef struct Fixture {
-        char directory[4000];           /* of this test */
+        char *directory;                /* of this test */
         char library_path[4100];
         char catalogue[4100];
         int fd;                         /* of the library */
@@ -84,12 +85,10 @@ static void write_file(Fixture *f, const char *name, const char *content, int fl
 }
 
 static int setup(void **state) {
-        const char *tmp = getenv("TMPDIR");
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
-        (void) snprintf(f->directory, sizeof(f->directory), "%s/p2pdi-verify-XXXXXX", tmp ? tmp : "/tmp");
-        assert_non_null(mkdtemp(f->directory));
+        f->directory = temp_dir_make("verify");
         (void) snprintf(f->library_path, sizeof(f->library_path), "%s/rfc", f->directory);
         (void) snprintf(f->catalogue, sizeof(f->catalogue), "%s/catalogue.db", f->directory);
         assert_int_equal(mkdir(f->library_path, 0755), 0);
@@ -102,19 +101,12 @@ static int setup(void **state) {
         return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        return remove(path);
-}
-
 static int teardown(void **state) {
         Fixture *f = *state;
 
         (void) library_free(f->library);
         (void) close(f->fd);
-        assert_int_equal(nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+        temp_dir_remove(f->directory);
         free(f);
         return 0;
 }

@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <openssl/evp.h>
@@ -22,6 +21,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "temp-dir.h"
+
 #include "core/text.h"
 #include "io/library.h"
 #include "io/sqlite-util.h"
@@ -30,7 +31,7 @@
 #define NOBODY 65534
 
 typedef struct Fixture {
-        char directory[4000];           /* of this test */
+        char *directory;                /* of this test */
         char library_path[4100];
         char catalogue[4100];
         int fd;                         /* of the library */
@@ -103,14 +104,12 @@ static void assert_told(Fixture *f, const char *expected) {
 /* ---- the surroundings ---- */
 
 static int setup(void **state) {
-        const char *tmp = getenv("TMPDIR");
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
         f->log = BUF_INIT(1 << 20);
         f->umask = umask(077);          /* as in the units */
-        (void) snprintf(f->directory, sizeof(f->directory), "%s/p2pdi-library-XXXXXX", tmp ? tmp : "/tmp");
-        assert_non_null(mkdtemp(f->directory));
+        f->directory = temp_dir_make("library");
         (void) snprintf(f->library_path, sizeof(f->library_path), "%s/rfc", f->directory);
         (void) snprintf(f->catalogue, sizeof(f->catalogue), "%s/catalogue.db", f->directory);
         assert_int_equal(mkdir(f->library_path, 0755), 0);
@@ -121,13 +120,6 @@ static int setup(void **state) {
         return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        return remove(path);
-}
-
 static int teardown(void **state) {
         Fixture *f = *state;
 
@@ -135,7 +127,7 @@ static int teardown(void **state) {
         (void) close(f->fd);
         (void) umask(f->umask);
         buf_done(&f->log);
-        assert_int_equal(nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+        temp_dir_remove(f->directory);
         free(f);
         return 0;
 }

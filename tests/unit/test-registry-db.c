@@ -8,19 +8,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "peer-list-test.h"
+#include "temp-dir.h"
 
 #include "io/registry-db.h"
 
 #define SEC USEC_PER_SEC
 
 typedef struct Fixture {
-        char directory[4096];
+        char *directory;
         char path[4200];
         RegistryDb *db;
         PeerList *list;                 /* what a load has put there */
@@ -30,23 +30,14 @@ typedef struct Fixture {
 static const BootId boot_a = { { 0xa } }, boot_b = { { 0xb } }, boot_unknown = { { 0 } };
 
 static int setup(void **state) {
-        const char *tmp = getenv("TMPDIR");
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
-        (void) snprintf(f->directory, sizeof(f->directory), "%s/p2pdi-registry-XXXXXX", tmp ? tmp : "/tmp");
-        assert_non_null(mkdtemp(f->directory));
+        f->directory = temp_dir_make("registry");
         (void) snprintf(f->path, sizeof(f->path), "%s/registry.db", f->directory);
         assert_int_equal(registry_db_open(f->path, &f->db), 0);
         *state = f;
         return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        return remove(path);
 }
 
 static int teardown(void **state) {
@@ -54,7 +45,7 @@ static int teardown(void **state) {
 
         (void) registry_db_close(f->db);
         (void) peer_list_free(f->list);
-        assert_int_equal(nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+        temp_dir_remove(f->directory);
         free(f);
         return 0;
 }

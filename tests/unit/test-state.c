@@ -8,44 +8,36 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "temp-dir.h"
 
 #include "io/sqlite-util.h"
 #include "io/state.h"
 
 typedef struct Fixture {
-        char directory[4096];
+        char *directory;
         char path[4200];
         State *state;
 } Fixture;
 
 static int setup(void **state) {
-        const char *tmp = getenv("TMPDIR");
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
-        (void) snprintf(f->directory, sizeof(f->directory), "%s/p2pdi-state-XXXXXX", tmp ? tmp : "/tmp");
-        assert_non_null(mkdtemp(f->directory));
+        f->directory = temp_dir_make("state");
         (void) snprintf(f->path, sizeof(f->path), "%s/state.db", f->directory);
         *state = f;
         return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-        (void) st;
-        (void) type;
-        (void) ftw;
-        return remove(path);
 }
 
 static int teardown(void **state) {
         Fixture *f = *state;
 
         (void) state_free(f->state);
-        assert_int_equal(nftw(f->directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+        temp_dir_remove(f->directory);
         free(f);
         return 0;
 }
