@@ -3,7 +3,8 @@
 
 /*
  * The inside of Documents, for documents.c (what other threads ask), documents-copies.c (which of them
- * stay), documents-scan.c (what the disk worker finds), documents-trust.c (the manifest) and own-index.c (the snapshot) only.
+ * stay), documents-room.c (which of them go), documents-scan.c (what the disk worker finds), documents-trust.c (the manifest)
+ * and own-index.c (the snapshot) only.
  */
 
 #include <bsd/sys/tree.h>
