@@ -55,19 +55,12 @@ void library_ahead_reset(Library *l) {
 
 /* Whatever goes wrong is found out again by the scan, which knows what to say. */
 static void read_one(const Library *l, Ahead *item) {
-        _cleanup_(library_intake_done) LibraryIntake intake = { 0 };
         char name[RFC_FILE_NAME_SIZE];
-        LibraryReading reading = {
-                .name = name,
-                .max_size = l->max_file_size,
-                .feed = library_feed_intake,
-                .userdata = &intake,
-        };
+        LibraryReading reading = { .name = name, .max_size = l->max_file_size };
 
         rfc_number_to_file_name(item->number, name);
         item->tried = true;
-        item->read = library_intake_init(&intake) == 0 && library_read(l, &reading) == 0 &&
-                library_intake_finish(&intake, &item->digest, &item->text_title) == 0;
+        item->read = library_hash(l, &reading, &item->digest, &item->text_title) == 0;
         item->stamp = reading.stamp;
 }
 

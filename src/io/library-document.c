@@ -225,21 +225,12 @@ static int document_announce(Library *l, LibraryDocument *d) {
 
 /* As library_read(). The document is untouched unless 0. */
 static int document_hash(Library *l, LibraryDocument *d, LibraryReading *reading) {
-        _cleanup_(library_intake_done) LibraryIntake intake = { 0 };
         char *title = NULL;
         Digest digest;
         int r = 0;
 
-        if (!library_ahead_take(l, d->number, &reading->stamp, &digest, &title)) {
-                r = library_intake_init(&intake);
-                if (r < 0)
-                        return r;
-                reading->feed = library_feed_intake;
-                reading->userdata = &intake;
-                r = library_read(l, reading);
-                if (r == 0)
-                        r = library_intake_finish(&intake, &digest, &title);
-        }
+        if (!library_ahead_take(l, d->number, &reading->stamp, &digest, &title))
+                r = library_hash(l, reading, &digest, &title);
         if (r != 0)
                 return r;
         free(d->text_title);

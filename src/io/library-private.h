@@ -178,8 +178,6 @@ typedef struct LibraryIntake {
 int library_intake_init(LibraryIntake *i) _must_check_;
 void library_intake_done(LibraryIntake *i);
 int library_intake_feed(LibraryIntake *i, Slice bytes) _must_check_;
-/* The same for LibraryReading.feed. */
-int library_feed_intake(Slice bytes, void *userdata) _must_check_;
 /* *ret_title: owned by the caller; NULL: none found. */
 int library_intake_finish(LibraryIntake *i, Digest *ret_digest, char **ret_title) _must_check_;
 
@@ -207,6 +205,8 @@ typedef struct LibraryReading {
 int library_look(const Library *l, LibraryReading *reading) _must_check_;
 /* library_look(), then reads it whole. 0, GONE, UNFIT, CHANGED, -errno. */
 int library_read(const Library *l, LibraryReading *reading) _must_check_;
+/* The same with a feed of its own: what library_intake_finish() gives of the file. */
+int library_hash(const Library *l, LibraryReading *reading, Digest *ret_digest, char **ret_title) _must_check_;
 /*
  * The title in rfcN.json: reads it where its stamp is not the one given, and replaces both (*title NULL: none in it,
  * else owned by the caller). 0, GONE, UNFIT, CHANGED, -errno.

@@ -57,10 +57,6 @@ int library_intake_feed(LibraryIntake *i, Slice bytes) {
         return buf_append(&i->text, bytes.data, MIN_OF(bytes.size, i->text.max - i->text.size));
 }
 
-int library_feed_intake(Slice bytes, void *userdata) {
-        return library_intake_feed(userdata, bytes);
-}
-
 int library_intake_finish(LibraryIntake *i, Digest *ret_digest, char **ret_title) {
         _cleanup_buf_ Buf b = BUF_INIT(PROTO_TITLE_MAX);
         char *title = NULL;
@@ -216,6 +212,23 @@ int library_read(const Library *l, LibraryReading *reading) {
         r = read_open(fd, reading);
         (void) close(fd);
         return r;
+}
+
+static int feed_intake(Slice bytes, void *userdata) {
+        return library_intake_feed(userdata, bytes);
+}
+
+int library_hash(const Library *l, LibraryReading *reading, Digest *ret_digest, char **ret_title) {
+        _cleanup_(library_intake_done) LibraryIntake intake = { 0 };
+        int r;
+
+        r = library_intake_init(&intake);
+        if (r < 0)
+                return r;
+        reading->feed = feed_intake;
+        reading->userdata = &intake;
+        r = library_read(l, reading);
+        return r == 0 ? library_intake_finish(&intake, ret_digest, ret_title) : r;
 }
 
 static int feed_buf(Slice bytes, void *userdata) {

@@ -3,20 +3,6 @@
 
 #include "io/library-private.h"
 
-/* As library_read(); *ret_title: owned by the caller. */
-static int hash_anew(Library *l, LibraryReading *reading, Digest *ret, char **ret_title) {
-        _cleanup_(library_intake_done) LibraryIntake intake = { 0 };
-        int r;
-
-        r = library_intake_init(&intake);
-        if (r < 0)
-                return r;
-        reading->feed = library_feed_intake;
-        reading->userdata = &intake;
-        r = library_read(l, reading);
-        return r == 0 ? library_intake_finish(&intake, ret, ret_title) : r;
-}
-
 /* It is not the file that was hashed, or can't be read for a reason of its own: as a scan would have it. */
 static int check_as_new(Library *l, uint32_t number, LibraryVerdict *ret) {
         const LibraryDocument *d;
@@ -58,7 +44,7 @@ static int verify(Library *l, LibraryDocument *d, const Digest *wanted, LibraryV
         int r;
 
         rfc_number_to_file_name(number, name);
-        r = hash_anew(l, &reading, &v.found, &title);
+        r = library_hash(l, &reading, &v.found, &title);
         if (r < 0)
                 return r;
         same = (d->hashed || d->damaged) && library_stamp_equal(&known, &reading.stamp);
