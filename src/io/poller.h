@@ -31,8 +31,6 @@ int poller_new(sd_event *e, Poller **ret) _must_check_;
 Poller *poller_free(Poller *p);
 DEFINE_CLEANUP(Poller *, poller_free)
 sd_event *poller_event(const Poller *p);
-/* As now_of_event(), but asked once for all that is served in a turn. */
-void poller_now(const Poller *p, Now *ret);
 
 /* on_events and fd are set. events: EPOLLIN and so on; 0: only EPOLLHUP and EPOLLERR. -errno. */
 int poller_add(Poller *p, Watch *w, uint32_t events) _must_check_;
