@@ -257,7 +257,9 @@ int resolve_arguments(Ctl *ctl, int argc, char **argv, bool follow, Resolved *re
         if (r == 0)
                 r = ask(ctl, &s);
         json_decref(s.names);
-        return r;
+        if (r != 0 || argc == 0 || ret->argc > 0)
+                return r;
+        return ret->code != 0 ? ret->code : ctl_fail(CTL_FAILURE, "The daemon does not say what a name stands for.");
 }
 
 int resolve_one(Ctl *ctl, int argc, char **argv, Resolved *ret) {

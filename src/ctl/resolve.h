@@ -11,15 +11,15 @@
 /* Begins zeroed. */
 typedef struct Resolved {
         char **argv;                    /* owned, and its strings: numbers and ranges */
-        int argc;                       /* 0: nothing is left */
+        int argc;                       /* 0: nothing was named */
         int code;                       /* the highest exit code of the names that are left out, each told; else 0 */
         bool aliases;                   /* at least one argument was an alias */
         json_t *instead;                /* owned, of follow: "9110": [2616], what a number stands for */
 } Resolved;
 
 /*
- * Says on stderr what aliases stand for, and what RFCs are followed to. 0, an exit code (told: bad arguments, or nobody
- * answers), < 0.
+ * Says on stderr what aliases stand for, and what RFCs are followed to. 0: something is left, if anything was named; an
+ * exit code (told: bad arguments, nobody answers, or nothing is left: that is not everything), < 0.
  */
 int resolve_arguments(Ctl *ctl, int argc, char **argv, bool follow, Resolved *ret) _must_check_;
 /* The same for a verb that takes one name. */

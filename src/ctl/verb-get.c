@@ -12,8 +12,8 @@ int verb_get(Ctl *ctl, int argc, char **argv) {
         int code, r;
 
         r = resolve_arguments(ctl, argc, argv, ctl->follow, &names);
-        if (r != 0 || names.argc == 0)
-                return r != 0 ? r : names.code;
+        if (r != 0)
+                return r;
         r = get_init(&g, names.argc, names.argv);
         if (r != 0)
                 return r;

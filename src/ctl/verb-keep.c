@@ -67,7 +67,7 @@ static int keep(Ctl *ctl, const char *method, const char *done, int argc, char *
         if (!answer)
                 return -ENOMEM;
         r = resolve_arguments(ctl, argc, argv, false, &names);
-        if (r == 0 && names.argc > 0)
+        if (r == 0)
                 r = numbers_from_arguments(names.argc, names.argv, &numbers);
         if (r != 0)
                 return r;

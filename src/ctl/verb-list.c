@@ -82,9 +82,6 @@ int ctl_list_documents(Ctl *ctl, int argc, char **argv, int *ret_code, json_t **
         int r;
 
         r = resolve_arguments(ctl, argc, argv, false, &names);
-        /* Nothing is left of what was named: that is not everything. */
-        if (r == 0 && argc > 0 && names.argc == 0)
-                return names.code;
         if (r == 0)
                 r = ctl_ranges(names.argc, names.argv, &ranges);
         if (r != 0)
@@ -199,8 +196,8 @@ int verb_where(Ctl *ctl, int argc, char **argv) {
         int code, r;
 
         r = resolve_one(ctl, argc, argv, &names);
-        if (r != 0 || names.argc == 0)
-                return r != 0 ? r : names.code;
+        if (r != 0)
+                return r;
         all = json_array();
         if (!all)
                 return -ENOMEM;

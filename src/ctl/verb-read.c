@@ -128,8 +128,8 @@ int verb_cat(Ctl *ctl, int argc, char **argv) {
 
         copy_init(&copy, ctl);
         r = resolve_arguments(ctl, argc, argv, false, &names);
-        if (r != 0 || names.argc == 0)
-                return r != 0 ? r : names.code;
+        if (r != 0)
+                return r;
         r = get_init(&g, names.argc, names.argv);
         if (r != 0)
                 return r;
@@ -146,8 +146,8 @@ int verb_read(Ctl *ctl, int argc, char **argv) {
 
         copy_init(&copy, ctl);
         r = resolve_one(ctl, argc, argv, &names);
-        if (r != 0 || names.argc == 0)
-                return r != 0 ? r : names.code;
+        if (r != 0)
+                return r;
         r = get_init(&g, names.argc, names.argv);
         if (r == 0)
                 r = get_run(ctl, &g);

@@ -168,8 +168,8 @@ int verb_show(Ctl *ctl, int argc, char **argv) {
         int code, r;
 
         r = resolve_one(ctl, argc, argv, &names);
-        if (r != 0 || names.argc == 0)
-                return r != 0 ? r : names.code;
+        if (r != 0)
+                return r;
         if (names.aliases && ctl->json != SHOW_JSON_OFF) {
                 s.all = json_array();
                 if (!s.all)

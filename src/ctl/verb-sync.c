@@ -186,9 +186,6 @@ int verb_sync(Ctl *ctl, int argc, char **argv) {
         int r;
 
         r = resolve_arguments(ctl, argc, argv, false, &names);
-        /* Nothing is left of what was named: that is not everything. */
-        if (r == 0 && argc > 0 && names.argc == 0)
-                return names.code;
         if (r == 0)
                 r = ctl_ranges(names.argc, names.argv, &ranges);
         if (r != 0)

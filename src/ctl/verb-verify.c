@@ -127,9 +127,6 @@ int verb_verify(Ctl *ctl, int argc, char **argv) {
         if (!v.documents || !v.downloads)
                 return -ENOMEM;
         r = resolve_arguments(ctl, argc, argv, false, &names);
-        /* Nothing is left of what was named: that is not everything. */
-        if (r == 0 && argc > 0 && names.argc == 0)
-                return names.code;
         if (r == 0)
                 r = numbers_parameter(names.argc, names.argv, &parameters);
         if (r != 0)

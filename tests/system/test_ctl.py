@@ -355,6 +355,14 @@ def test_exit_code_for_each_answer(world, answer, code):
     assert (r.out == b"/x\n") if code == 0 else (r.out == b"" and r.err)
 
 
+@pytest.mark.parametrize("verb", ["get", "list", "verify", "show", "pin"])
+def test_alias_that_stands_for_nothing(world, verb):
+    """Which no daemon of ours says; and it is not taken for everything."""
+    fake = world.keep(FakeControl(world, b'{"parameters":{"meaning":{"result":"ok","alias":"BCP 14","numbers":[]}}}\0'))
+    r = ctl("-q", verb, "bcp14", control=fake.path)
+    assert (r.code, r.out, r.err) == (1, b"", "The daemon does not say what a name stands for.\n")
+
+
 def test_timeout(world):
     fake = world.keep(FakeControl(world, None))
     r = ctl("--timeout=200ms", "status", control=fake.path)
