@@ -66,6 +66,8 @@ int verb_list(Ctl *ctl, int argc, char **argv);
 int verb_where(Ctl *ctl, int argc, char **argv);
 /* Ranges as the daemon wants them; *ret, owned by the caller, NULL where there are none: all. 0, CTL_USAGE (told), < 0. */
 int ctl_ranges(int argc, char **argv, json_t **ret) _must_check_;
+/* What the library has in these ranges; *ret_code: of names that stand for nothing. *ret: owned by the caller. */
+int ctl_list_documents(Ctl *ctl, int argc, char **argv, int *ret_code, json_t **ret) _must_check_;
 /* Holders as a table, for where and show. 0, or < 0. */
 int ctl_show_holders(const Ctl *ctl, const json_t *holders) _must_check_;
 /* verb-peers.c */
@@ -88,8 +90,6 @@ int verb_search(Ctl *ctl, int argc, char **argv);
 int verb_show(Ctl *ctl, int argc, char **argv);
 /* verb-export.c */
 int verb_export(Ctl *ctl, int argc, char **argv);
-/* What the library has in these ranges; *ret_code: of names that stand for nothing. *ret: owned by the caller. */
-int ctl_list_documents(Ctl *ctl, int argc, char **argv, int *ret_code, json_t **ret) _must_check_;
 /* verb-import.c */
 int verb_import(Ctl *ctl, int argc, char **argv);
 /* verb-keep.c */
