@@ -539,6 +539,17 @@ def ctl(*arguments, control=None, rs=False, timeout=60, **options):
     return end_ctl(start_ctl(*arguments, control=control, rs=rs, **options), arguments, timeout)
 
 
+def with_mounts(script, *arguments):
+    """What a shell said that may mount what it likes; "$1" is p2pdi-ctl, then come the arguments. 99: it could not mount."""
+    if not shutil.which("unshare"):
+        pytest.skip("there is no unshare")
+    r = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", program("p2pdi-ctl"), *arguments],
+                       capture_output=True, text=True, check=False, timeout=60)
+    if r.returncode == 99 or r.stderr.startswith("unshare:"):
+        pytest.skip(f"namespaces can't be had here: {r.stderr}")
+    return r
+
+
 class Terminal:
     """p2pdi-ctl on a terminal of its own. environment: what differs from ours, None: unset."""
 

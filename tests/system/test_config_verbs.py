@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from p2pdi import Terminal, ctl, endpoint, program
+from p2pdi import Terminal, ctl, endpoint, program, with_mounts
 
 LEVELS = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]
 
@@ -122,14 +122,8 @@ def test_cat_config_on_a_terminal(ini):
 
 def in_own_run(commands):
     """A shell with an empty /run of its own."""
-    if not shutil.which("unshare"):
-        pytest.skip("there is no unshare")
-    script = f"mount -t tmpfs none /run && mkdir -p /run/p2pdi/peer.ini.d /run/p2pdi/peer@x.ini.d && cd /run/p2pdi || exit 99\n{commands}"
-    r = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", program("p2pdi-ctl")],
-                       capture_output=True, text=True, check=False, timeout=60)
-    if r.returncode == 99 or r.stderr.startswith("unshare:"):
-        pytest.skip(f"namespaces can't be had here: {r.stderr}")
-    return r
+    return with_mounts(f"mount -t tmpfs none /run && mkdir -p /run/p2pdi/peer.ini.d /run/p2pdi/peer@x.ini.d && cd /run/p2pdi || exit 99\n"
+                       f"{commands}")
 
 
 def test_cat_config_of_all_files_in_the_order_read():

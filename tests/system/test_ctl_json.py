@@ -4,13 +4,11 @@
 import json
 import os
 import re
-import shutil
-import subprocess
 
 import pytest
 
 import p2pdi
-from p2pdi import ctl, document
+from p2pdi import ctl, document, with_mounts
 
 ARRAY, OBJECT, NONE, STREAM = list, dict, None, "stream"
 # Of each verb: arguments that it answers with success, and the kind of its JSON.
@@ -97,8 +95,6 @@ def test_no_json(net, verb):
 
 def test_sockets_are_found(net):
     """In /run, which the test has to itself: of the peer, of an instance, of the registration server."""
-    if not shutil.which("unshare"):
-        pytest.skip("there is no unshare")
     rs, a = net
     script = """mount -t tmpfs none /run && mkdir /run/p2pdi /run/p2pdi@x.y || exit 99
         ln -s "$2" /run/p2pdi/org.p2pdi.Registration
@@ -110,10 +106,7 @@ def test_sockets_are_found(net):
         ln -s "$3" /run/p2pdi@x.y/org.p2pdi.Peer
         "$1" --instance=x.y status --json=short
         "$1" --instance=x status; echo $?"""
-    r = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", p2pdi.program("p2pdi-ctl"), rs.control, a.control],
-                       capture_output=True, text=True, check=False, timeout=60)
-    if r.returncode == 99 or r.stderr.startswith("unshare:"):
-        pytest.skip(f"namespaces can't be had here: {r.stderr}")
+    r = with_mounts(script, rs.control, a.control)
     lines = r.stdout.splitlines()
     assert json.loads(lines[0])["listening"] == [rs.text] and len(lines) == 8, r
     assert json.loads(lines[4])["listening"] == json.loads(lines[6])["listening"] == [a.text]

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from p2pdi import Varlink, Wire, ctl, endpoint, program
+from p2pdi import Varlink, Wire, ctl, endpoint, program, with_mounts
 
 MEND = {"rsd": "systemctl daemon-reload && systemctl restart p2pdi-rsd.socket",
         "peerd": "systemctl daemon-reload && systemctl restart p2pdi-peerd.socket"}
@@ -93,8 +93,6 @@ def test_drift_of_what_the_peer_bound_itself(world):
 
 @pytest.mark.parametrize("daemon", ["rsd", "peerd"])
 def test_changed_ini_is_told_before_the_daemon_reads_it(world, daemon):
-    if not shutil.which("unshare"):
-        pytest.skip("there is no unshare")
     d = make(world, daemon)
     d.start()
     rs = daemon == "rsd"
@@ -106,10 +104,7 @@ def test_changed_ini_is_told_before_the_daemon_reads_it(world, daemon):
         "$1" {"--rs" if rs else ""} --json=short status; echo --
         printf '[Server]\\nListenStream=x\\n' >{"rs" if rs else "peer"}.ini; status "$1"
         """
-    r = subprocess.run(["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh", program("p2pdi-ctl")],
-                       capture_output=True, text=True, check=False, timeout=60)
-    if r.returncode == 99 or r.stderr.startswith("unshare:"):
-        pytest.skip(f"namespaces can't be had here: {r.stderr}")
+    r = with_mounts(script)
     nothing, same, other, as_json, wrong, _ = r.stdout.split("--\n")
     assert r.stderr == "" and "Running" in nothing and not any("Warning" in s for s in (nothing, same, wrong)), r
     assert json.loads(as_json)["warnings"] == sentences(d, "127.0.0.1:1")
