@@ -56,7 +56,7 @@ class Row:
     name = None                 # what ROWS= chooses by
     figures = ()
     scene_type = None           # rows that follow each other with the same one share it
-    needs = ()                  # programs, or (program, what for)
+    needs = ()                  # programs
     rounds = ROUNDS
     raised = {}                 # keys of the INI that had to differ from what is shipped
     order = 50                  # place in the table: of the module's rows, then by name
