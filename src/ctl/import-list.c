@@ -10,12 +10,13 @@
 
 #include "core/manifest.h"
 #include "core/rfc-number.h"
+#include "core/text.h"
 #include "ctl/ctl.h"
+#include "io/manifest-file.h"
 
 #define SUMS "SHA256SUMS"
 #define EDITOR_INDEX "rfc-index.txt"
 #define LINKS "links"
-#define BLOCK_SIZE 65536
 
 void import_list_done(ImportList *l) {
         for (size_t i = 0; i < l->n; i++)
@@ -47,25 +48,23 @@ static int add(ImportList *l, const char *directory, const char *name, const Dig
         return 0;
 }
 
+static int fail_read(const char *path, int error) {
+        return ctl_fail(CTL_FAILURE, "%s cannot be read: %s.", path, strerror(error));
+}
+
 /* ---- with SHA256SUMS ---- */
 
-static int feed(const char *path, int fd, Manifest *m) {
-        char block[BLOCK_SIZE];
+static int read_sums(const char *path, Manifest **ret) {
+        int fd, r;
 
-        for (;;) {
-                ssize_t n = read(fd, block, sizeof(block));
-                int r;
-
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0)
-                        return ctl_fail(CTL_FAILURE, "%s cannot be read: %s.", path, strerror(errno));
-                if (n == 0)
-                        return manifest_end(m);
-                r = manifest_feed(m, (Slice){ block, (size_t) n });
-                if (r != 0)
-                        return r < 0 ? r : ctl_fail(CTL_FAILURE, "%s is bigger than 64M.", path);
-        }
+        r = import_file_open(path, &fd);
+        if (r != 0)
+                return r;
+        r = manifest_file_read_fd(fd, ret);
+        close(fd);
+        if (r > 0)
+                return ctl_fail(CTL_FAILURE, "%s is bigger than 64M.", path);
+        return r == 0 || r == -ENOMEM ? r : fail_read(path, -r);
 }
 
 /* Who made it may want more than is right: it is all right, or none of it is taken. */
@@ -99,16 +98,9 @@ static int add_named(ImportList *l, const char *directory, const Manifest *m) {
 
 static int add_sums(ImportList *l, const char *directory, const char *path, Manifest **ret) {
         _cleanup_(manifest_free_p) Manifest *m = NULL;
-        int fd, r;
+        int r;
 
-        r = manifest_new(&m);
-        if (r < 0)
-                return r;
-        r = import_file_open(path, &fd);
-        if (r != 0)
-                return r;
-        r = feed(path, fd, m);
-        close(fd);
+        r = read_sums(path, &m);
         if (r == 0)
                 r = judge(path, m);
         if (r == 0)
@@ -119,10 +111,6 @@ static int add_sums(ImportList *l, const char *directory, const char *path, Mani
 }
 
 /* ---- what is in a directory ---- */
-
-static int fail_read(const char *directory, int error) {
-        return ctl_fail(CTL_FAILURE, "%s cannot be read: %s.", directory, strerror(error));
-}
 
 static bool is_named(const Manifest *m, const char *name) {
         uint32_t number;
@@ -179,7 +167,7 @@ static int add_directory(ImportList *l, const char *directory) {
                 return r;
         if (n_passed_over > 0)
                 ctl_note("%s: %" PRIu64 " file%s that " SUMS " does not name passed over.", directory, n_passed_over,
-                         n_passed_over == 1 ? "" : "s");
+                         plural(n_passed_over));
         if (l->n == before && !named)
                 return ctl_fail(CTL_FAILURE, "%s holds no file that is called rfcN.txt or rfcN.txt.gz.", directory);
         return 0;

@@ -30,8 +30,21 @@ static int feed(int fd, Manifest *m) {
         }
 }
 
-int manifest_file_read(const char *path, Manifest **ret) {
+int manifest_file_read_fd(int fd, Manifest **ret) {
         _cleanup_(manifest_free_p) Manifest *m = NULL;
+        int k;
+
+        k = manifest_new(&m);
+        if (k == 0)
+                k = feed(fd, m);
+        if (k == 0)
+                k = manifest_end(m);
+        if (k == 0)
+                *ret = TAKE_PTR(m);
+        return k;
+}
+
+int manifest_file_read(const char *path, Manifest **ret) {
         struct stat st;
 
         /* Opening alone can do something: a tape winds back. */
@@ -44,13 +57,5 @@ int manifest_file_read(const char *path, Manifest **ret) {
                 return -errno;
         if (!S_ISREG(st.st_mode))
                 return MANIFEST_FILE_NOT_REGULAR;
-
-        int k = manifest_new(&m);
-        if (k == 0)
-                k = feed(fd, m);
-        if (k == 0)
-                k = manifest_end(m);
-        if (k == 0)
-                *ret = TAKE_PTR(m);
-        return k;
+        return manifest_file_read_fd(fd, ret);
 }
