@@ -19,8 +19,7 @@ typedef struct Named {
 
 struct Manifest {
         uint64_t n_bytes, n_lines;
-        Buf line;
-        bool skip_line;                 /* too long: passed over up to its end */
+        TextLine line;
         bool ended;
         Named *items;                   /* owned; from manifest_end() on ascending, each number once */
         size_t n, allocated;
@@ -31,7 +30,7 @@ int manifest_new(Manifest **ret) {
         Manifest *m = calloc(1, sizeof(*m));
         if (!m)
                 return -ENOMEM;
-        buf_init(&m->line, MANIFEST_LINE_MAX);
+        m->line = TEXT_LINE_INIT(MANIFEST_LINE_MAX);
         *ret = m;
         return 0;
 }
@@ -39,7 +38,7 @@ int manifest_new(Manifest **ret) {
 Manifest *manifest_free(Manifest *m) {
         if (!m)
                 return NULL;
-        buf_done(&m->line);
+        text_line_done(&m->line);
         free(m->items);
         free(m);
         return NULL;
@@ -108,12 +107,11 @@ static int end_line(Manifest *m) {
         int r = 0;
 
         m->n_lines++;
-        if (!m->skip_line)
-                r = read_line(m, buf_slice(&m->line));
+        if (!m->line.too_long)
+                r = read_line(m, buf_slice(&m->line.text));
         else if (m->info.n_bad++ == 0)
                 m->info.first_bad = m->n_lines;
-        buf_clear(&m->line);
-        m->skip_line = false;
+        text_line_clear(&m->line);
         return r;
 }
 
@@ -123,21 +121,11 @@ int manifest_feed(Manifest *m, Slice bytes) {
         if (bytes.size > MANIFEST_BYTES_MAX - m->n_bytes)
                 return MANIFEST_TOO_LARGE;
         m->n_bytes += bytes.size;
-        while (bytes.size > 0) {
-                const char *end = memchr(bytes.data, '\n', bytes.size);
-                Slice piece = { bytes.data, end ? (size_t) (end - bytes.data) : bytes.size };
-                int r = m->skip_line ? 0 : buf_append_slice(&m->line, piece);
-                if (r < 0)
-                        return r;
-                if (r > 0)
-                        m->skip_line = true;
-                if (end) {
+        for (int r; (r = text_line_take(&m->line, &bytes)) != TEXT_MORE;) {
+                if (r == 0)
                         r = end_line(m);
-                        if (r != 0)
-                                return r;
-                        piece.size++;
-                }
-                bytes = (Slice){ bytes.data + piece.size, bytes.size - piece.size };
+                if (r != 0)
+                        return r;
         }
         return 0;
 }
@@ -172,13 +160,13 @@ static void settle(Manifest *m) {
 int manifest_end(Manifest *m) {
         assert(!m->ended);
 
-        if (m->line.size > 0 || m->skip_line) {
+        if (m->line.text.size > 0 || m->line.too_long) {
                 int r = end_line(m);
                 if (r != 0)
                         return r;
         }
         m->ended = true;
-        buf_done(&m->line);
+        text_line_done(&m->line);
         if (m->n > 0)
                 qsort(m->items, m->n, sizeof(*m->items), compare_named);
         settle(m);

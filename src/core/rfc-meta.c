@@ -33,8 +33,7 @@ typedef struct MetaAlias {
 
 struct RfcMeta {
         size_t n_bytes;                 /* fed so far, up to RFC_META_BYTES_MAX */
-        Buf line;
-        bool skip_line;                 /* too long: passed over up to its end */
+        TextLine line;
         Buf entry;                      /* joined to one line; empty: not in an entry */
         bool skip_entry;
         bool ended;
@@ -53,7 +52,7 @@ int rfc_meta_new(RfcMeta **ret) {
         RfcMeta *m = calloc(1, sizeof(*m));
         if (!m)
                 return -ENOMEM;
-        buf_init(&m->line, LINE_MAX_SIZE);
+        m->line = TEXT_LINE_INIT(LINE_MAX_SIZE);
         buf_init(&m->entry, RFC_META_ENTRY_MAX);
         buf_init(&m->texts, RFC_META_TEXTS_MAX);
         *ret = m;
@@ -63,7 +62,7 @@ int rfc_meta_new(RfcMeta **ret) {
 RfcMeta *rfc_meta_free(RfcMeta *m) {
         if (!m)
                 return NULL;
-        buf_done(&m->line);
+        text_line_done(&m->line);
         buf_done(&m->entry);
         buf_done(&m->texts);
         free(m->related);
@@ -215,12 +214,12 @@ static int add_to_entry(RfcMeta *m, Slice line) {
 }
 
 static int end_line(RfcMeta *m) {
-        Slice line = buf_slice(&m->line);
+        Slice line = buf_slice(&m->line.text);
         int r = 0;
 
         while (line.size > 0 && isspace((unsigned char) line.data[line.size - 1]))
                 line.size--;
-        if (m->skip_line)
+        if (m->line.too_long)
                 m->skip_entry = true;
         else if (line.size == 0)
                 r = end_entry(m);
@@ -234,8 +233,7 @@ static int end_line(RfcMeta *m) {
                 r = end_entry(m);
         else if (m->entry.size > 0)
                 r = add_to_entry(m, slice_trim(line));
-        buf_clear(&m->line);
-        m->skip_line = false;
+        text_line_clear(&m->line);
         return r;
 }
 
@@ -244,21 +242,12 @@ int rfc_meta_feed(RfcMeta *m, Slice bytes) {
 
         size_t n = MIN_OF(bytes.size, RFC_META_BYTES_MAX - m->n_bytes);
         m->n_bytes += n;
-        for (Slice rest = { bytes.data, n }; rest.size > 0;) {
-                const char *end = memchr(rest.data, '\n', rest.size);
-                Slice piece = { rest.data, end ? (size_t) (end - rest.data) : rest.size };
-                int r = m->skip_line ? 0 : buf_append_slice(&m->line, piece);
-                if (r < 0)
-                        return r;
-                if (r > 0)
-                        m->skip_line = true;
-                if (end) {
+        Slice rest = { bytes.data, n };
+        for (int r; (r = text_line_take(&m->line, &rest)) != TEXT_MORE;) {
+                if (r == 0)
                         r = end_line(m);
-                        if (r < 0)
-                                return r;
-                        piece.size++;
-                }
-                rest = (Slice){ rest.data + piece.size, rest.size - piece.size };
+                if (r != 0)
+                        return r;
         }
         return 0;
 }
@@ -314,7 +303,7 @@ int rfc_meta_end(RfcMeta *m) {
         if (r < 0)
                 return r;
         m->ended = true;
-        buf_done(&m->line);
+        text_line_done(&m->line);
         buf_done(&m->entry);
         if (m->n == 0)
                 return RFC_META_NONE;

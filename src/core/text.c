@@ -193,6 +193,30 @@ bool slice_split(Slice *rest, char separator, Slice *ret) {
         return true;
 }
 
+void text_line_done(TextLine *l) {
+        buf_done(&l->text);
+        l->too_long = false;
+}
+
+int text_line_take(TextLine *l, Slice *rest) {
+        if (rest->size == 0)
+                return TEXT_MORE;
+        const char *end = memchr(rest->data, '\n', rest->size);
+        size_t size = end ? (size_t) (end - rest->data) : rest->size, taken = end ? size + 1 : size;
+        int r = l->too_long ? 0 : buf_append_slice(&l->text, (Slice){ rest->data, size });
+        if (r < 0)
+                return r;
+        if (r > 0)
+                l->too_long = true;
+        *rest = (Slice){ rest->data + taken, rest->size - taken };
+        return end ? 0 : TEXT_MORE;
+}
+
+void text_line_clear(TextLine *l) {
+        buf_clear(&l->text);
+        l->too_long = false;
+}
+
 size_t text_next_character(Slice s, uint32_t *ret) {
         static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
         const unsigned char *p = (const unsigned char *) s.data;

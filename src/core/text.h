@@ -12,6 +12,7 @@
 /* Answers */
 enum {
         TEXT_BAD = 1,           /* not of that form, or out of range; the output is untouched */
+        TEXT_MORE = 2,          /* no line end yet */
 };
 
 /*
@@ -51,6 +52,21 @@ Slice slice_trim(Slice s);
  * *rest becomes { NULL, 0 }. false when *rest was { NULL, 0 }.
  */
 bool slice_split(Slice *rest, char separator, Slice *ret);
+
+/* A line of a file that comes in pieces. */
+typedef struct TextLine {
+        Buf text;               /* without the line feed */
+        bool too_long;          /* for the cap of text, and passed over up to its end: text is a part of it */
+} TextLine;
+
+#define TEXT_LINE_INIT(max_size) ((TextLine){ .text = BUF_INIT(max_size) })
+void text_line_done(TextLine *l);
+/*
+ * Takes off *rest what belongs to the line. 0: it is whole, to be cleared before the next one; TEXT_MORE: *rest is empty;
+ * -ENOMEM.
+ */
+int text_line_take(TextLine *l, Slice *rest) _must_check_;
+void text_line_clear(TextLine *l);
 
 /* For "%s" behind a word: nothing of one, "s" of any other number. */
 static inline const char *plural(uint64_t n) {

@@ -141,6 +141,37 @@ static void test_split_gives_every_part_once(void **state) {
         }
 }
 
+static void test_lines_in_pieces(void **state) {
+        static const char file[] = "one\n\n12345678\n123456789\nfive\n1234567890123";
+        static const char *const lines[] = { "one", "", "12345678", NULL, "five" };        /* NULL: too long */
+        (void) state;
+
+        for (size_t piece = 1; piece <= sizeof(file); piece++) {
+                TextLine l = TEXT_LINE_INIT(8);
+                size_t n = 0;
+
+                for (size_t i = 0; i < sizeof(file) - 1; i += piece) {
+                        Slice rest = { file + i, MIN_OF(piece, sizeof(file) - 1 - i) };
+                        int r;
+
+                        while ((r = text_line_take(&l, &rest)) == 0) {
+                                assert_true(n < ELEMENTSOF(lines));
+                                assert_int_equal(l.too_long, lines[n] == NULL);
+                                assert_true(l.too_long || slice_equal(buf_slice(&l.text), slice_of(lines[n])));
+                                text_line_clear(&l);
+                                n++;
+                        }
+                        assert_int_equal(r, TEXT_MORE);
+                        assert_int_equal(rest.size, 0);
+                }
+                assert_int_equal(n, ELEMENTSOF(lines));
+                assert_true(l.too_long);
+                text_line_done(&l);
+                assert_false(l.too_long);
+                assert_int_equal(text_line_take(&l, &(Slice){ NULL, 0 }), TEXT_MORE);
+        }
+}
+
 static void test_utf8_whole_and_shortest(void **state) {
         static const struct {
                 const char *text;
@@ -316,6 +347,7 @@ int main(void) {
                 cmocka_unit_test(test_case_of_ascii_does_not_count),
                 cmocka_unit_test(test_prefix_and_trim),
                 cmocka_unit_test(test_split_gives_every_part_once),
+                cmocka_unit_test(test_lines_in_pieces),
                 cmocka_unit_test(test_utf8_whole_and_shortest),
                 cmocka_unit_test(test_control_bytes_are_found),
                 cmocka_unit_test(test_a_byte_counts_wherever_it_stands),
