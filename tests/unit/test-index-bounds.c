@@ -11,40 +11,21 @@
 
 #include <cmocka.h>
 
-#include "core/rfc-index.h"
-#include "core/text.h"
+#include "index-test.h"
 
-#define SEC USEC_PER_SEC
-#define TTL 7200
 #define DIGEST "1111111111111111111111111111111111111111111111111111111111111111"
 
-static Now at(uint64_t sec) {
-        return (Now){ .boottime = sec * SEC };
-}
-
-static RfcIndex *make_index(size_t max_records) {
-        static const uint64_t key[2] = { 1, 2 };
-        const RfcIndexLimits limits = { .ttl_usec = TTL * SEC, .max_records = max_records };
-        RfcIndex *x;
-        assert_int_equal(rfc_index_new(&limits, 77, key, &x), 0);
-        return x;
-}
-
 /* The honest are in 192.0.2.0/24; who is made up is in 203.0.113.0/24, by address and port. */
-static Endpoint peer(unsigned n) {
+static Endpoint real(unsigned n) {
         char text[64];
-        Endpoint e;
         snprintf(text, sizeof(text), "192.0.2.%u:1000", n);
-        assert_int_equal(endpoint_from_text(slice_of(text), &e), 0);
-        return e;
+        return peer(text);
 }
 
 static Endpoint nobody(unsigned n) {
         char text[64];
-        Endpoint e;
         snprintf(text, sizeof(text), "203.0.%u.%u:%u", 113 + n / 10000, 1 + n / 1000 % 10, 1000 + n % 1000);
-        assert_int_equal(endpoint_from_text(slice_of(text), &e), 0);
-        return e;
+        return peer(text);
 }
 
 /* ---- answers ---- */
@@ -55,7 +36,7 @@ typedef struct Answer {
 
 static Answer begin(IndexMergeKind kind, unsigned source, uint64_t sent_at) {
         Answer a;
-        const IndexMergeConf conf = { .kind = kind, .source = peer(source), .sent_at = sent_at * SEC };
+        const IndexMergeConf conf = { .kind = kind, .source = real(source), .sent_at = sent_at * SEC };
         assert_int_equal(index_merge_new(&conf, &a.merge), 0);
         return a;
 }
@@ -96,7 +77,7 @@ static IndexMergeResult gossip(RfcIndex *x, unsigned source, unsigned number, un
 /* How many of that number's records are by the word of source. */
 static size_t share(const RfcIndex *x, unsigned number, unsigned source, uint64_t sec) {
         static RfcRecord records[4096];
-        const Endpoint e = peer(source);
+        const Endpoint e = real(source);
         Now now = at(sec);
         size_t n = rfc_index_find(x, number, &now, records, ELEMENTSOF(records)), n_found = 0;
         assert_true(n <= ELEMENTSOF(records));
@@ -173,7 +154,7 @@ static void test_of_a_source_what_ends_first_goes_first(void **state) {
 static void test_what_is_dead_or_forgotten_makes_room(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(100000);
-        const Endpoint liar = peer(1);
+        const Endpoint liar = real(1);
         gossip(x, 1, 5, 0, 1000, 10, 100);
         assert_int_equal(gossip(x, 2, 5, 2000, 200, 5, 120).n_added, RFC_INDEX_HEARSAY_MAX);
         assert_int_equal(share(x, 5, 2, 120), RFC_INDEX_HEARSAY_MAX);
@@ -196,13 +177,13 @@ static void test_first_hand_records_are_not_bounded_and_never_go(void **state) {
         /* The liars have not stated their own again: that is what a whole answer without it says. */
         assert_int_equal(count(x, 5, 101), 250 - 15 + RFC_INDEX_HEARSAY_MAX);
         for (unsigned i = 16; i <= 250; i++) {
-                const Endpoint e = peer(i);
+                const Endpoint e = real(i);
                 assert_int_equal(share(x, 5, i, 101), 1);
                 assert_true(rfc_index_is_whole(x, &e));
         }
         /* What there is no room for is nothing that its source would be missing of its own. */
         for (unsigned liar = 1; liar <= 15; liar++) {
-                const Endpoint e = peer(liar);
+                const Endpoint e = real(liar);
                 assert_true(rfc_index_is_whole(x, &e));
         }
 }
@@ -212,7 +193,7 @@ static void test_a_holder_that_speaks_for_itself_is_hearsay_no_more(void **state
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(100000);
         Answer a = begin(INDEX_MERGE_ALL, 1, 100);
         for (unsigned i = 100; i < 100 + RFC_INDEX_HEARSAY_MAX; i++) {
-                Endpoint holder = peer(i);
+                Endpoint holder = real(i);
                 state_line(a, 5, 7200, &holder);
         }
         (void) end(a, x, 100);
@@ -227,7 +208,7 @@ static void test_a_holder_that_speaks_for_itself_is_hearsay_no_more(void **state
         /* Their word has ended: as hearsay they find no room, or they take somebody's. */
         a = begin(INDEX_MERGE_ALL, 2, 300);
         for (unsigned i = 100; i < 120; i++) {
-                Endpoint holder = peer(i);
+                Endpoint holder = real(i);
                 state_line(a, 5, 7000, &holder);
         }
         assert_int_equal(end(a, x, 300).n_added, 20);
@@ -261,7 +242,7 @@ static void flood(RfcIndex *x, unsigned source, unsigned first, unsigned n, uint
 static void test_long_titles_are_bounded_in_bytes(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(200000);
-        const Endpoint honest = peer(200);
+        const Endpoint honest = real(200);
         Answer a = begin(INDEX_MERGE_OWN, 200, 100);
         for (unsigned i = 1; i <= 9000; i++)
                 state_line(a, i, 7200, NULL);
@@ -280,7 +261,7 @@ static void test_long_titles_are_bounded_in_bytes(void **state) {
         assert_true(rfc_index_is_whole(x, &honest));
         size_t n_all = 0;
         for (unsigned liar = 1; liar <= 9; liar++) {
-                const Endpoint e = peer(liar);
+                const Endpoint e = real(liar);
                 assert_in_range(rfc_index_count_source(x, &e), 4000, 6750);
                 n_all += rfc_index_count_source(x, &e);
         }
@@ -297,7 +278,7 @@ static void test_bytes_are_free_when_all_is_gone(void **state) {
         flood(x, 2, 2501, 5000, 100);
         gossip(x, 3, 9999, 0, 500, 7200, 100);
         flood(x, 1, 1001, 5000, 200);
-        const Endpoint liar = peer(1);
+        const Endpoint liar = real(1);
         rfc_index_forget_source(x, &liar);
         flood(x, 1, 1, 100, 300);
         assert_true(rfc_index_size(x) > 5000 * PROTO_TITLE_MAX);
@@ -319,7 +300,7 @@ static void test_a_source_at_the_limit_of_bytes_gives_of_its_own(void **state) {
         state_line(a, 1001, 7200, &holder);
         IndexMergeResult r = end(a, x, 200);
         assert_true(rfc_index_size(x) <= RFC_INDEX_SIZE_MIN);
-        const Endpoint small = peer(100);
+        const Endpoint small = real(100);
         assert_int_equal(rfc_index_count_source(x, &small), 1000);
         assert_true(r.n_added >= 1000);
 }

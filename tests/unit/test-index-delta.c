@@ -10,12 +10,8 @@
 
 #include <cmocka.h>
 
-#include "core/rfc-index.h"
-#include "core/text.h"
+#include "index-test.h"
 
-#define SEC USEC_PER_SEC
-#define TTL 7200
-#define EPOCH 77
 #define A "192.0.2.1:1000"
 #define NUMBERS 64                      /* of the model */
 
@@ -24,28 +20,8 @@
 #define R(number) number "\t7200\t-\t100\t" D1 "\tA title\n"
 #define R2(number) number "\t7200\t-\t100\t" D2 "\tA title\n"
 
-static const uint64_t KEY[2] = { 1, 2 };
-
-static RfcIndex *make_index(size_t max_records) {
-        const RfcIndexLimits limits = { .ttl_usec = TTL * SEC, .max_records = max_records };
-        RfcIndex *x;
-        assert_int_equal(rfc_index_new(&limits, EPOCH, KEY, &x), 0);
-        return x;
-}
-
-static Endpoint peer(const char *text) {
-        Endpoint e;
-        assert_int_equal(endpoint_from_text(slice_of(text), &e), 0);
-        return e;
-}
-
-static Now at(uint64_t sec) {
-        return (Now){ .boottime = sec * SEC };
-}
-
 static void set_own(RfcIndex *x, uint32_t number, uint8_t byte) {
-        Digest d;
-        memset(&d, byte, sizeof(d));
+        Digest d = digest(byte);
         assert_int_equal(rfc_index_set_own(x, number, 100, &d, SLICE_LITERAL("A title")), 0);
 }
 
@@ -217,14 +193,9 @@ static IndexMergeResult merge_delta(RfcIndex *x, const char *source, Slice body,
 }
 
 static void merge_full(RfcIndex *x, const char *source, Slice body, uint64_t sec) {
-        _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
         const IndexMergeConf conf = { .kind = INDEX_MERGE_OWN, .source = peer(source), .sent_at = sec * SEC };
-        IndexMergeResult result;
         Now now = at(sec);
-        assert_int_equal(index_merge_new(&conf, &m), 0);
-        assert_int_equal(index_merge_feed(m, body), 0);
-        assert_int_equal(index_merge_end(m), 0);
-        assert_int_equal(index_merge_step(m, x, SIZE_MAX, &now, &result), 0);
+        (void) merge_body(x, &conf, body, &now);
 }
 
 static void assert_copy(const RfcIndex *x, const char *source, const Buf *covered) {

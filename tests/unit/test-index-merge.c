@@ -9,11 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/rfc-index.h"
-#include "core/text.h"
-
-#define SEC USEC_PER_SEC
-#define TTL 7200
+#include "index-test.h"
 
 #define A "192.0.2.1:1000"
 #define B "192.0.2.2:1000"
@@ -27,27 +23,6 @@
 #define LINE(number, ttl, holder, digest) number "\t" ttl "\t" holder "\t100\t" digest "\tA title\n"
 #define R(number) LINE(number, "7200", "-", D1)
 #define H(number, ttl, holder) LINE(number, ttl, holder, D1)
-
-static const uint64_t KEY[2] = { 1, 2 };
-static const RfcIndexLimits LIMITS = { .ttl_usec = TTL * SEC, .max_records = 1000 };
-
-static Now at(uint64_t sec) {
-        return (Now){ .boottime = sec * SEC };
-}
-
-static RfcIndex *make_index(size_t max_records) {
-        RfcIndex *x;
-        RfcIndexLimits limits = LIMITS;
-        limits.max_records = max_records;
-        assert_int_equal(rfc_index_new(&limits, 77, KEY, &x), 0);
-        return x;
-}
-
-static Endpoint peer(const char *text) {
-        Endpoint e;
-        assert_int_equal(endpoint_from_text(slice_of(text), &e), 0);
-        return e;
-}
 
 static IndexMerge *make_merge(IndexMergeKind kind, const char *source, const RfcSet *set, uint64_t sent_at) {
         static Endpoint self;

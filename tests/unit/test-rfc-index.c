@@ -12,36 +12,7 @@
 #include <cmocka.h>
 
 #include "core/index-table.h"
-#include "core/rfc-index.h"
-#include "core/text.h"
-
-#define SEC USEC_PER_SEC
-#define TTL 7200
-
-static const uint64_t KEY[2] = { 1, 2 };
-static const RfcIndexLimits LIMITS = { .ttl_usec = TTL * SEC, .max_records = 1000 };
-
-static Now at(uint64_t sec) {
-        return (Now){ .boottime = sec * SEC };
-}
-
-static RfcIndex *make_index(void) {
-        RfcIndex *x;
-        assert_int_equal(rfc_index_new(&LIMITS, 77, KEY, &x), 0);
-        return x;
-}
-
-static Endpoint peer(const char *text) {
-        Endpoint e;
-        assert_int_equal(endpoint_from_text(slice_of(text), &e), 0);
-        return e;
-}
-
-static Digest digest(uint8_t byte) {
-        Digest d;
-        memset(&d, byte, sizeof(d));
-        return d;
-}
+#include "index-test.h"
 
 static int set_own(RfcIndex *x, uint32_t number, uint8_t byte, const char *title) {
         Digest d = digest(byte);
@@ -57,14 +28,9 @@ static void put_line(Buf *b, uint32_t number, unsigned ttl, const char *holder, 
 }
 
 static void merge(RfcIndex *x, IndexMergeKind kind, const char *source, const Buf *body, uint64_t sent_at) {
-        _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
         IndexMergeConf conf = { .kind = kind, .source = peer(source), .sent_at = sent_at * SEC };
-        IndexMergeResult result;
         Now now = at(sent_at);
-        assert_int_equal(index_merge_new(&conf, &m), 0);
-        assert_int_equal(index_merge_feed(m, buf_slice(body)), 0);
-        assert_int_equal(index_merge_end(m), 0);
-        assert_int_equal(index_merge_step(m, x, SIZE_MAX, &now, &result), 0);
+        (void) merge_body(x, &conf, buf_slice(body), &now);
 }
 
 /* The source holds numbers first..last. */
@@ -91,7 +57,7 @@ static void assert_body(const Buf *b, const Buf *expected) {
 
 static void test_generation_counts_changes_of_own_documents_only(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
 
         assert_int_equal(rfc_index_generation(x).epoch, 77);
         assert_int_equal(rfc_index_generation(x).number, 0);
@@ -112,7 +78,7 @@ static void test_generation_counts_changes_of_own_documents_only(void **state) {
 
 static void test_own_documents_are_told_in_order(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         static const uint32_t numbers[] = { 9110, 1, 2147483647, 768 }, sorted[] = { 1, 768, 9110, 2147483647 };
         RfcRecord rec;
 
@@ -135,7 +101,7 @@ static void test_own_documents_are_told_in_order(void **state) {
 
 static void test_own_body_states_the_full_ttl_and_digest_covers_the_same(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf b = BUF_INIT(1 << 20), covered = BUF_INIT(1 << 20), expected = BUF_INIT(1 << 20);
         uint32_t after = 0;
 
@@ -159,7 +125,7 @@ static void test_own_body_states_the_full_ttl_and_digest_covers_the_same(void **
 
 static void test_own_body_by_slices_is_the_same(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf whole = BUF_INIT(1 << 20), b = BUF_INIT(1 << 20), covered = BUF_INIT(1 << 20);
         uint32_t after = 0;
         int r;
@@ -178,7 +144,7 @@ static void test_own_body_by_slices_is_the_same(void **state) {
 
 static void test_a_full_buffer_takes_whole_lines_only(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf b = BUF_INIT(140), covered = BUF_INIT(1 << 20), expected = BUF_INIT(1 << 20);
         uint32_t after = 0;
 
@@ -193,7 +159,7 @@ static void test_a_full_buffer_takes_whole_lines_only(void **state) {
 
 static void test_whole_index_is_sorted_by_number_then_holder_text(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf b = BUF_INIT(1 << 20), expected = BUF_INIT(1 << 20);
         Now now = at(0);
 
@@ -220,7 +186,7 @@ static void test_whole_index_is_sorted_by_number_then_holder_text(void **state) 
 
 static void test_relayed_ttl_is_what_is_left_rounded_down_and_never_0(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf b = BUF_INIT(1 << 20), expected = BUF_INIT(1 << 20);
 
         learn(x, "192.0.2.1:1000", 5, 5, 10);
@@ -241,7 +207,7 @@ static void test_relayed_ttl_is_what_is_left_rounded_down_and_never_0(void **sta
 
 static void test_hearsay_is_found_but_not_relayed(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf b = BUF_INIT(1 << 20);
         _cleanup_rfc_set_ RfcSet set = { 0 };
         Now now = at(1);
@@ -259,7 +225,7 @@ static void test_hearsay_is_found_but_not_relayed(void **state) {
 
 static void test_set_answer_has_these_numbers_only(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf b = BUF_INIT(1 << 20), expected = BUF_INIT(1 << 20);
         _cleanup_rfc_set_ RfcSet set = { 0 };
         Now now = at(0);
@@ -279,7 +245,7 @@ static void test_set_answer_has_these_numbers_only(void **state) {
 
 static void test_when_the_answer_is_full_own_come_first_then_the_freshest(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Now now = at(300);
 
         learn(x, "192.0.2.1:1000", 1, 2, 100);
@@ -299,7 +265,7 @@ static void test_when_the_answer_is_full_own_come_first_then_the_freshest(void *
 
 static void test_whole_index_ends_at_65536_records(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         rfc_index_set_limits(x, &(RfcIndexLimits){ .ttl_usec = TTL * SEC, .max_records = 100000 });
         _cleanup_buf_ Buf body = BUF_INIT(PROTO_INDEX_BYTES_MAX), b = BUF_INIT(SIZE_MAX);
         Now now = at(5);
@@ -330,7 +296,7 @@ static void test_whole_index_ends_at_65536_records(void **state) {
 
 static void test_whole_index_by_slices_is_the_same(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Now now = at(100);
         RfcRange ranges[] = { { 3, 3 }, { 5, 12 }, { 200, RFC_NUMBER_MAX } };
         const RfcSet some = { ranges, ELEMENTSOF(ranges) };
@@ -365,7 +331,7 @@ static void test_whole_index_by_slices_is_the_same(void **state) {
 static void test_index_may_change_while_it_is_written(void **state) {
         (void) state;
         for (unsigned before = 0; before < 30; before++) {
-                _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+                _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
                 _cleanup_(index_encode_free_p) IndexEncode *e = NULL;
                 _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
                 _cleanup_buf_ Buf b = BUF_INIT(12 * 130);
@@ -404,7 +370,7 @@ static void test_index_may_change_while_it_is_written(void **state) {
 
 static void test_find_gives_first_hand_first_then_latest_expiry(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         RfcRecord found[4];
         Now now = at(200);
 
@@ -430,7 +396,7 @@ static void test_find_gives_first_hand_first_then_latest_expiry(void **state) {
 
 static void test_find_gives_the_best_of_many(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         RfcRecord all[200], found[250];
         Now now = at(500);
 
@@ -459,7 +425,7 @@ static void test_find_gives_the_best_of_many(void **state) {
 
 static void test_find_holders_gives_all_that_live(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         static const char *const holders[] = { "192.0.2.2:1000", "192.0.2.3:1000", "192.0.2.9:1000" };
         Endpoint found[4];
         Now now = at(200);
@@ -486,7 +452,7 @@ static void test_find_holders_gives_all_that_live(void **state) {
 
 static void test_walk_over_numbers_sees_own_and_live_ones(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Now now = at(100);
 
         assert_int_equal(rfc_index_next_number(x, 0, &now), 0);
@@ -504,13 +470,11 @@ static void test_walk_over_numbers_sees_own_and_live_ones(void **state) {
 
 /* Where very many have just died, the walk takes a breath, so that its caller can give back the lock. */
 static void test_walk_over_the_dead_goes_by_slices(void **state) {
-        static const RfcIndexLimits limits = { .ttl_usec = TTL * SEC, .max_records = 3 * RFC_INDEX_DEAD_MAX };
-        _cleanup_(rfc_index_free_p) RfcIndex *x = NULL;
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(3 * RFC_INDEX_DEAD_MAX);
         RfcRecord rec;
         Now now = at(TTL);
 
         (void) state;
-        assert_int_equal(rfc_index_new(&limits, 1, KEY, &x), 0);
         learn(x, "192.0.2.1:1000", 1, 2 * RFC_INDEX_DEAD_MAX + 1, 0);
         learn(x, "192.0.2.2:1000", 2 * RFC_INDEX_DEAD_MAX + 2, 2 * RFC_INDEX_DEAD_MAX + 2, 100);
         assert_int_equal(rfc_index_next_number(x, 0, &now), RFC_INDEX_DEAD_MAX);
@@ -525,7 +489,7 @@ static void test_walk_over_the_dead_goes_by_slices(void **state) {
 
 static void test_a_record_is_dead_at_its_microsecond_and_gone_within_a_second(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Endpoint holder = peer("192.0.2.1:1000");
         RfcRecord rec;
 
@@ -547,7 +511,7 @@ static void test_a_record_is_dead_at_its_microsecond_and_gone_within_a_second(vo
 
 static void test_expiry_goes_by_slices(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Now now = at(TTL);
 
         learn(x, "192.0.2.1:1000", 1, 10, 0);
@@ -560,7 +524,7 @@ static void test_expiry_goes_by_slices(void **state) {
 
 static void test_a_confirmed_peer_lives_on_and_expires_later(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Endpoint source = peer("192.0.2.1:1000");
         RfcRecord rec;
 
@@ -584,7 +548,7 @@ static void test_a_confirmed_peer_lives_on_and_expires_later(void **state) {
 static void test_lives_longer_than_the_wheel_and_long_gaps(void **state) {
         (void) state;
         static const uint64_t ttl = 1000000;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         rfc_index_set_limits(x, &(RfcIndexLimits){ .ttl_usec = ttl * SEC, .max_records = 1000 });
         _cleanup_buf_ Buf body = BUF_INIT(1 << 20);
 
@@ -605,7 +569,7 @@ static void test_lives_longer_than_the_wheel_and_long_gaps(void **state) {
 
 static void test_own_documents_never_expire(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Now now = at(100 * TTL);
         assert_int_equal(set_own(x, 1, 1, "T"), 0);
         assert_false(rfc_index_expire(x, &now, 100));
@@ -617,7 +581,7 @@ static void test_own_documents_never_expire(void **state) {
 
 static void test_what_a_liar_stated_goes_with_it(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Endpoint liar = peer("192.0.2.1:1000"), other = peer("192.0.2.2:1000"), third = peer("192.0.2.9:1000");
         Now now = at(1);
         RfcRecord rec;
@@ -640,7 +604,7 @@ static void test_what_a_liar_stated_goes_with_it(void **state) {
 
 static void test_what_is_forgotten_is_out_of_use_at_once_and_goes_by_slices(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Endpoint liar = peer("192.0.2.1:1000");
         Now now = at(1);
         RfcRecord rec;
@@ -695,7 +659,7 @@ static void cover(const RfcIndex *x, const char *source, size_t slice, Buf *b) {
 static void test_copy_covers_what_its_holder_covers(void **state) {
         (void) state;
         static const size_t slices[] = { 1, 2, 7, SIZE_MAX };
-        _cleanup_(rfc_index_free_p) RfcIndex *holder = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *holder = make_index(1000);
         _cleanup_buf_ Buf body = BUF_INIT(1 << 20), covered = BUF_INIT(1 << 20);
         uint32_t after = 0;
 
@@ -705,7 +669,7 @@ static void test_copy_covers_what_its_holder_covers(void **state) {
         assert_int_equal(rfc_index_encode_own(holder, &after, SIZE_MAX, &body, &covered), 0);
 
         for (size_t i = 0; i < ELEMENTSOF(slices); i++) {
-                _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+                _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
                 _cleanup_buf_ Buf copy = BUF_INIT(1 << 20), other = BUF_INIT(1 << 20), none = BUF_INIT(1 << 20);
                 Endpoint a = peer("192.0.2.1:1000");
 
@@ -720,16 +684,11 @@ static void test_copy_covers_what_its_holder_covers(void **state) {
                 /* One record is another, or gone: it shows, until all is told again. */
                 static RfcRange range = { 50, 50 };
                 RfcSet set = { &range, 1 };
-                _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
                 _cleanup_buf_ Buf line = BUF_INIT(1 << 20);
                 IndexMergeConf conf = { .kind = INDEX_MERGE_SET, .source = a, .set = &set, .sent_at = 2 * SEC };
-                IndexMergeResult result;
                 Now now = at(2);
                 put_line(&line, 50, TTL, "-", 99);
-                assert_int_equal(index_merge_new(&conf, &m), 0);
-                assert_int_equal(index_merge_feed(m, buf_slice(&line)), 0);
-                assert_int_equal(index_merge_end(m), 0);
-                assert_int_equal(index_merge_step(m, x, SIZE_MAX, &now, &result), 0);
+                (void) merge_body(x, &conf, buf_slice(&line), &now);
                 assert_true(rfc_index_is_whole(x, &a));
                 cover(x, "192.0.2.1:1000", slices[i], &other);
                 assert_false(slice_equal(buf_slice(&other), buf_slice(&covered)));
@@ -747,7 +706,7 @@ static void test_copy_covers_what_its_holder_covers(void **state) {
 
 static void test_copy_takes_no_more_than_the_buffer(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_buf_ Buf b = BUF_INIT(100);
         Endpoint a = peer("192.0.2.1:1000");
         uint32_t after = 0;
@@ -759,7 +718,7 @@ static void test_copy_takes_no_more_than_the_buffer(void **state) {
 
 static void test_one_record_can_go(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Endpoint holder = peer("192.0.2.1:1000"), other = peer("192.0.2.2:1000");
 
         learn(x, "192.0.2.1:1000", 1, 3, 0);
@@ -772,7 +731,7 @@ static void test_one_record_can_go(void **state) {
 
 static void test_a_peer_is_whole_until_something_of_it_is_lost(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         Endpoint source = peer("192.0.2.1:1000");
 
         assert_false(rfc_index_is_whole(x, &source));

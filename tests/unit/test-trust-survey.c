@@ -7,37 +7,15 @@
 
 #include <cmocka.h>
 
-#include "core/text.h"
 #include "core/trust.h"
+#include "index-test.h"
 
-#define SEC USEC_PER_SEC
-#define TTL 7200
 #define A "192.0.2.1:1000"
 #define B "192.0.2.2:1000"
 #define C "192.0.2.3:1000"
 #define C2 "192.0.2.3:1001"
 
 static const Now NOW = { .boottime = 100 * SEC };
-
-static RfcIndex *make_index(void) {
-        static const uint64_t key[2] = { 1, 2 };
-        const RfcIndexLimits limits = { .ttl_usec = TTL * SEC, .max_records = 1000 };
-        RfcIndex *x;
-        assert_int_equal(rfc_index_new(&limits, 77, key, &x), 0);
-        return x;
-}
-
-static Endpoint peer(const char *text) {
-        Endpoint e;
-        assert_int_equal(endpoint_from_text(slice_of(text), &e), 0);
-        return e;
-}
-
-static Digest digest(uint8_t byte) {
-        Digest d;
-        memset(&d, byte, sizeof(d));
-        return d;
-}
 
 static void own(RfcIndex *x, uint32_t number, uint8_t byte) {
         Digest d = digest(byte);
@@ -46,7 +24,6 @@ static void own(RfcIndex *x, uint32_t number, uint8_t byte) {
 
 /* The source says of one number that the holder ("-": itself) has a document whose digest is made of that byte. */
 static void learn(RfcIndex *x, const char *source, uint32_t number, const char *holder, uint8_t byte) {
-        _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
         _cleanup_(rfc_set_done) RfcSet set = {};
         _cleanup_buf_ Buf body = BUF_INIT(4096);
         const IndexMergeConf conf = {
@@ -55,18 +32,13 @@ static void learn(RfcIndex *x, const char *source, uint32_t number, const char *
                 .set = &set,
                 .sent_at = NOW.boottime,
         };
-        IndexMergeResult result;
         char text[DIGEST_TEXT_SIZE];
         Digest d = digest(byte);
 
         digest_to_text(&d, text);
         assert_int_equal(rfc_set_add(&set, (RfcRange){ number, number }), 0);
         assert_int_equal(buf_printf(&body, "%u\t%u\t%s\t100\t%s\tTitle %u\n", number, TTL, holder, text, byte), 0);
-        assert_int_equal(index_merge_new(&conf, &m), 0);
-        assert_int_equal(index_merge_feed(m, buf_slice(&body)), 0);
-        assert_int_equal(index_merge_end(m), 0);
-        assert_int_equal(index_merge_step(m, x, SIZE_MAX, &NOW, &result), 0);
-        assert_int_equal(result.n_added, 1);
+        assert_int_equal(merge_body(x, &conf, buf_slice(&body), &NOW).n_added, 1);
 }
 
 /* By slices of each length: the answer is the same. */
@@ -90,14 +62,14 @@ static void expect(const RfcIndex *x, const Now *now, size_t n_at_risk, size_t n
 
 static void test_empty_index_tells_nothing(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
 
         expect(x, &NOW, 0, 0);
 }
 
 static void test_one_holder_is_a_risk_two_are_none(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
 
         own(x, 1, 1);                           /* here alone */
         learn(x, A, 2, "-", 2);                 /* there alone */
@@ -112,7 +84,7 @@ static void test_one_holder_is_a_risk_two_are_none(void **state) {
 
 static void test_statement_and_hearsay_about_one_holder_are_one(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
 
         learn(x, A, 1, B, 1);
         learn(x, B, 1, "-", 1);
@@ -121,7 +93,7 @@ static void test_statement_and_hearsay_about_one_holder_are_one(void **state) {
 
 static void test_different_digests_are_a_dispute_unless_some_agree(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
 
         own(x, 1, 1);                           /* this peer and another */
         learn(x, A, 1, "-", 99);
@@ -147,23 +119,9 @@ static void test_different_digests_are_a_dispute_unless_some_agree(void **state)
         expect(x, &NOW, 0, 5);
 }
 
-static Manifest *make_manifest(uint32_t number, uint8_t byte) {
-        _cleanup_buf_ Buf b = BUF_INIT(200);
-        char text[DIGEST_TEXT_SIZE];
-        Digest d = digest(byte);
-        Manifest *m;
-
-        digest_to_text(&d, text);
-        assert_int_equal(buf_printf(&b, "%s  rfc%u.txt\n", text, number), 0);
-        assert_int_equal(manifest_new(&m), 0);
-        assert_int_equal(manifest_feed(m, buf_slice(&b)), 0);
-        assert_int_equal(manifest_end(m), 0);
-        return m;
-}
-
 static void test_manifest_ends_a_dispute_or_makes_one(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         _cleanup_(manifest_free_p) Manifest *right = make_manifest(1, 2), *other = make_manifest(1, 3);
 
         learn(x, A, 1, "-", 1);
@@ -176,7 +134,7 @@ static void test_manifest_ends_a_dispute_or_makes_one(void **state) {
 
 static void test_what_has_expired_is_forgotten_or_gone_does_not_count(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000);
         const Endpoint b = peer(B);
 
         own(x, 1, 1);

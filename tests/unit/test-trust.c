@@ -8,42 +8,12 @@
 
 #include <cmocka.h>
 
-#include "core/text.h"
 #include "core/trust.h"
+#include "index-test.h"
 
-#define SEC USEC_PER_SEC
-#define TTL 7200
 #define NUMBER 7230
 
 static const Now NOW = { .boottime = 100 * SEC };
-
-static RfcIndex *make_index(void) {
-        static const uint64_t key[2] = { 1, 2 };
-        const RfcIndexLimits limits = { .ttl_usec = TTL * SEC, .max_records = 1000000 };
-        RfcIndex *x;
-        assert_int_equal(rfc_index_new(&limits, 77, key, &x), 0);
-        return x;
-}
-
-static Digest digest(char letter) {
-        Digest d;
-        memset(&d, letter, sizeof(d));
-        return d;
-}
-
-static Manifest *make_manifest(uint32_t number, char letter) {
-        _cleanup_buf_ Buf b = BUF_INIT(200);
-        char text[DIGEST_TEXT_SIZE];
-        Digest d = digest(letter);
-        Manifest *m;
-
-        digest_to_text(&d, text);
-        assert_int_equal(buf_printf(&b, "%s  rfc%u.txt\n", text, number), 0);
-        assert_int_equal(manifest_new(&m), 0);
-        assert_int_equal(manifest_feed(m, buf_slice(&b)), 0);
-        assert_int_equal(manifest_end(m), 0);
-        return m;
-}
 
 static void put_line(Buf *b, const char *holder, size_t holder_size, char letter, unsigned size) {
         char text[DIGEST_TEXT_SIZE];
@@ -54,15 +24,10 @@ static void put_line(Buf *b, const char *holder, size_t holder_size, char letter
 }
 
 static void merge(RfcIndex *x, Slice source, Buf *body, usec_t sent_at) {
-        _cleanup_(index_merge_free_p) IndexMerge *m = NULL;
         IndexMergeConf conf = { .kind = INDEX_MERGE_ALL, .sent_at = sent_at };
-        IndexMergeResult result;
 
         assert_int_equal(endpoint_from_text(source, &conf.source), 0);
-        assert_int_equal(index_merge_new(&conf, &m), 0);
-        assert_int_equal(index_merge_feed(m, buf_slice(body)), 0);
-        assert_int_equal(index_merge_end(m), 0);
-        assert_int_equal(index_merge_step(m, x, SIZE_MAX, &(Now){ .boottime = sent_at }, &result), 0);
+        (void) merge_body(x, &conf, buf_slice(body), &(Now){ .boottime = sent_at });
 }
 
 /* "192.0.2.1:1 A": that peer says that it has text A; "192.0.2.1:1 192.0.2.2:1=A": that the other has. */
@@ -129,7 +94,7 @@ typedef struct Case {
 } Case;
 
 static void try_case(const Case *c) {
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         _cleanup_(manifest_free_p) Manifest *m = c->manifest ? make_manifest(NUMBER, c->manifest) : NULL;
         const TrustConf conf = { .quorum = c->quorum, .manifest = m };
         Digest own = digest(c->own);
@@ -232,7 +197,7 @@ static void test_manifest_beats_all(void **state) {
 
 static void test_manifest_about_other_numbers_says_nothing(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         _cleanup_(manifest_free_p) Manifest *m = make_manifest(NUMBER + 1, 'C');
 
         hear_all(x, "10.0.0.1:1 A", NOW.boottime);
@@ -241,7 +206,7 @@ static void test_manifest_about_other_numbers_says_nothing(void **state) {
 
 static void test_text_that_nobody_states_has_a_grade(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         _cleanup_(manifest_free_p) Manifest *m = make_manifest(NUMBER, 'C');
         const TrustConf conf = { .quorum = 2 }, strict = { .quorum = 2, .manifest = m };
         Digest c = digest('C'), d = digest('D');
@@ -255,7 +220,7 @@ static void test_text_that_nobody_states_has_a_grade(void **state) {
 
 static void test_only_the_living_are_heard(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         const TrustConf conf = { .quorum = 2 };
         const Now later = { .boottime = NOW.boottime + 50 * SEC }, end = { .boottime = NOW.boottime + TTL * SEC };
         const Now last = { .boottime = end.boottime - 1 };
@@ -277,7 +242,7 @@ static void test_only_the_living_are_heard(void **state) {
 
 static void test_quorum_of_64(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         const TrustConf conf = { .quorum = GRADE_QUORUM_MAX };
         char said[40];
 
@@ -292,7 +257,7 @@ static void test_quorum_of_64(void **state) {
 /* Twenty that work together, whatever they say, are no two. */
 static void test_peers_behind_one_address_never_agree(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         char said[40];
 
         for (unsigned i = 1; i <= 20; i++) {
@@ -306,7 +271,7 @@ static void test_peers_behind_one_address_never_agree(void **state) {
 
 static void test_size_is_what_most_state(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         static const unsigned sizes[] = { 9, 100, 5, 100, 100 };
         TrustText t;
 
@@ -325,7 +290,7 @@ static void test_size_is_what_most_state(void **state) {
 /* An answer as long as may be, all about one number, each line another text: what the holders say is still seen. */
 static void test_flood_of_hearsay_hides_nobody(void **state) {
         (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index();
+        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         _cleanup_buf_ Buf body = BUF_INIT(PROTO_INDEX_BYTES_MAX);
         const TrustConf conf = { .quorum = 2 };
         TrustText texts[3];
