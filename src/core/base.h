@@ -2,7 +2,7 @@
 #pragma once
 
 /*
- * What every file may count on: time, slices, cleanup.
+ * What every file may count on: time, slices, cleanup, numbers from a seed.
  *
  * Results, everywhere in this tree:
  *   < 0  this host failed: a negative errno, forwarded unchanged, logged once, in the program
@@ -102,4 +102,16 @@ typedef struct Digest {
 
 static inline bool digest_equal(const Digest *a, const Digest *b) {
         return memcmp(a->bytes, b->bytes, DIGEST_SIZE) == 0;
+}
+
+/*
+ * The next of the numbers that a seed gives (SplitMix64): they spread well whatever the seed, and anybody who knows it
+ * knows them. Nothing that must not be guessed may come of it.
+ */
+static inline uint64_t seeded_next(uint64_t *state) {
+        uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        return z ^ (z >> 31);
 }

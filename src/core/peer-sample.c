@@ -13,18 +13,9 @@ typedef struct Draw {
         uint64_t state;
 } Draw;
 
-/* SplitMix64. */
-static uint64_t draw(uint64_t *state) {
-        uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-        return z ^ (z >> 31);
-}
-
 /* Below `bound`; the multiplication favours none by more than 2^-32. */
 static uint32_t draw_below(uint64_t *state, uint32_t bound) {
-        return (uint32_t) ((draw(state) >> 32) * bound >> 32);
+        return (uint32_t) ((seeded_next(state) >> 32) * bound >> 32);
 }
 
 static bool is_seen(const PeerOrder *o, uint32_t position, bool loopback) {

@@ -42,16 +42,8 @@ static int compare_due(const PlannedPeer *a, const PlannedPeer *b) {
 RB_GENERATE_INTERNAL(PlannedTree, PlannedPeer, by_endpoint, compare_endpoint, __attribute__((unused)) static)
 RB_GENERATE_INTERNAL(DueTree, PlannedPeer, by_due, compare_due, __attribute__((unused)) static)
 
-/* splitmix64: spreads well whatever the seed, and needs to be no better. */
-static uint64_t draw(PullPlan *p) {
-        uint64_t z = p->random += UINT64_C(0x9e3779b97f4a7c15);
-        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-        return z ^ z >> 31;
-}
-
 static usec_t draw_between(PullPlan *p, usec_t low, usec_t high) {
-        return low + draw(p) % (high - low + 1);
+        return low + seeded_next(&p->random) % (high - low + 1);
 }
 
 /* The interval, give or take a fifth. */

@@ -7,12 +7,8 @@
 
 /* ---- chance ------------------------------------------------------------------------------------------------------ */
 
-/* splitmix64: small, and good enough to choose faults. */
 uint64_t world_random(World *w) {
-        uint64_t z = w->random += 0x9e3779b97f4a7c15u;
-        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-        return z ^ z >> 31;
+        return seeded_next(&w->random);
 }
 
 uint64_t world_draw(World *w, uint64_t n) {
