@@ -87,7 +87,6 @@ bool peer_merge(Peer *p, const Endpoint *source, IndexMergeKind kind, const RfcS
         while (r == RFC_INDEX_MORE);
         world_must(w, r, "index_merge_step");
         check_words(p, &words, source, &now);
-        w->count.merges++;
         return true;
 }
 

@@ -64,7 +64,7 @@ typedef struct LookupCount {
 } LookupCount;
 
 typedef struct WorldCount {
-        unsigned long events, calls, lost, cut, refused, merges, quarantines, crashes, leaves, joins, partitions, jumps;
+        unsigned long events, calls, lost, cut, refused, quarantines, crashes, leaves, joins, partitions, jumps;
         unsigned long checked, copies_checked, deaths_checked, fooled;
         unsigned long copies;           /* documents fetched because too few held them */
         unsigned long copies_needless;  /* of which there were enough by then */
