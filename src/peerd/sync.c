@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "core/text.h"
 #include "io/log.h"
 #include "io/loop.h"
 
@@ -196,7 +197,7 @@ static void log_end(const Sync *s) {
                 return;
         log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_SYNC, &f, "%s: %llu document%s fetched, %llu failed, %llu skipped.",
                   s->replicas ? "Copies of what too few hold" : "Sync finished", (unsigned long long) p->fetched.n,
-                  p->fetched.n == 1 ? "" : "s", (unsigned long long) p->n_failed, (unsigned long long) n_skipped);
+                  plural(p->fetched.n), (unsigned long long) p->n_failed, (unsigned long long) n_skipped);
 }
 
 static void finish(Sync *s, int error) {
