@@ -281,7 +281,6 @@ static int open_server(Peerd *p) {
                 .event = p->event,
                 .main = p->mailbox,
                 .documents = p->documents,
-                .n_threads = p->conf->threads,
         };
         p->socket_missing = inherited_count(NULL) > inherited_count(SERVER_STORED) && inherited_count("rfc") == 0;
         return server_new(&conf, p->conf, &p->server);

@@ -23,7 +23,6 @@ typedef struct ServerConf {
         sd_event *event;                /* main loop */
         Mailbox *main;
         Documents *documents;
-        uint32_t n_threads;             /* 0: one per CPU */
 } ServerConf;
 
 typedef struct ServerCounters {
