@@ -15,7 +15,7 @@ struct Sync {
         ReplicatePlan plan;
         SyncProgress progress;
         usec_t began_at;                        /* boottime */
-        Message step;                           /* to go on in the next turn */
+        Message step;                           /* to begin; then, to go on in the next turn */
         bool step_queued, dropped;
         uint32_t number;                        /* planning: all up to here were looked at */
         unsigned n_active, n_active_max;        /* operations under way */

@@ -408,17 +408,10 @@ void sync_forget_request(Client *c, uint64_t request) {
         }
 }
 
-typedef struct SyncJob {
-        Message message;
-        Client *client;
-        Sync *sync;
-} SyncJob;
-
 static void run_sync(Message *m) {
-        SyncJob *j = MESSAGE_OF(m, SyncJob, message);
-        Client *c = j->client;
-        Sync *s = j->sync;
-        free(j);
+        Sync *s = MESSAGE_OF(m, Sync, step);
+        Client *c = s->client;
+
         if (c->sync && c->sync->replicas)
                 drop(c->sync);  /* what it was about is part of this */
         if (c->sync) {
@@ -431,13 +424,14 @@ static void run_sync(Message *m) {
 }
 
 int client_sync(Client *c, uint64_t request, uint64_t transaction, RfcSet *ranges, bool dry_run, uint64_t max_rate) {
-        _cleanup_free_ SyncJob *j = calloc(1, sizeof(*j));
-        _cleanup_free_ Sync *s = calloc(1, sizeof(*s));
-        if (!j || !s) {
+        Sync *s = calloc(1, sizeof(*s));
+        if (!s) {
                 rfc_set_done(ranges);
                 return -ENOMEM;
         }
         *s = (Sync){
+                .client = c,
+                .step = { .run = run_sync },
                 .request = request,
                 .dry_run = dry_run,
                 .ranges = *ranges,
@@ -445,7 +439,6 @@ int client_sync(Client *c, uint64_t request, uint64_t transaction, RfcSet *range
                 .progress = { .transaction = transaction },
         };
         *ranges = (RfcSet){};
-        *j = (SyncJob){ .message = { .run = run_sync }, .client = c, .sync = TAKE_PTR(s) };
-        loop_thread_post(c->loop, &TAKE_PTR(j)->message);
+        loop_thread_post(c->loop, &s->step);
         return 0;
 }
