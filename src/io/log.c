@@ -204,6 +204,12 @@ void log_entry(LogLevel level, LogEvent event, const LogFields *fields, const ch
         va_end(ap);
 }
 
+const char *error_text(int error) {
+        const char *text = strerrordesc_np(abs(error)); /* has no state, unlike strerror() */
+
+        return text ? text : "Unknown error";
+}
+
 int log_errno(LogLevel level, int error, const char *format, ...) {
         char what[512];
         va_list ap;
@@ -214,9 +220,7 @@ int log_errno(LogLevel level, int error, const char *format, ...) {
         if (vsnprintf(what, sizeof(what), format, ap) < 0)
                 what[0] = '\0';
         va_end(ap);
-        /* strerrordesc_np() has no state, unlike strerror(). */
-        log_entry(level, LOG_EVENT_NONE, NULL, "%s: %s", what,
-                  strerrordesc_np(abs(error)) ? strerrordesc_np(abs(error)) : "Unknown error");
+        log_entry(level, LOG_EVENT_NONE, NULL, "%s: %s", what, error_text(error));
         return error;
 }
 

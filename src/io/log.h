@@ -107,7 +107,9 @@ void log_entry(LogLevel level, LogEvent event, const LogFields *fields, const ch
 #define log_notice(...) log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_NONE, NULL, __VA_ARGS__)
 #define log_info(...) log_entry(LOG_LEVEL_INFO, LOG_EVENT_NONE, NULL, __VA_ARGS__)
 #define log_debug(...) log_entry(LOG_LEVEL_DEBUG, LOG_EVENT_NONE, NULL, __VA_ARGS__)
-/* "sentence: strerror(-error)"; gives error. */
+/* What a negative errno means, as strerror() would say it, but from any thread. Never NULL. */
+const char *error_text(int error);
+/* "sentence: " and error_text(); gives error. */
 int log_errno(LogLevel level, int error, const char *format, ...) _printf_(3, 4);
 /* The last error that this thread has logged, for STATUS= of a daemon that ends because of it; empty: none. */
 const char *log_last_error(void);

@@ -43,8 +43,7 @@ static void describe_error(const Control *c, const DownloadEvent *e, char *text,
                 snprintf(text, size, "RFC %u is damaged in the store: p2pdi-ctl verify --repair brings it anew.", e->number);
                 break;
         default:
-                snprintf(text, size, "RFC %u could not be stored: %s.", e->number,
-                         strerrordesc_np(-e->error) ? strerrordesc_np(-e->error) : "unknown error");
+                snprintf(text, size, "RFC %u could not be stored: %s.", e->number, error_text(e->error));
         }
 }
 
@@ -321,11 +320,9 @@ static void reply_opened(VarlinkCall *call, OpenJob *j) {
                 (void) varlink_call_reply_fd(call, json_pack("{s:o}", "document", document), j->fd);
         } else if (j->result == LIBRARY_NONE)
                 (void) varlink_call_error(call, "org.p2pdi.Peer.NotHeld", json_pack("{s:I}", "number", number));
-        else {
-                const char *why = strerrordesc_np(-j->result);
-                json_t *parameters = json_pack("{s:I, s:s}", "number", number, "message", why ? why : "unknown error");
-                (void) varlink_call_error(call, "org.p2pdi.Peer.Failed", parameters);
-        }
+        else
+                (void) varlink_call_error(call, "org.p2pdi.Peer.Failed",
+                                          json_pack("{s:I, s:s}", "number", number, "message", error_text(j->result)));
 }
 
 static void run_opened(Message *m) {

@@ -243,14 +243,13 @@ static void run_import(Message *m) {
 /* ---- in the main loop ---- */
 
 static json_t *file_json(const ImportFile *f) {
-        const char *why = f->result == IMPORT_FAILED ? strerrordesc_np(-f->error) : NULL;
         json_t *e = json_object();
 
         if (f->number != LIBRARY_EDITOR_INDEX)
                 control_set_int(e, "number", f->number);
         control_set_string(e, "result", slice_of(result_names[f->result]));
         if (f->result == IMPORT_FAILED)
-                control_set_string(e, "message", slice_of(why ? why : "unknown error"));
+                control_set_string(e, "message", slice_of(error_text(f->error)));
         return e;
 }
 

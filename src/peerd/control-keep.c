@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "io/log.h"
+
 /* What else waits for the disk worker waits at most this much longer. */
 #define KEEP_SLICE_USEC (20 * USEC_PER_MSEC)
 
@@ -40,7 +42,6 @@ static int do_one(const KeepJob *j, uint32_t number) {
 }
 
 static json_t *kept_json(uint32_t number, int result) {
-        const char *why = result < 0 ? strerrordesc_np(-result) : NULL;
         json_t *e = json_object();
 
         control_set_int(e, "number", number);
@@ -50,7 +51,7 @@ static json_t *kept_json(uint32_t number, int result) {
                                                  result == DOCUMENTS_LAST_COPY ? "last-copy" :
                                                                                  "failed"));
         if (result < 0)
-                control_set_string(e, "message", slice_of(why ? why : "unknown error"));
+                control_set_string(e, "message", slice_of(error_text(result)));
         return e;
 }
 

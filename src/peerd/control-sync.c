@@ -86,9 +86,8 @@ void control_on_sync(const SyncEvent *e, void *userdata) {
                 return;
         }
         if (e->error < 0) {
-                const char *why = strerrordesc_np(-e->error);
                 (void) varlink_call_error(control_request_take(r), "org.p2pdi.Peer.SyncFailed",
-                                          json_pack("{s:s}", "message", why ? why : "unknown error"));
+                                          json_pack("{s:s}", "message", error_text(e->error)));
                 return;
         }
         const bool last = e->progress.state == SYNC_DONE;

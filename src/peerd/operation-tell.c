@@ -143,8 +143,7 @@ void operation_log_result(const Operation *o, const LookupStep *step, bool local
                         log_transaction(LOG_EVENT_NONE, &f, "RFC %u is not taken: there is no room for it.", o->number);
                 else
                         log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "RFC %u could not be fetched, this host failed: %s.",
-                                  o->number,
-                                  strerrordesc_np(-step->error) ? strerrordesc_np(-step->error) : "unknown error");
+                                  o->number, error_text(step->error));
                 break;
         }
 }

@@ -127,8 +127,7 @@ static void reply_error(Client *c, unsigned status, uint64_t transaction, bool c
 
 static void log_failure(Client *c, Verb verb, uint64_t transaction, int error) {
         const LogFields f = fields(c, &verb, transaction, "failed");
-        log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "%s failed on this host: %s.", verb_operation(verb),
-                  strerrordesc_np(-error) ? strerrordesc_np(-error) : "unknown error");
+        log_entry(LOG_LEVEL_ERR, LOG_EVENT_NONE, &f, "%s failed on this host: %s.", verb_operation(verb), error_text(error));
 }
 
 /* A request that was read is being answered now: that is how long it took. */
