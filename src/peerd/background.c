@@ -20,18 +20,15 @@ struct Background {
         bool asking;                            /* a query is under way for it */
 };
 
-/* Who may be dialled now. */
 static void take_list(Background *b, const Now *now) {
         Client *c = b->client;
-        size_t n = holders_dialable(c->holders, client_servers_away(c), now, NULL, 0);
-        _cleanup_free_ Endpoint *peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*peers));
-        int k = -ENOMEM;
+        _cleanup_free_ Endpoint *peers = NULL;
+        size_t n = 0;
 
-        if (peers) {
-                (void) holders_dialable(c->holders, client_servers_away(c), now, peers, n);
-                k = pull_plan_listed(b->plan, peers, n, now);
-        } else
-                k = pull_plan_listed(b->plan, NULL, 0, now);
+        /* The plan waits for a list in any case: without memory it is an empty one. */
+        if (client_dialable(c, now, &peers, &n) < 0)
+                n = 0;
+        int k = pull_plan_listed(b->plan, peers, n, now);
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not plan the pulls of all peers");
         b->asking = false;

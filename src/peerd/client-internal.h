@@ -175,6 +175,8 @@ struct Client {
 void client_add_self(Client *c, const Address *address);
 /* The last query was not answered, or there is nobody to ask: the last known peers count. */
 bool client_servers_away(const Client *c);
+/* Who may be dialled now; *ret is to be freed. -ENOMEM. */
+int client_dialable(const Client *c, const Now *now, Endpoint **ret, size_t *ret_n) _must_check_;
 /* The request's common parts: Host:, OS:, transaction, Connection: close. */
 void client_fill_request(Request *r, Verb verb, uint64_t transaction);
 

@@ -128,6 +128,18 @@ void client_add_self(Client *c, const Address *address) {
                 c->self[c->n_self++] = e;
 }
 
+int client_dialable(const Client *c, const Now *now, Endpoint **ret, size_t *ret_n) {
+        const bool away = client_servers_away(c);
+        const size_t n = holders_dialable(c->holders, away, now, NULL, 0);
+        Endpoint *peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*peers));
+
+        if (!peers)
+                return -ENOMEM;
+        *ret_n = holders_dialable(c->holders, away, now, peers, n);
+        *ret = peers;
+        return 0;
+}
+
 void client_fill_request(Request *r, Verb verb, uint64_t transaction) {
         *r = (Request){
                 .verb = verb,

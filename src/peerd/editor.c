@@ -236,10 +236,9 @@ static void begin_round(Editor *ed) {
         documents_get_editor_held(c->conf.documents, &ed->held);
         /* Until the library is read it is not known what is held. */
         if (!ed->held.own && documents_scanned(c->conf.documents)) {
-                size_t n = holders_dialable(c->holders, client_servers_away(c), &now, NULL, 0);
-                peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*peers));
-                if (peers)
-                        ask_some(ed, peers, holders_dialable(c->holders, client_servers_away(c), &now, peers, n));
+                size_t n;
+                if (client_dialable(c, &now, &peers, &n) == 0)
+                        ask_some(ed, peers, n);
         }
         if (ed->n_asking == 0)
                 set_timer_soon(ed);

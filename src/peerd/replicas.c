@@ -19,15 +19,7 @@ typedef struct Lacking {
 } Lacking;
 
 int replicas_prepare(Sync *s, const Now *now) {
-        Client *c = s->client;
-        const bool away = client_servers_away(c);
-        size_t n = holders_dialable(c->holders, away, now, NULL, 0);
-
-        s->peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*s->peers));
-        if (!s->peers)
-                return -ENOMEM;
-        s->n_peers = holders_dialable(c->holders, away, now, s->peers, n);
-        return 0;
+        return client_dialable(s->client, now, &s->peers, &s->n_peers);
 }
 
 /* How others know this peer: as the registration servers list it; where none does, whatever it knows to be itself. */
