@@ -148,6 +148,15 @@ int daemon_path(const char *directory, const char *name, char **ret) {
         return 0;
 }
 
+int daemon_confine(Confinement what) {
+        int k = confine(what);
+        if (k < 0)
+                return log_errno(LOG_LEVEL_ERR, k, "Could not give up to run other programs");
+        if (k == CONFINE_NOT_HERE)
+                log_notice("This system can not keep a daemon from running other programs: the unit's sandbox has to do.");
+        return 0;
+}
+
 void daemon_log_issues(const ConfIssues *issues) {
         bool said = false;
         for (size_t i = 0; i < issues->n_issues; i++) {

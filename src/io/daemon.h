@@ -9,6 +9,7 @@
 #include "core/buf.h"
 #include "io/conf-sockets.h"
 #include "io/conf.h"
+#include "io/confine.h"
 #include "io/listener.h"
 
 /* Longest wait for replies under way, at SIGTERM. Below TimeoutStopSec= of the units. */
@@ -39,6 +40,9 @@ void daemon_options_done(DaemonOptions *o);
 int daemon_make_directory(const char *path) _must_check_;
 /* directory/name, owned by the caller. */
 int daemon_path(const char *directory, const char *name, char **ret) _must_check_;
+
+/* confine(); says so in the log where it can not be had, which is no error. 0 or -errno, logged. */
+int daemon_confine(Confinement what) _must_check_;
 
 /* Logs each issue of a configuration with file and line. Also STATUS= for the first error. */
 void daemon_log_issues(const ConfIssues *issues);

@@ -332,7 +332,10 @@ static int start_loop(Peerd *p) {
 }
 
 static int start(Peerd *p) {
-        int k = start_loop(p);
+        int k = daemon_confine(CONFINE_PROGRAMS);
+        if (k < 0)
+                return k;
+        k = start_loop(p);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not make the event loop");
         k = open_state(p);

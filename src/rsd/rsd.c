@@ -216,6 +216,9 @@ static int start(Rsd *r) {
         if (k < 0)
                 return k;
         inherited_close_rest();
+        k = daemon_confine(CONFINE_PROGRAMS_AND_CALLS); /* it dials nobody, and the control socket is bound */
+        if (k < 0)
+                return k;
         k = mailbox_new(&r->mailbox);
         if (k == 0)
                 k = mailbox_attach(r->mailbox, r->event);
