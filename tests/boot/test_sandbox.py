@@ -5,10 +5,12 @@ import json
 import os
 import re
 import socket
+import struct
 
 import pytest
 
 from box import DAEMONS, HERE, PORTS, RS_PORT, Hosts, Wire, installed
+from takeover import MSG_FASTOPEN, Takeover, address
 
 UNITS = ("p2pdi-rsd.service", "p2pdi-rsd.socket", "p2pdi-rsd-control.socket", "p2pdi-peerd.service", "p2pdi-peerd.socket",
          "p2pdi-peerd-control.socket", "p2pdi-peerd@x.service", "p2pdi-peerd@x.socket", "p2pdi-peerd-control@x.socket")
@@ -151,6 +153,77 @@ def test_running_daemon_is_in_the_sandbox(calm, daemon):
     # What it holds open: sockets that it was given, its database, nothing that it made in the network.
     with open(f"/proc/{pid}/net/tcp6", encoding="ascii") as f:
         assert daemon == "p2pdi-peerd" or len(f.readlines()) == 1
+
+
+# ---- taken over: what the daemons themselves are refused ----
+
+ZEROS, HERE_FD = b"\0" * 256, -100
+NAMESPACES = {"mnt": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000, "user": 0x10000000, "pid": 0x20000000,
+              "net": 0x40000000}
+# (call, arguments), each with what is right as far as it matters for getting further than the filter.
+REFUSED = [
+    ("execve", b"/bin/true", ZEROS, ZEROS), ("execveat", HERE_FD, b"/bin/true", ZEROS, ZEROS, 0),
+    *(("unshare", flag) for flag in NAMESPACES.values()), *(("clone", flag | 17, 0, 0, 0, 0) for flag in NAMESPACES.values()),
+    ("setns", 0, 0), ("mount", b"none", b"/tmp", b"tmpfs", 0, 0), ("umount2", b"/tmp", 0), ("pivot_root", b"/", b"/"),
+    ("chroot", b"/"), ("open_tree", HERE_FD, b"/", 1), ("move_mount", HERE_FD, b"/", HERE_FD, b"/tmp", 0), ("fsopen", b"tmpfs", 0),
+    ("mount_setattr", HERE_FD, b"/", 0, ZEROS, 32), ("ptrace", 16, 1, 0, 0), ("process_vm_readv", 1, 0, 0, 0, 0, 0),
+    ("process_vm_writev", 1, 0, 0, 0, 0, 0), ("pidfd_getfd", 0, 0, 0), ("perf_event_open", ZEROS, 0, -1, -1, 0),
+    ("bpf", 0, ZEROS, 128), ("userfaultfd", 1), ("io_uring_setup", 1, ZEROS), ("fanotify_init", 0, 0),
+    ("init_module", ZEROS, 0, b""), ("finit_module", 0, b"", 0), ("delete_module", b"x", 0), ("kexec_load", 0, 0, 0, 0),
+    ("kexec_file_load", 0, 0, 0, b"", 0), ("reboot", 0, 0, 0, 0), ("swapon", b"/dev/null", 0), ("acct", 0),
+    ("quotactl", 0, b"/", 0, 0), ("syslog", 3, 0, 0), ("settimeofday", ZEROS, 0), ("clock_settime", 0, ZEROS), ("adjtimex", ZEROS),
+    ("clock_adjtime", 0, ZEROS), ("sethostname", b"x", 1), ("setdomainname", b"x", 1), ("iopl", 3), ("ioperm", 0, 1, 1),
+    ("setuid", 0), ("setgid", 0), ("setgroups", 0, 0), ("setresuid", 0, 0, 0),
+    ("capset", struct.pack("II", 0x20080522, 0), b"\xff" * 24), ("prctl", 47, 2, 12, 0, 0), ("prctl", 28, 0, 0, 0, 0),
+    ("personality", 8), ("setpriority", 0, 0, -5), ("sched_setscheduler", 0, 2, struct.pack("I", 1)), ("keyctl", 0, -3, 0),
+    ("add_key", b"user", b"x", b"x", 1, -3), ("request_key", b"user", b"x", 0, 0), ("open_by_handle_at", HERE_FD, ZEROS, 0),
+    ("mmap", 0, 4096, 7, 0x22, -1, 0), ("mknod", b"/tmp/x", 0o60666, 0x800), ("kill", 1, 0),
+]
+READ_ONLY, MAKE = 0, 0o101
+
+
+@both
+def test_taken_over_daemon_is_refused(calm, daemon):
+    """What it asks for itself, right where it runs: other programs, namespaces, mounts, others' memory, modules, clocks, ids, …"""
+    with Takeover(calm.pid(daemon)) as inside:
+        assert inside.attempt("uname", b"\0" * 400) == "ok"
+        assert [(c[0], e) for c in REFUSED if (e := inside.attempt(*c)) != "EPERM"] == []
+        for path in (b"/etc/shadow", b"/root", b"/home", b"/dev/shm"):
+            assert inside.attempt("open", path, READ_ONLY) == "EACCES", path
+        for path in (b"/proc/1/environ", b"/proc/sys/kernel/core_pattern", b"/dev/mem", b"/proc/kcore"):
+            assert inside.attempt("open", path, READ_ONLY) in ("ENOENT", "EACCES"), path
+        for path in (b"/etc/p2pdi/x", b"/run/x", b"/usr/x", b"/var/x", b"/etc/cron.d/x"):
+            assert inside.attempt("open", path, MAKE, 0o600) in ("EROFS", "EACCES"), path
+        there = os.path.join(STATE[daemon], "x").encode()
+        fd = inside.call("open", there, MAKE, 0o600)
+        assert fd >= 0 and inside.attempt("fchmod", fd, 0o4755) == "EPERM"
+        inside.call("close", fd)
+        assert inside.attempt("unlink", there) == "ok"
+
+
+def test_taken_over_daemons_may_dial_or_not(host):
+    """The socket that it was given is of the host's network, and no line of the unit holds against it; the daemon itself does."""
+    host.start("p2pdi-rsd", "p2pdi-peerd")
+    with host.network():
+        victim = socket.create_server(("127.0.0.1", 0))
+    victim.setblocking(False)
+    where = address("127.0.0.1", victim.getsockname()[1])
+    mapped = address("::ffff:127.0.0.1", victim.getsockname()[1])
+    with victim:
+        with Takeover(host.pid("p2pdi-rsd")) as inside:
+            assert {inside.attempt("socket", family, kind, 0) for family in (2, 10) for kind in (1, 2)} == {"EAFNOSUPPORT"}
+            given = [fd for fd in range(3, 100) if inside.call("getsockname", fd, ZEROS, struct.pack("I", 128)) == 0
+                     and inside.attempt("shutdown", fd, 2) == "ok"]
+            assert given
+            for fd in given:
+                assert inside.attempt("connect", fd, mapped, len(mapped)) == "EPERM"
+                assert inside.attempt("sendto", fd, b"x", 1, MSG_FASTOPEN, mapped, len(mapped)) == "EPERM"
+        with pytest.raises(BlockingIOError):
+            victim.accept()
+        with Takeover(host.pid("p2pdi-peerd")) as inside:
+            fd = inside.call("socket", 2, 1, 0)
+            assert inside.attempt("connect", fd, where, len(where)) == "ok"
+        victim.accept()[0].close()
 
 
 def packets(watcher):

@@ -22,8 +22,8 @@ NAMES = ("r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip
 ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 CALLS = {
     "write": 1, "open": 2, "mmap": 9, "mprotect": 10, "rt_sigprocmask": 14, "pipe": 22, "socket": 41, "connect": 42,
-    "sendto": 44, "sendmsg": 46, "shutdown": 48, "bind": 49, "listen": 50, "clone": 56, "fork": 57, "execve": 59, "kill": 62,
-    "uname": 63, "close": 3, "chmod": 90, "fchmod": 91, "ptrace": 101, "syslog": 103, "setuid": 105, "setgid": 106,
+    "sendto": 44, "sendmsg": 46, "shutdown": 48, "bind": 49, "listen": 50, "getsockname": 51, "clone": 56, "fork": 57, "execve": 59, "kill": 62,
+    "uname": 63, "close": 3, "unlink": 87, "chmod": 90, "fchmod": 91, "ptrace": 101, "syslog": 103, "setuid": 105, "setgid": 106,
     "setgroups": 116, "setresuid": 117, "capset": 126, "mknod": 133, "personality": 135, "setpriority": 141,
     "sched_setscheduler": 144, "mlockall": 151, "pivot_root": 155, "prctl": 157, "adjtimex": 159, "chroot": 161, "acct": 163,
     "settimeofday": 164, "mount": 165, "umount2": 166, "swapon": 167, "reboot": 169, "sethostname": 170, "setdomainname": 171,
