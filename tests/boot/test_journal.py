@@ -7,7 +7,7 @@ import re
 import pytest
 
 from box import document, wait
-from p2pdi import SOURCE
+from p2pdi import SOURCE, FakePeer, flip
 
 INSTANCE = "[Server]\nListenStream=auto\n[Registration]\nServer=localhost\n"
 
@@ -81,6 +81,32 @@ def test_fields_of_a_download(busy):
         {"p2pdi-rsd.service", "p2pdi-peerd.service", "p2pdi-peerd@bob.service"}
     assert set(e["_SYSTEMD_UNIT"] for e in busy.journal("P2PDI_RFC=7230")) == \
         {"p2pdi-peerd.service", "p2pdi-peerd@bob.service"}
+
+
+def test_liar_among_five_is_told_of(host):
+    """Its bytes are thrown away, the next holder is asked, and the journal tells whose fault it was."""
+    content = document(7230, 30000)
+    host.configure_peer("[Registration]\nServer=localhost\n")
+    host.start("p2pdi-rsd", "p2pdi-peerd")
+    host.wait_registered()
+    with host.network():
+        holders = [FakePeer({7230: content}) for _ in range(5)]
+    liar = holders[2]
+    liar.on_get = lambda f, c, n: f.document(n)[:-len(content)] + flip(content, 17)
+    try:
+        liar.join(host)
+        host.ctl("refresh")             # it is the first that is known to hold it
+        for honest in holders:
+            if honest is not liar:
+                honest.join(host)
+        host.ctl("get", "7230")
+        assert host.read("/var/lib/p2pdi/rfc/rfc7230.txt", "rb") == content
+        for number in ("de9b8cc84efb4fd5813d24ae3b8e2c3e", "7fa2fac5e53643d5b5f967828336ea86"):
+            assert host.wait_message("", f"MESSAGE_ID={number}")["P2PDI_PEER_PORT"] == str(liar.port)
+            assert len(host.journal(f"MESSAGE_ID={number}")) == 1
+    finally:
+        for holder in holders:
+            holder.close()
 
 
 def test_no_cookie_in_the_journal(host):

@@ -92,6 +92,27 @@ def test_manifest_decides(world):
     assert fetched(holders) == [0, 0, 1]
 
 
+def test_rogue_network_can_not_pass_the_manifest(world):
+    """The registration server and all holders are one gang: each states the same false text, or states the right one and sends another."""
+    right, wrong = document(7), document(7, seed=1)
+    manifest = os.path.join(world.dir, "SHA256SUMS")
+    with open(manifest, "w", encoding="ascii") as f:
+        f.write(f"{sha256(right)}  rfc7.txt\n")
+    gang = [world.holder({7: wrong}, address=f"127.0.0.{i}") for i in (2, 3, 4)]
+    gang += [world.holder({7: right}, address=f"127.0.0.{i}", on_get=lambda f, c, n: f.document(n)[:-len(right)] + wrong)
+             for i in (5, 6)]
+    # Nor does it help to say at the last moment that it is the right one.
+    gang.append(world.holder({7: wrong}, address="127.0.0.7", on_get=lambda f, c, n: f.head(
+        200, len(wrong), Content_Type="text/plain", Digest=f"sha-256={sha256(right)}") + wrong))
+    server = world.server(gang)
+    for accept in ("single", "agreed", "verified"):
+        a = world.peer(accept, {}, server, {"Integrity.Manifest": manifest, "Integrity.Accept": accept})
+        for _ in range(2):                      # also of what is known by then
+            r = a.get(7, code=7)
+            assert r.out == b"" and a.stored() == []
+        assert a.ctl("sync").code in (0, 1, 6, 7) and a.stored() == []
+
+
 def test_hearsay_is_enough_to_find_and_the_holders_word_counts(world):
     holder = world.holder({7: document(7)}, address=C)
     teller = world.holder({}, address=B)

@@ -303,6 +303,23 @@ def test_advertise_counts_only_from_listed_sources(world):
         assert w.ask("POST Register", {"Port": 7, "Advertise": "somewhere"}).status == 400
 
 
+def test_no_header_makes_one_registered_elsewhere(world):
+    """A victim's address in every field that there is, and in those that others trust: the list shows where the connection came from."""
+    rs = world.rs()
+    victim = "192.0.2.7"
+    names = ["Host", "OS", "Advertise", "Address", "IP", "Ip-Address", "X-Forwarded-For", "X-Real-IP", "Forwarded", "Client-IP", "Via",
+             "From", "Peer-Id", "Remote-Addr", "True-Client-IP", "Location"]
+    with rs.registrant("127.0.0.9") as r, rs.registrant("127.0.0.9") as other:
+        assert r.register(7, **{name: victim for name in names})["Address"] == "127.0.0.9"
+        assert r.keepalive()["Address"] == "127.0.0.9"
+        for name in names:
+            assert r.wire.ask("POST KeepAlive", {"Cookie": r.cookie, name: f"for={victim}" if name == "Forwarded" else victim})[
+                "Address"] == "127.0.0.9"
+        other.register(8)
+        assert [(p[0], p[1]) for p in other.peers()[1]] == [("127.0.0.9", 7)]
+    assert {p["address"] for p in rs.json("registrations")} == {"127.0.0.9:7", "127.0.0.9:8"}
+
+
 @pytest.mark.parametrize("address", ["169.254.1.1", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1",
                                      "255.255.255.255"])
 def test_address_that_leads_nowhere_is_not_listed(world, address):

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 
 #include "core/rate.h"
 
@@ -112,14 +113,17 @@ static void test_many_sources_cost_no_memory(void **state) {
 
         (void) state;
         assert_int_equal(rate_table_new(100, 1, 2, hash_key, &t), 0);
-        for (uint32_t i = 0; i < 10000; i++) {
+        const size_t allocated = mallinfo2().uordblks;
+        for (uint32_t i = 0; i < 1000000; i++) {
                 Address a = address("10.0.0.0");
 
+                a.bytes[13] = (uint8_t) (i >> 16);
                 a.bytes[14] = (uint8_t) (i >> 8);
                 a.bytes[15] = (uint8_t) i;
                 assert_true(rate_table_take(t, &a, &(Now){ 0 }));
                 assert_int_equal(rate_table_count(t), MIN_OF(i + 1, 100u));
         }
+        assert_int_equal(mallinfo2().uordblks, allocated);
 }
 
 static void test_reload_keeps_fill_levels(void **state) {

@@ -185,6 +185,41 @@ static void test_cookies(void **state) {
         converse(*state, steps, ELEMENTSOF(steps));
 }
 
+/* At a thousand a second, near to the right ones and far from them; two of 2^53 are right. */
+static void test_a_million_guesses_hit_nothing(void **state) {
+        static const Step steps[] = {
+                { 0, "192.0.2.1", REGISTER("1"), "200 cookie=101 id=1 ttl=7200/2400 192.0.2.1 new" },
+                { 0, "192.0.2.2", REGISTER("2"), "200 cookie=102 id=2 ttl=7200/2400 192.0.2.2 new" },
+        };
+        static const Step after[] = {
+                { 1000, "192.0.2.2", PQUERY("102"), "200 active=1 192.0.2.1/1/1/6200/|" },
+        };
+        static const Verb verbs[] = { VERB_LEAVE, VERB_KEEPALIVE, VERB_PQUERY, VERB_REGISTER };
+        Fixture *f = *state;
+        Address guesser;
+
+        converse(f, steps, ELEMENTSOF(steps));
+        assert_int_equal(address_from_text(SLICE_LITERAL("192.0.2.66"), &guesser), 0);
+        for (uint64_t i = 0, drawn = 1; i < 1000 * 1000; i++) {
+                drawn = drawn * 6364136223846793005 + 1442695040888963407;
+                const uint64_t near = i < 1000 ? i + 1 : 101 + ((uint64_t) 1 << i % 52), far = (drawn >> 11) + 1;
+                const Request q = { .verb = verbs[i % ELEMENTSOF(verbs)], .cookie = i % 2 > 0 ? near : far, .port = 9 };
+                const RegistrarRandom random = { .cookies = { 103, 104 } };
+                const Now now = { .boottime = i * USEC_PER_MSEC, .realtime = DAY_0 };
+                Reply reply;
+                RegistrarOutcome outcome;
+
+                if (q.cookie == 101 || q.cookie == 102)
+                        continue;
+                assert_int_equal(registrar_handle(f->list, &f->conf, &q, &guesser, &now, &random, &reply, &f->body, &outcome), 0);
+                if (reply.status != 401 || outcome.refused != REGISTRAR_UNKNOWN_COOKIE || reply.cookie != 0)
+                        fail_msg("guess %u: %u", (unsigned) i, reply.status);
+        }
+        /* As if nobody had asked. */
+        assert_string_equal(active_ids(f->list, true), "1 2");
+        converse(f, after, ELEMENTSOF(after));
+}
+
 static void test_leases_end_and_what_renews_them(void **state) {
         static const Step steps[] = {
                 { 0, "192.0.2.1", REGISTER("1"), "200 cookie=101 id=1 ttl=7200/2400 192.0.2.1 new" },
@@ -434,6 +469,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_the_original_scenario),
                 TEST(test_cookies),
+                TEST(test_a_million_guesses_hit_nothing),
                 TEST(test_leases_end_and_what_renews_them),
                 TEST(test_addresses),
                 TEST(test_advertise_counts_from_listed_sources),

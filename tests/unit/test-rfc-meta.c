@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 
 #include "core/proto.h"
 #include "core/rfc-meta.h"
@@ -219,6 +220,38 @@ static void check_relations(const RfcMeta *m) {
         assert_false(rfc_meta_get(m, 9, &i));
         assert_false(rfc_meta_get(m, 0, &i));
         assert_int_equal(rfc_meta_count(m), 6);
+}
+
+/* The RFC Editor has an index in XML, too: it is none here, and nothing in it is expanded. */
+static void test_xml_is_no_index(void **state) {
+        (void) state;
+        static const char bomb[] =
+                "<?xml version=\"1.0\"?>\n<!DOCTYPE lolz [\n <!ENTITY lol \"lol\">\n"
+                " <!ENTITY lol1 \"&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;&lol;\">\n"
+                " <!ENTITY lol2 \"&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;&lol1;\">\n"
+                " <!ENTITY lol3 \"&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;&lol2;\">\n"
+                " <!ENTITY file SYSTEM \"file:///etc/passwd\">\n]>\n<rfc-index>\n<rfc-entry><doc-id>RFC0001</doc-id>\n"
+                "<title>&lol3;&file;</title></rfc-entry>\n</rfc-index>\n";
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = read_index(SLICE_LITERAL(bomb), 100, RFC_META_NONE);
+        assert_int_equal(rfc_meta_count(m), 0);
+}
+
+/* What a library takes ends at 64 MiB; how long a line is does not matter. */
+static void test_a_line_of_16_mib_takes_no_memory(void **state) {
+        (void) state;
+        static char piece[65536];
+        _cleanup_(rfc_meta_free_p) RfcMeta *m = NULL;
+        memset(piece, '7', sizeof(piece));
+        assert_int_equal(rfc_meta_new(&m), 0);
+        assert_int_equal(rfc_meta_feed(m, SLICE_LITERAL("1 One. A. Author. May 2000.\n\n")), 0);
+        const size_t allocated = mallinfo2().uordblks + mallinfo2().hblkhd;
+        for (size_t i = 0; i < (16 << 20) / sizeof(piece); i++)
+                assert_int_equal(rfc_meta_feed(m, (Slice){ piece, sizeof(piece) }), 0);
+        assert_in_range(mallinfo2().uordblks + mallinfo2().hblkhd, 0, allocated + sizeof(piece));
+        assert_int_equal(rfc_meta_feed(m, SLICE_LITERAL("\n\n2 Two. A. Author. May 2000.\n\n")), 0);
+        assert_int_equal(rfc_meta_end(m), 0);
+        assert_title(m, 1, "One");
+        assert_title(m, 2, "Two");
 }
 
 static void test_entries_tell_authors_date_status_and_relations(void **state) {
@@ -629,6 +662,8 @@ int main(void) {
                 cmocka_unit_test(test_crlf_does_not_matter),
                 cmocka_unit_test(test_what_is_no_index_has_no_titles),
                 cmocka_unit_test(test_endless_lines_and_entries_are_passed_over),
+                cmocka_unit_test(test_xml_is_no_index),
+                cmocka_unit_test(test_a_line_of_16_mib_takes_no_memory),
                 cmocka_unit_test(test_entries_tell_authors_date_status_and_relations),
                 cmocka_unit_test(test_standing_is_what_the_last_entry_says),
                 cmocka_unit_test(test_an_index_of_numbers_never_issued_is_of_no_use),
