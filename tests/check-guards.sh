@@ -146,6 +146,31 @@ in_tree src/io/log.c '/* see ../share''d/notes */' 'machine'
 in_tree src/io/log.c '/* see protoco''l.md */' 'not in the tree'
 in_tree src/io/log.c '/* TO''DO: all of it */' 'not finished'
 
+# ---- what SECURITY.md says, and the tests that show it: those of the tree as it is ----
+tree=$tmp/security
+mkdir "$tree"
+ln -s "$srcdir/tests" "$tree/tests"
+cp "$srcdir/SECURITY.md" "$srcdir/Makefile.am" "$tree"
+chmod u+w "$tree/SECURITY.md" "$tree/Makefile.am"
+# security FILE SED WORDS WHAT
+security() {
+        sed "$2" "$srcdir/$1" >"$tree/$1"
+        ! cmp -s "$srcdir/$1" "$tree/$1" || say "$4 was not planted:"
+        fails check-security.sh "$3" "$4"
+        unplant "$1"
+}
+passes check-security.sh
+security SECURITY.md 's/::test_manifest_beats_all/::test_manifest_beats_many/' 'test_manifest_beats_many: it is not in that file' 'a test that is not there'
+security SECURITY.md 's#unit/test-rate\.c#unit/test-rates.c#' 'there is no tests/unit/test-rates.c' 'a file that is not there'
+security Makefile.am 's#tests/system/test_trust\.py##' 'Makefile.am does not run it' 'a test that is never run'
+security SECURITY.md '/^| T13 |/d' 'does not have one row' 'a threat without a row'
+security SECURITY.md '/^| T13 |/d' 'is not in the table' 'a sentence that names a threat without a row'
+security SECURITY.md '/^| T6 |/s/|[^|]*|$/| soon |/' 'names no test' 'a threat without a test'
+security SECURITY.md 's/^\(- It can not guess a cookie\.\).*/\1/' 'does not end in tests' 'a sentence without a test'
+security SECURITY.md 's/^- It can not guess a cookie\./& Nor anything else./' 'several sentences' 'two sentences with one test'
+security SECURITY.md 's/^## The model$/## Model/' 'The model is not there' 'a model that is not found'
+tree=$tmp/tree
+
 # ---- the catalog of messages ----
 # catalog SED WORDS WHAT
 catalog() {

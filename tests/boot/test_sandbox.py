@@ -226,6 +226,19 @@ def test_taken_over_daemons_may_dial_or_not(host):
         victim.accept()[0].close()
 
 
+def test_one_instance_and_another(host):
+    """They are one user to the kernel; the units keep them apart as far as units can."""
+    host.configure_peer("[Server]\nListenStream=auto\n", "bob")
+    host.start("p2pdi-peerd", "p2pdi-peerd@bob")
+    inside_number = int(host.show("p2pdi-peerd@bob", "MainPID"))
+    with Takeover(host.pid("p2pdi-peerd")) as inside:
+        database = b"/var/lib/p2pdi@bob/state.db"
+        assert inside.attempt("open", database, 2) == inside.attempt("open", b"/var/lib/p2pdi@bob/x", MAKE, 0o600) == "EROFS"
+        assert inside.attempt("process_vm_readv", inside_number, 0, 0, 0, 0, 0) == "EPERM"
+        assert inside.attempt("ptrace", 16, inside_number, 0, 0) == "EPERM"
+        assert inside.attempt("open", database, READ_ONLY) == inside.attempt("kill", inside_number, 0) == "ok"
+
+
 def packets(watcher):
     """What a packet socket has seen go out: [(destination, port that it comes from, flags of TCP)]; all else is None, None."""
     seen = []

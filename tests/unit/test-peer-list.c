@@ -129,6 +129,28 @@ static void test_many_reloads_with_ever_other_ttls(void **state) {
         assert_int_equal(n, 100);
 }
 
+/* By years, to and fro: only what people are shown follows. */
+static void test_a_wall_clock_that_jumps_ends_no_lease(void **state) {
+        static const usec_t days[] = { 20000, 20000 + 3650, 0, 20000 + 36500, 20000 };
+        _cleanup_list_ PeerList *l = new_list();
+        Now now = { .realtime = DAY_0 };
+
+        (void) state;
+        register_new(l, 101, "192.0.2.1:1", &now);
+        register_new(l, 102, "192.0.2.2:1", &now);
+        assert_int_equal(peer_list_leave(l, 102, &now, &(uint32_t){ 0 }, &(bool){ false }), 0);
+        for (size_t i = 0; i < ELEMENTSOF(days); i++) {
+                now = (Now){ .boottime = (i + 1) * USEC_PER_SEC, .realtime = days[i] * USEC_PER_DAY };
+                assert_string_equal(expired_ids(l, &now), "");
+                assert_string_equal(active_ids(l, true), "1");
+                assert_true(get(l, 1).expires_at == TTL);
+        }
+        now.boottime = TTL;
+        assert_string_equal(expired_ids(l, &now), "-1");
+        now.boottime = RETENTION;
+        assert_string_equal(expired_ids(l, &now), "x2");
+}
+
 static void test_inactive_are_forgotten_after_the_retention(void **state) {
         _cleanup_list_ PeerList *l = new_list();
         PeerListLimits limits = { TTL, 1000000, 1000000, 100 * USEC_PER_SEC };
@@ -939,6 +961,7 @@ int main(void) {
                 cmocka_unit_test(test_register_keepalive_and_pquery_renew),
                 cmocka_unit_test(test_leases_end_in_the_order_of_their_ends),
                 cmocka_unit_test(test_many_reloads_with_ever_other_ttls),
+                cmocka_unit_test(test_a_wall_clock_that_jumps_ends_no_lease),
                 cmocka_unit_test(test_inactive_are_forgotten_after_the_retention),
                 cmocka_unit_test(test_ids_are_never_given_twice),
                 cmocka_unit_test(test_an_endpoint_has_one_active_peer),
