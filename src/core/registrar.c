@@ -174,6 +174,7 @@ static void handle_leave(Exchange *x) {
         x->reply->status = 200;
         x->outcome->peer_id = id;
         x->outcome->was_active = was_active;
+        x->outcome->durable = was_active;
 }
 
 /* ---- PQuery ---- */

@@ -30,6 +30,7 @@ typedef struct Client {
         TAILQ_ENTRY(Client) wait_link;  /* in Rsd.waiting or Rsd.committing */
         enum { CLIENT_IDLE, CLIENT_WAITING, CLIENT_COMMITTING } state;
         /* What waits for the disk. */
+        Verb verb;
         Reply reply;
         RegistrarOutcome outcome;
 } Client;

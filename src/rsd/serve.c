@@ -173,6 +173,7 @@ static void answer(Client *c, const Request *request, const Now *now) {
                 listener_charge(r->listener, conn_remote(c->conn));
         }
         if (outcome.durable) {
+                c->verb = request->verb;
                 c->reply = reply;
                 c->outcome = outcome;
                 commit_wait(r, c);
@@ -186,13 +187,13 @@ static void answer(Client *c, const Request *request, const Now *now) {
 
 void serve_release(Client *c, int error) {
         c->state = CLIENT_IDLE;
-        count_answer(c, VERB_REGISTER, &c->outcome, error);
+        count_answer(c, c->verb, &c->outcome, error);
         if (error < 0) {
-                log_failure(c, VERB_REGISTER, c->reply.transaction, error);
+                log_failure(c, c->verb, c->reply.transaction, error);
                 reply_error(c, 500, c->reply.transaction, true);
         } else {
-                log_done(c, VERB_REGISTER, c->reply.transaction, &c->outcome);
-                send_reply(c, VERB_REGISTER, &c->reply, NULL);
+                log_done(c, c->verb, c->reply.transaction, &c->outcome);
+                send_reply(c, c->verb, &c->reply, NULL);
         }
 }
 

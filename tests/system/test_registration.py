@@ -569,6 +569,19 @@ def test_every_cookie_that_was_told_is_known_after_a_crash(world):
         assert ids(parse_list(body)) == sorted(set(told.values()) - {next(iter(told.values()))})
 
 
+def test_a_departure_that_was_told_is_one_after_a_crash(world):
+    """Else others would be sent to a peer that has left, until its lease ends."""
+    rs = world.rs()
+    a, b, c = registrants(rs, 3)
+    for one in (a, b):
+        assert one.leave().status == 200
+    assert a.leave().status == 200              # has left already: nothing to write
+    rs.kill()
+    rs.start()
+    with rs.connect() as w:
+        assert [w.ask("POST KeepAlive", {"Cookie": one.cookie}).status for one in (a, b, c)] == [401, 401, 200]
+
+
 def test_a_crash_in_the_middle_loses_none_that_was_told(world):
     """SIGKILL while requests are under way: what was answered is there."""
     rs = world.rs()

@@ -116,7 +116,9 @@ static void exchange(Fixture *f, const Step *s, Reply *ret_reply, RegistrarOutco
         assert_int_equal(ret_reply->close, request.close);
         assert_int_equal(ret_reply->has_length, ret_reply->status != 204);
         assert_int_equal(ret_reply->length, f->body.size);
-        assert_int_equal(ret_outcome->durable, request.verb == VERB_REGISTER && ret_reply->status == 200);
+        assert_int_equal(ret_outcome->durable, ret_reply->status == 200 &&
+                                                  (request.verb == VERB_REGISTER ||
+                                                   (request.verb == VERB_LEAVE && ret_outcome->was_active)));
         assert_int_equal(ret_outcome->refused == REGISTRAR_NOT_REFUSED, ret_reply->status < 300);
 }
 
