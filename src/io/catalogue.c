@@ -11,14 +11,11 @@
 #define SCHEMA_VERSION 1
 
 static const char schema[] =
-        "CREATE TABLE document ("
+        "CREATE TABLE IF NOT EXISTS document ("
         "  number INTEGER PRIMARY KEY,"
         "  inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL,"
         "  digest BLOB NOT NULL, text_title TEXT,"
-        "  json_inode INTEGER NOT NULL, json_size INTEGER NOT NULL, json_mtime_nsec INTEGER NOT NULL, json_title TEXT)";
-
-/* Not in the schema, so that a catalogue of before this table is used on. */
-static const char care_schema[] =
+        "  json_inode INTEGER NOT NULL, json_size INTEGER NOT NULL, json_mtime_nsec INTEGER NOT NULL, json_title TEXT);"
         "CREATE TABLE IF NOT EXISTS care ("
         "  number INTEGER PRIMARY KEY, pinned INTEGER NOT NULL, read_usec INTEGER NOT NULL,"
         "  inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL, expected BLOB)";
@@ -42,8 +39,6 @@ int catalogue_open(const char *path, Catalogue **ret) {
         r = sqlite_prepare(c->db, "INSERT OR REPLACE INTO document VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", &c->put);
         if (r == 0)
                 r = sqlite_prepare(c->db, "DELETE FROM document WHERE number = ?", &c->remove);
-        if (r == 0)
-                r = sqlite_exec(c->db, care_schema);
         if (r == 0)
                 r = sqlite_prepare(c->db, "INSERT OR REPLACE INTO care VALUES (?, ?, ?, ?, ?, ?, ?)", &c->put_care);
         if (r == 0)

@@ -14,14 +14,14 @@
  * looked up here, and each one would be written with every renewal.
  */
 static const char schema[] =
-        "CREATE TABLE meta ("
+        "CREATE TABLE IF NOT EXISTS meta ("
         "  one INTEGER PRIMARY KEY CHECK (one = 1),"
         "  last_id INTEGER NOT NULL,"
         "  boot_id BLOB NOT NULL,"
         "  boottime INTEGER NOT NULL,"          /* of the last write */
         "  realtime INTEGER NOT NULL);"
-        "INSERT INTO meta VALUES (1, 0, zeroblob(16), 0, 0);"
-        "CREATE TABLE peers ("
+        "INSERT OR IGNORE INTO meta VALUES (1, 0, zeroblob(16), 0, 0);"
+        "CREATE TABLE IF NOT EXISTS peers ("
         "  id INTEGER PRIMARY KEY,"
         "  cookie INTEGER NOT NULL,"
         "  active INTEGER NOT NULL,"

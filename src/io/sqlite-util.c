@@ -112,7 +112,46 @@ static int quick_check(sqlite3 *db) {
         return text && strcmp((const char *) text, "ok") == 0 ? 0 : -EUCLEAN;
 }
 
-static int make_schema(sqlite3 *db, int user_version, const char *schema) {
+/* All that the schema is, as one text: owned by the caller. What SQLite keeps for itself, such as statistics, is not of it. */
+static int describe_schema(sqlite3 *db, char **ret) {
+        _cleanup_(sqlite_finalize_p) sqlite3_stmt *statement = NULL;
+        const char *text;
+        int r, rc;
+
+        r = sqlite_prepare(db, "SELECT coalesce(group_concat(quote(type) || quote(name) || quote(tbl_name) || quote(sql)), '')"
+                               "  FROM (SELECT * FROM sqlite_master WHERE name NOT GLOB 'sqlite_*' ORDER BY type, name)", &statement);
+        if (r < 0)
+                return r;
+        rc = sqlite3_step(statement);
+        if (rc != SQLITE_ROW)
+                return rc == SQLITE_DONE ? -EUCLEAN : sqlite_errno(db, rc);
+        text = (const char *) sqlite3_column_text(statement, 0);
+        *ret = text ? strdup(text) : NULL;
+        return *ret ? 0 : -ENOMEM;
+}
+
+/*
+ * Is it this schema, and nothing else? A column less would fail later, and where a trigger or a view takes the place of what
+ * we made, what is written may not be there. The one who knows what SQLite makes of `schema` is SQLite.
+ */
+static int compare_schema(sqlite3 *db, const char *schema) {
+        _cleanup_(sqlite_close_p) sqlite3 *model = NULL;
+        _cleanup_free_ char *wanted = NULL, *found = NULL;
+        int r, rc;
+
+        rc = sqlite3_open(":memory:", &model);
+        r = rc == SQLITE_OK ? sqlite_exec(model, schema) : sqlite_errno(model, rc);
+        if (r == 0)
+                r = describe_schema(model, &wanted);
+        if (r == 0)
+                r = describe_schema(db, &found);
+        if (r < 0)
+                return r;
+        return strcmp(wanted, found) == 0 ? 0 : -EUCLEAN;
+}
+
+/* What is not as it should be is rolled back by the close. */
+static int make_schema(sqlite3 *db, int found, int user_version, const char *schema) {
         char pragma[64];
         int r;
 
@@ -120,9 +159,13 @@ static int make_schema(sqlite3 *db, int user_version, const char *schema) {
         r = sqlite_exec(db, "BEGIN IMMEDIATE");
         if (r == 0)
                 r = sqlite_exec(db, schema);
+        if (r == -EINVAL || r == -EEXIST)
+                return -EUCLEAN;        /* it does not go together with what is there */
         if (r == 0)
+                r = compare_schema(db, schema);
+        if (r == 0 && found != user_version)
                 r = sqlite_exec(db, pragma);
-        return r == 0 ? sqlite_exec(db, "COMMIT") : r;  /* what is open is rolled back by the close */
+        return r == 0 ? sqlite_exec(db, "COMMIT") : r;
 }
 
 /*
@@ -167,6 +210,9 @@ static int open_file(const char *path, int user_version, const char *schema, boo
                 r = query_number(db, "PRAGMA user_version", &found);
         if (r == 0)
                 r = query_number(db, "SELECT count(*) FROM sqlite_master", &n_tables);
+        /* Of a format that this SQLite does not know. Whether the file may be written was seen before: then it is one to be read only. */
+        if (r == -EINVAL || (r == 0 && sqlite3_db_readonly(db, "main") == 1))
+                r = -EUCLEAN;
         if (r == 0 && found != user_version && (found != 0 || n_tables != 0))
                 r = -EUCLEAN;
         if (r == 0)
@@ -175,8 +221,8 @@ static int open_file(const char *path, int user_version, const char *schema, boo
                 r = sqlite_exec(db, "PRAGMA journal_mode = WAL");
         if (r == 0)
                 r = sqlite_exec(db, full_sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
-        if (r == 0 && found == 0)
-                r = make_schema(db, user_version, schema);
+        if (r == 0)
+                r = make_schema(db, (int) found, user_version, schema);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(db);

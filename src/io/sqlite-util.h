@@ -21,10 +21,10 @@ enum {
  * one at a time.
  *   user_version: of the schema, > 0; written by us, so that another program's or another version's file is told
  *                 apart
- *   schema:       SQL that makes the tables, run once, in one transaction with the version
+ *   schema:       SQL that makes what is not there ("CREATE TABLE IF NOT EXISTS …"), run at each opening
  *   full_sync:    a commit is on disk when it returns (synchronous=FULL); else only whole: the last ones may be lost
  *                 with the power
- * A file that SQLite finds damaged, or that has another schema, is renamed to NAME.damaged-1 (or -2 …; with its -wal)
+ * A file that SQLite finds damaged, or that has anything else in its schema, is renamed to NAME.damaged-1 (or -2 …; with its -wal)
  * and a new one is made: SQLITE_UTIL_DAMAGED, *ret is set as with 0. A full or read-only disk, missing rights and the
  * like are -errno and move nothing.
  */

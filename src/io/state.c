@@ -3,13 +3,14 @@
 
 #include <errno.h>
 
+#include "core/proto.h"
 #include "io/sqlite-util.h"
 
 #define SCHEMA_VERSION 1
 
 static const char schema[] =
-        "CREATE TABLE server (name TEXT PRIMARY KEY, cookie INTEGER NOT NULL, peer_id INTEGER NOT NULL) WITHOUT ROWID;"
-        "CREATE TABLE peer (position INTEGER PRIMARY KEY, address BLOB NOT NULL, port INTEGER NOT NULL)";
+        "CREATE TABLE IF NOT EXISTS server (name TEXT PRIMARY KEY, cookie INTEGER NOT NULL, peer_id INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS peer (position INTEGER PRIMARY KEY, address BLOB NOT NULL, port INTEGER NOT NULL)";
 
 struct State {
         sqlite3 *db;
@@ -54,7 +55,7 @@ int state_get_cookie(State *s, const char *server, uint64_t *ret_cookie, uint32_
                 return sqlite_errno(s->db, rc);
         cookie = sqlite3_column_int64(statement, 0);
         peer_id = sqlite3_column_int64(statement, 1);
-        if (cookie == 0 || peer_id < 0 || peer_id > UINT32_MAX)
+        if (cookie < 1 || cookie > (int64_t) PROTO_COOKIE_MAX || peer_id < 0 || peer_id > UINT32_MAX)
                 return STATE_NONE;
         *ret_cookie = (uint64_t) cookie;
         *ret_peer_id = (uint32_t) peer_id;

@@ -47,7 +47,8 @@ int documents_new(const DocumentsConf *conf, Documents **ret) {
         }
         if (k < 0) {
                 documents_free(d);
-                return log_errno(LOG_LEVEL_ERR, k, "Could not open the library %s", conf->library.path);
+                return log_errno(LOG_LEVEL_ERR, k, "Could not open the library %s with its catalogue %s", conf->library.path,
+                                 conf->library.catalogue);
         }
         *ret = d;
         return 0;

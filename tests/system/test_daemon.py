@@ -11,6 +11,7 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -657,7 +658,18 @@ def test_control_socket_that_can_not_be_used_is_refused(world, daemon):
 DATABASES = [("rsd", "registry.db"), ("peerd", "state.db"), ("peerd", "library.db")]
 
 
-@pytest.mark.parametrize("damage", ["garbage", "truncated", "garbled"])
+def tampered(good, path):
+    """The same with something in it that undoes what is written."""
+    with open(path, "wb") as f:
+        f.write(good)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        table, = db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name DESC").fetchone()
+        db.execute(f"CREATE TRIGGER undo AFTER INSERT ON {table} BEGIN DELETE FROM {table}; END")
+    with open(path, "rb") as f:
+        return f.read()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "garbled", "tampered"])
 @pytest.mark.parametrize("daemon, name", DATABASES)
 def test_damaged_database_is_moved_aside(world, daemon, name, damage):
     d = make(world, daemon)
@@ -675,6 +687,7 @@ def test_damaged_database_is_moved_aside(world, daemon, name, damage):
         "garbage": random.Random(name).randbytes(5000),
         "truncated": good[:5000],
         "garbled": good[:4096] + b"\xff" * (len(good) - 4096),
+        "tampered": tampered(good, os.path.join(d.dir, "tampered")),
     }[damage]
     for n in (1, 2):
         with open(path, "wb") as f:
@@ -696,6 +709,21 @@ def test_damaged_database_is_moved_aside(world, daemon, name, damage):
     after = d.mark()
     d.start()
     assert d.count_log("damaged", after) == 0
+
+
+@pytest.mark.parametrize("what, why", [("directory", "Is a directory"), ("link", "Too many levels of symbolic links")])
+@pytest.mark.parametrize("daemon, name", DATABASES)
+def test_what_is_no_file_in_the_place_of_a_database(world, daemon, name, what, why):
+    """Nothing of ours was damaged: whoever put that there has to look at it."""
+    d = make(world, daemon)
+    os.makedirs(d.state_dir, exist_ok=True)
+    path = os.path.join(d.state_dir, name)
+    if what == "directory":
+        os.mkdir(path)
+    else:
+        os.symlink(os.path.join(d.dir, "elsewhere"), path)
+    assert re.search(rf"{re.escape(name)}: {why}", fails(d))
+    assert not os.path.exists(os.path.join(d.dir, "elsewhere")) and not [n for n in os.listdir(d.state_dir) if "damaged" in n]
 
 
 @pytest.mark.parametrize("daemon", DAEMONS)

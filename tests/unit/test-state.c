@@ -14,6 +14,7 @@
 
 #include "temp-dir.h"
 
+#include "core/proto.h"
 #include "io/sqlite-util.h"
 #include "io/state.h"
 
@@ -100,10 +101,10 @@ static void test_cookie_outlives_restart(void **state) {
 
         reopen(f, 0);
         assert_no_cookie(f, "rs.example:65423");
-        assert_int_equal(state_set_cookie(f->state, "rs.example:65423", UINT64_MAX, UINT32_MAX), 0);
+        assert_int_equal(state_set_cookie(f->state, "rs.example:65423", PROTO_COOKIE_MAX, UINT32_MAX), 0);
         assert_int_equal(state_set_cookie(f->state, "[2001:db8::1]:65423", 7, 0), 0);
         reopen(f, 0);
-        assert_cookie(f, "rs.example:65423", UINT64_MAX, UINT32_MAX);
+        assert_cookie(f, "rs.example:65423", PROTO_COOKIE_MAX, UINT32_MAX);
         assert_cookie(f, "[2001:db8::1]:65423", 7, 0);
         assert_no_cookie(f, "rs.example");
         assert_int_equal(state_check(f->state), 0);
@@ -170,7 +171,8 @@ static void test_rows_without_sense_are_passed_over(void **state) {
                 "INSERT INTO peer VALUES (-1, zeroblob(16), 5);"
                 "INSERT INTO peer SELECT 7, address, 0 FROM peer WHERE position = 0;"
                 "INSERT INTO peer SELECT 8, address, 65536 FROM peer WHERE position = 0;"
-                "INSERT INTO server VALUES ('zero', 0, 1), ('id', 1, -1), ('big', 1, 4294967296)");
+                "INSERT INTO server VALUES ('zero', 0, 1), ('id', 1, -1), ('big', 1, 4294967296),"
+                "('negative', -5, 1), ('long', 9007199254740992, 1)");
         reopen(f, 0);
         assert_int_equal(state_get_peers(f->state, found, 5, &n), 0);
         assert_int_equal(n, 1);
@@ -178,6 +180,9 @@ static void test_rows_without_sense_are_passed_over(void **state) {
         assert_no_cookie(f, "zero");
         assert_no_cookie(f, "id");
         assert_no_cookie(f, "big");
+        /* The server would refuse these as no cookies at all, for ever. */
+        assert_no_cookie(f, "negative");
+        assert_no_cookie(f, "long");
 }
 
 static void test_file_is_for_its_owner_only(void **state) {
