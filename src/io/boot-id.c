@@ -26,10 +26,10 @@ static int64_t came_up_at(const Now *now) {
 bool boot_is_same(const BootStamp *then, const BootStamp *now) {
         int64_t difference;
 
-        if (boot_id_is_known(&then->id) && boot_id_is_known(&now->id))
-                return memcmp(then->id.bytes, now->id.bytes, sizeof(now->id.bytes)) == 0;
         if (then->at.boottime > now->at.boottime)
                 return false;
+        if (boot_id_is_known(&then->id) && boot_id_is_known(&now->id))
+                return memcmp(then->id.bytes, now->id.bytes, sizeof(now->id.bytes)) == 0;
         if (__builtin_sub_overflow(came_up_at(&now->at), came_up_at(&then->at), &difference))
                 return false;
         return difference < (int64_t) BOOT_SAME_USEC && difference > -(int64_t) BOOT_SAME_USEC;
