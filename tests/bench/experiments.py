@@ -14,21 +14,19 @@ Task 2: each holds a part of the 60, asks all others for their indexes, and fetc
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
+sys.path[:0] = [HERE] + [os.path.join(os.path.dirname(HERE), name) for name in ("net", "system")]
 sys.dont_write_bytecode = True
 
-import experiment_net as net  # noqa: E402
 import experiment_plan as plans  # noqa: E402
 import experiment_plots as plots  # noqa: E402
+import hosts as net  # noqa: E402
 import p2pdi  # noqa: E402
 
-SKIPPED = 77
 N_PEERS = 6
 SCALES = (2, 4, 12, 24)
 FETCH_SECONDS_MAX = 300
@@ -282,21 +280,14 @@ def main():
     except (Wrong, OSError) as e:
         print(f"experiments: {e}", file=sys.stderr)
         return 1
-    missing = [name for name in ("unshare", "ip", "tc", "mount") if not shutil.which(name)]
-    reason = f"{', '.join(missing)} missing" if missing else net.unavailable()
+    reason = net.unavailable()
     if reason:
         print(f"experiments: skipped: {reason}", file=sys.stderr)
-        return SKIPPED
+        return net.SKIPPED
     with net.ended_by_signals():
         directory = tempfile.mkdtemp(prefix="p2pdi-x")
         try:
-            command = net.unshare() + [sys.executable, os.path.abspath(__file__), "--inside"] + sys.argv[1:]
-            with subprocess.Popen(command, stdin=subprocess.DEVNULL, env={**os.environ, "TMPDIR": directory},
-                                  preexec_fn=net.die_with_parent) as process:
-                try:
-                    return process.wait()
-                finally:
-                    process.kill()
+            return net.run([sys.executable, os.path.abspath(__file__), "--inside"] + sys.argv[1:], {"TMPDIR": directory})
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 

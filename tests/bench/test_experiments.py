@@ -6,12 +6,13 @@ import sys
 
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "net")]
 sys.dont_write_bytecode = True
 
-import experiment_net as net  # noqa: E402
 import experiment_plan as plans  # noqa: E402
 import experiment_plots as plots  # noqa: E402
+import hosts as net  # noqa: E402
 
 NUMBERS = list(range(101, 161))
 

@@ -1,21 +1,31 @@
+#!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Hosts that are network namespaces around a bridge, each with an uplink of its own.
 
 All of it lives in namespaces that end with the process that made them (unshare --kill-child): nothing is left on the
 machine, however that process ends, and no packet leaves it.
+
+  hosts.py COMMAND ARGUMENT...
+
+runs a command where it can make such hosts. Status 77 (skipped) where there can be none.
 """
 
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
+import sys
 
 # Documentation addresses (RFC 5737): they are nobody's.
 HUB = "192.0.2.254"
 N_HOSTS_MAX = 200
 # What a modem queues before it drops: so much time of the uplink.
 QUEUE = "latency 200ms"
+SKIPPED = 77
+# Set in the environment of what runs where prepare() may be called.
+INSIDE = "P2PDI_INSIDE"
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 
@@ -40,6 +50,9 @@ def unshare():
 
 def unavailable():
     """Why there can't be such hosts here; None: there can."""
+    missing = [name for name in ("unshare", "ip", "tc", "mount") if not shutil.which(name)]
+    if missing:
+        return f"{', '.join(missing)} missing"
     probe = "ip link add v0 type veth peer name v1 && ip link add b0 type bridge && mount -t tmpfs none /run && " \
             "tc qdisc add dev v0 root tbf rate 10mbit burst 16kb latency 200ms"
     try:
@@ -53,6 +66,16 @@ def unavailable():
     return None
 
 
+def run(command, environment=None):
+    """Runs it inside, in an environment with these additions, and gives its status."""
+    with ended_by_signals(), subprocess.Popen(unshare() + command, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent,
+                                              env={**os.environ, INSIDE: "1", **(environment or {})}) as process:
+        try:
+            return process.wait()
+        finally:
+            process.kill()
+
+
 def prepare():
     """Once, as the first thing inside: nothing of the machine's /run is seen, and what is made there is ours."""
     subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
@@ -62,6 +85,12 @@ def prepare():
 
 def ip(commands):
     subprocess.run(["ip", "-batch", "-"], input=commands.encode(), check=True)
+
+
+def join(f):
+    """The calling thread, and what it starts, is in that network namespace from now on."""
+    if libc.setns(f.fileno(), CLONE_NEWNET) < 0:
+        raise OSError(ctypes.get_errno(), f"setns: {os.strerror(ctypes.get_errno())}")
 
 
 # ---- hosts ----
@@ -87,14 +116,54 @@ class Hosts:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         ip("".join(f"link delete v{i}\nnetns delete h{i}\n" for i in range(self.n)))
 
     @staticmethod
     def enter(host):
         """The calling thread, and what it starts, is on that host from now on."""
         with open(f"/run/netns/h{host}", "rb") as f:
-            if libc.setns(f.fileno(), CLONE_NEWNET) < 0:
-                raise OSError(ctypes.get_errno(), f"setns: {os.strerror(ctypes.get_errno())}")
+            join(f)
+
+
+    @classmethod
+    @contextlib.contextmanager
+    def on(cls, host):
+        """The same for a while."""
+        with open("/proc/thread-self/ns/net", "rb") as back:
+            cls.enter(host)
+            try:
+                yield
+            finally:
+                join(back)
+
+    # -- the wire between them --
+
+    def cut(self, *hosts):
+        """They are alone with each other: what they send to the others is lost, and so is what is sent to them.
+
+        Nobody is told. Links stay up, addresses stay, nothing is refused: as when a switch between them fails.
+        """
+        ip("link add island type bridge\nlink set island up\n")
+        ip("".join(f"link set v{i} master island\n" for i in hosts))
+
+    def heal(self):
+        ip("".join(f"link set v{i} master hub\n" for i in range(self.n)) + "link delete island\n")
+
+    def know_each_other(self):
+        """Hardware addresses are known for good: who is away is not even unreachable, as behind a router."""
+        of = [[line.split()[1] for line in self.output(i, "link", "show", "eth0").splitlines() if "link/ether" in line][0]
+              for i in range(self.n)]
+        for i in range(self.n):
+            commands = "".join(f"neighbour replace {address(k)} lladdr {of[k]} dev eth0 nud permanent\n"
+                               for k in range(self.n) if k != i)
+            subprocess.run(["ip", "-netns", f"h{i}", "-batch", "-"], input=commands.encode(), check=True)
+
+    @staticmethod
+    def output(host, *command):
+        return subprocess.run(["ip", "-netns", f"h{host}", *command], capture_output=True, text=True, check=True).stdout
 
 
 def tcp_counters():
@@ -119,3 +188,18 @@ def ended_by_signals():
     finally:
         for n, handler in before.items():
             signal.signal(n, handler)
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    reason = unavailable()
+    if reason:
+        print(f"skipped: {reason}", file=sys.stderr)
+        return SKIPPED
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
