@@ -34,6 +34,11 @@ void membership_leave(Membership *m, const Now *now) {
         m->next_at = now->boottime;
 }
 
+void membership_heard(Membership *m, const Now *now) {
+        if (!m->busy && !m->reachable && m->n_failures > 0)
+                m->next_at = MIN_OF(m->next_at, now->boottime);
+}
+
 void membership_register_now(Membership *m, const Now *now) {
         if (m->state == MEMBERSHIP_LEFT)
                 return;

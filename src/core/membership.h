@@ -79,6 +79,11 @@ void membership_join(Membership *m, const Now *now);
  * comes unless there is nothing to leave: then `leaving` is false at once.
  */
 void membership_leave(Membership *m, const Now *now);
+/*
+ * The server has answered something else: it can be reached. What only waits because nobody answered is due now, whatever
+ * the back-off says; what was refused waits on.
+ */
+void membership_heard(Membership *m, const Now *now);
 /* Something changed that the server must know at once (own port): Register anew now. Nothing for one that has left. */
 void membership_register_now(Membership *m, const Now *now);
 

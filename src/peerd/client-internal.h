@@ -189,6 +189,8 @@ void client_event_read(ClientEvent *e);
 
 /* Asks the main loop to register with that server now. */
 void client_want_registration(Client *c, unsigned server);
+/* It has answered: tells the main loop, where that took it to be away. */
+void client_server_heard(Client *c, unsigned server);
 
 /* ---- ask-gate.c ---- */
 

@@ -237,20 +237,31 @@ typedef struct WantServer {
         Message message;
         const Client *client;
         unsigned server;
+        void (*tell)(unsigned server, void *userdata);
 } WantServer;
 
 static void run_want(Message *m) {
         WantServer *w = MESSAGE_OF(m, WantServer, message);
-        w->client->conf.handler.on_register_wanted(w->server, w->client->conf.handler.userdata);
+        w->tell(w->server, w->client->conf.handler.userdata);
         free(w);
 }
 
-void client_want_registration(Client *c, unsigned server) {
+/* To the main loop, which has the registrations. */
+static void tell_of_server(Client *c, unsigned server, void (*tell)(unsigned server, void *userdata)) {
         WantServer *w = calloc(1, sizeof(*w));
         if (!w)
                 return;         /* the query has a deadline */
-        *w = (WantServer){ .message = { .run = run_want }, .client = c, .server = server };
+        *w = (WantServer){ .message = { .run = run_want }, .client = c, .server = server, .tell = tell };
         mailbox_post(c->conf.main, &w->message);
+}
+
+void client_want_registration(Client *c, unsigned server) {
+        tell_of_server(c, server, c->conf.handler.on_register_wanted);
+}
+
+void client_server_heard(Client *c, unsigned server) {
+        if (c->servers[server].standing == SERVER_AWAY)
+                tell_of_server(c, server, c->conf.handler.on_server_heard);
 }
 
 /* ---- getting ---- */

@@ -94,6 +94,8 @@ typedef struct ClientHandler {
         void (*on_sync)(const SyncEvent *e, void *userdata);
         /* A registration server is needed that this peer has no cookie with, or that did not know it: register now. */
         void (*on_register_wanted)(unsigned server, void *userdata);
+        /* A registration server that seemed to be away has answered. */
+        void (*on_server_heard)(unsigned server, void *userdata);
         void *userdata;
 } ClientHandler;
 

@@ -379,6 +379,13 @@ void link_register_now(Link *l) {
                 changed(l);     /* it has left, and will not register: whoever waits need not */
 }
 
+void link_server_heard(Link *l) {
+        Now now;
+        now_of_event(l->conf->event, &now);
+        membership_heard(&l->membership, &now);
+        step(l);
+}
+
 bool link_is_idle(const Link *l) {
         return !l->membership.busy && !l->membership.leaving && !l->storing;
 }

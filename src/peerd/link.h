@@ -42,6 +42,9 @@ void link_leave(Link *l);
 /* Registers anew now, whatever the back-off says; nothing for one that has left. */
 void link_register_now(Link *l);
 
+/* The server was heard by somebody else: what waits for its coming back need not. */
+void link_server_heard(Link *l);
+
 /* Nothing is under way, and no Leave is due. */
 bool link_is_idle(const Link *l);
 /* The last Leave was not answered; it is tried again later. */

@@ -175,6 +175,12 @@ static void on_register_wanted(unsigned server, void *userdata) {
                 registration_hurry(p->registration, server);
 }
 
+static void on_server_heard(unsigned server, void *userdata) {
+        Peerd *p = userdata;
+        if (p->registration)
+                registration_server_heard(p->registration, server);
+}
+
 /* In the disk worker. */
 static void on_remember(const Endpoint *peers, size_t n, void *userdata) {
         Peerd *p = userdata;
@@ -266,6 +272,7 @@ static int open_client(Peerd *p) {
                         .on_refresh = control_client_handler.on_refresh,
                         .on_sync = control_client_handler.on_sync,
                         .on_register_wanted = on_register_wanted,
+                        .on_server_heard = on_server_heard,
                         .userdata = p,
                 },
                 .last_known = known,

@@ -248,6 +248,8 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
         if (call_local(call, &own))
                 client_add_self(q->client, &own.address);
         q->call = NULL;
+        if (q->status != 0)
+                client_server_heard(q->client, q->server);
         if (end == CALL_OK && q->rest.size == 0) {
                 page_done(q);
                 return;

@@ -240,6 +240,11 @@ void registration_hurry(Registration *r, unsigned server) {
                 link_register_now(r->links[server]);
 }
 
+void registration_server_heard(Registration *r, unsigned server) {
+        if (server < r->n_servers)
+                link_server_heard(r->links[server]);
+}
+
 static int on_stop_timeout(sd_event_source *s, uint64_t usec, void *userdata) {
         (void) s;
         (void) usec;

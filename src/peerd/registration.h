@@ -43,6 +43,8 @@ int registration_join(Registration *r);                 /* 0, NO_SERVERS */
 int registration_leave(Registration *r);                /* the same; until join, also over reloads */
 /* The client needs this server: tries now, whatever the back-off says. */
 void registration_hurry(Registration *r, unsigned server);
+/* It answered the client: what waits for its coming back need not. */
+void registration_server_heard(Registration *r, unsigned server);
 /* Leaves everywhere; on_done is called when that is done or after 2 s. */
 void registration_stop(Registration *r, void (*on_done)(void *userdata), void *userdata);
 

@@ -3,7 +3,7 @@
 
 import time
 
-from p2pdi import document
+from p2pdi import document, until
 
 
 def test_get_that_finds_the_server_away_makes_it_known(world):
@@ -32,6 +32,19 @@ def test_get_with_the_server_away_after_a_restart(world):
     a.restart()
     r = a.get(8)
     assert "no registration server answered" in r.err and a.content(8) == document(8)
+
+
+def test_server_that_comes_back_is_registered_with_as_soon_as_it_is_heard(world):
+    """Whatever the back-off says, which is minutes by then."""
+    rs = world.rs({"Registration.TTLSec": 2, "Registration.KeepAliveSec": 1})
+    a = world.peer("a", {}, rs)
+    rs.kill()
+    until(lambda: a.json("status")["servers"][0]["state"] != "registered", "the end of the lease")
+    for _ in range(10):                         # each makes it try to register, in vain
+        a.ctl("get", "7")
+    rs.start()
+    a.ctl("get", "7")                           # finds that nobody else is there, and so that the server is
+    rs.wait_active(1)
 
 
 def test_end_does_not_wait_for_a_server_that_is_away(world):

@@ -234,6 +234,43 @@ static void test_retry_after_is_the_least_and_grows(void **state) {
         }
 }
 
+/* It answered a PQuery: the network has healed. */
+static void test_server_that_is_heard_ends_the_back_off(void **state) {
+        Membership m;
+        usec_t next;
+        Now now;
+        (void) state;
+
+        membership_init(&m, 42, true);
+        CONVERSE(&m, { SEC(0), REGISTER, 0, 0, 0, MEMBERSHIP_UNREACHABLE, AWAY, 42, SEC(0.6) },
+                 { SEC(0.6), REGISTER, 0, 0, 0, NO_NEWS, AWAY, 42, SEC(1.7) },
+                 { SEC(1.7), REGISTER, 0, 0, 0, NO_NEWS, AWAY, 42, SEC(3.8) });
+        now = at(SEC(2));
+        membership_heard(&m, &now);
+        CONVERSE(&m, { SEC(2), REGISTER, 0, 0, 0, NO_NEWS, AWAY, 42, SEC(6.1) });
+        now = at(SEC(3));
+        membership_heard(&m, &now);
+        CONVERSE(&m, { SEC(3), REGISTER, 200, 0, 0, MEMBERSHIP_REGISTERED, ACTIVE, 42, SEC(21.1) });
+
+        /* Nothing is due earlier than it would be where nothing was amiss, and a refusal is no silence. */
+        now = at(SEC(4));
+        membership_heard(&m, &now);
+        CONVERSE(&m, { SEC(21.1), KEEPALIVE, 503, 10, 0, MEMBERSHIP_REFUSED, ACTIVE, 42, SEC(31.2) });
+        now = at(SEC(22));
+        membership_heard(&m, &now);
+        CONVERSE(&m, { SEC(31.2), KEEPALIVE, 200, 0, 0, MEMBERSHIP_REACHABLE, ACTIVE, 42, SEC(49.3) });
+
+        /* What is under way goes its way; who has left stays away. */
+        now = at(SEC(49.3));
+        assert_int_equal(membership_next(&m, &now, &next), KEEPALIVE);
+        membership_heard(&m, &now);
+        assert_int_equal(membership_next(&m, &now, &next), MEMBERSHIP_WAIT);
+        membership_init(&m, 42, false);
+        membership_heard(&m, &now);
+        assert_int_equal(membership_next(&m, &now, &next), MEMBERSHIP_WAIT);
+        assert_true(next == NEVER);
+}
+
 static void test_keepalive_is_drawn_from_a_fifth(void **state) {
         usec_t least = NEVER, most = 0;
         (void) state;
@@ -505,6 +542,7 @@ int main(void) {
                 cmocka_unit_test(test_lease_runs_on_while_server_is_away),
                 cmocka_unit_test(test_suspended_past_the_lease_registers_at_once),
                 cmocka_unit_test(test_retry_after_is_the_least_and_grows),
+                cmocka_unit_test(test_server_that_is_heard_ends_the_back_off),
                 cmocka_unit_test(test_keepalive_is_drawn_from_a_fifth),
                 cmocka_unit_test(test_servers_word_is_held_to_sense),
                 cmocka_unit_test(test_registered_without_cookie_is_a_refusal),
