@@ -2,6 +2,9 @@
 #include "io/call.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -490,6 +493,16 @@ static int call_own(Call *c, int fd) {
         return MIN_OF(r, 0);
 }
 
+/*
+ * Who has vanished acknowledges nothing. A connection that was open then gets as much patience as a new one would: the
+ * time for an answer is for those who are there, and slow.
+ */
+static void call_limit_silence(const Call *c, int fd) {
+        int msec = (int) MIN_OF(MAX_OF(c->conf->connect_timeout / USEC_PER_MSEC, (usec_t) 1), (usec_t) INT_MAX);
+
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &msec, sizeof(msec)); /* without it that takes longer */
+}
+
 static int call_dial(Call *c) {
         int fd, r;
 
@@ -502,6 +515,7 @@ static int call_dial(Call *c) {
                 return 0;
         }
 
+        call_limit_silence(c, fd);
         r = call_own(c, fd);
         if (r == 0)
                 call_begin_step(c, STATE_CONNECTING, c->conf->connect_timeout);

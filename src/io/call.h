@@ -28,7 +28,7 @@
 typedef struct Call Call;
 
 typedef struct CallConf {
-        usec_t connect_timeout;
+        usec_t connect_timeout;         /* also: nothing that was sent is acknowledged for so long */
         usec_t answer_timeout;          /* from connected to a whole head of the reply */
         usec_t idle_timeout;            /* no byte of the body for so long */
         uint64_t min_rate;              /* of the body: bytes per second over 30 s; 0: none */
