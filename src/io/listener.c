@@ -128,11 +128,11 @@ static Now listener_now(const Listener *l) {
         return now;
 }
 
-void listener_charge(Listener *l, const Endpoint *remote) {
+bool listener_charge(Listener *l, const Endpoint *remote) {
         Now now = listener_now(l);
 
         /* A source that has nothing left can't owe: it starts again from here. */
-        (void) rate_table_take(l->rates, &remote->address, &now);
+        return rate_table_take(l->rates, &remote->address, &now);
 }
 
 /* true: it may come in, and is counted. */

@@ -88,9 +88,9 @@ int listener_last_fd(const Listener *l);
 void listener_released(Listener *l, const Endpoint *remote);
 /*
  * A refused request counts against its source's rate (protocol: never requests that are answered well on an open
- * connection).
+ * connection). false: it is over that, and should not go on.
  */
-void listener_charge(Listener *l, const Endpoint *remote);
+bool listener_charge(Listener *l, const Endpoint *remote);
 size_t listener_count(const Listener *l);
 /* Stops accepting: closes the sockets. */
 void listener_stop(Listener *l);

@@ -56,7 +56,7 @@ static void connection_over(Server *s, const Endpoint *remote) {
 static void on_released(const Endpoint *remote, unsigned n_refused, void *userdata) {
         Server *s = userdata;
         for (unsigned i = 0; i < n_refused; i++)
-                listener_charge(s->listener, remote);
+                (void) listener_charge(s->listener, remote);    /* it is over anyway */
         connection_over(s, remote);
 }
 

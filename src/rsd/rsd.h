@@ -28,6 +28,7 @@ typedef struct Client {
         Conn *conn;                     /* owned until its on_end */
         TAILQ_ENTRY(Client) link;       /* in Rsd.clients */
         TAILQ_ENTRY(Client) wait_link;  /* in Rsd.waiting or Rsd.committing */
+        bool over_rate;                 /* what was refused last was one too many: the connection ends with its answer */
         enum { CLIENT_IDLE, CLIENT_WAITING, CLIENT_COMMITTING } state;
         /* What waits for the disk. */
         Verb verb;

@@ -13,9 +13,17 @@ static const ConnHandler conn_handler;
 #define SERVER_NAME "p2pdi/" PACKAGE_VERSION
 #define EXPIRED_AT_ONCE 128
 
-/* A status that closes is given to who may still be sending. */
-static ConnAfter after_reply(const Reply *r) {
-        if (proto_status_closes(r->status))
+/*
+ * A refused request counts. Who is over the rate must come again, which counts, too: else cookies could be guessed on a
+ * connection that stays, as fast as they are read.
+ */
+static void charge(Client *c) {
+        c->over_rate = !listener_charge(c->rsd->listener, conn_remote(c->conn));
+}
+
+/* A status that closes is given to who may still be sending, and so is an end that nobody asked for. */
+static ConnAfter after_reply(const Client *c, const Reply *r) {
+        if (proto_status_closes(r->status) || c->over_rate)
                 return CONN_SHUTS_DOWN;
         return r->close ? CONN_ENDS : CONN_STAYS;
 }
@@ -30,6 +38,7 @@ static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
         if (body && body->size > 0)
                 r.length = body->size;
         r.has_length = true;
+        r.close = r.close || c->over_rate;
         ConnBody follows = CONN_NO_BODY;
         char *owned = NULL;
         if (body && body->size > 0) {
@@ -42,7 +51,7 @@ static void send_reply(Client *c, Verb verb, const Reply *reply, Buf *body) {
                 conn_reply(c->conn, (Slice){}, NULL, CONN_SHUTS_DOWN, NULL);       /* an empty head ends the connection */
                 return;
         }
-        conn_reply(c->conn, buf_slice(&head), &follows, after_reply(&r), NULL);
+        conn_reply(c->conn, buf_slice(&head), &follows, after_reply(c, &r), NULL);
 }
 
 /* How long the request that is being answered took. The turn's time is that at which it came. */
@@ -170,7 +179,7 @@ static void answer(Client *c, const Request *request, const Now *now) {
 
         if (outcome.refused) {
                 log_refusal(c, request, &outcome, &reply);
-                listener_charge(r->listener, conn_remote(c->conn));
+                charge(c);
         }
         if (outcome.durable) {
                 c->verb = request->verb;
@@ -217,7 +226,7 @@ static void on_request(Conn *conn, const MsgHead *head, Slice bytes, void *userd
                 log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %d %s.", k,
                           msg_phrase((unsigned) k));
                 c->rsd->counters.refused[RSD_REFUSAL_MALFORMED]++;
-                listener_charge(c->rsd->listener, conn_remote(conn));
+                charge(c);
         } else
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not read a request");
         reply_error(c, k > 0 ? (unsigned) k : 500, transaction, close || k < 0);
@@ -230,7 +239,7 @@ static void on_bad_request(Conn *conn, unsigned status, Slice bytes, void *userd
         log_head(conn_remote(conn), bytes);
         log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %u %s.", status, msg_phrase(status));
         c->rsd->counters.refused[RSD_REFUSAL_MALFORMED]++;
-        listener_charge(c->rsd->listener, conn_remote(conn));
+        charge(c);
         reply_error(c, status, 0, true);
 }
 

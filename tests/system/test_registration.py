@@ -514,6 +514,20 @@ def test_requests_answered_on_an_open_connection_have_none(world):
         assert all(r.keepalive().status == 200 for _ in range(100))
 
 
+def test_guesses_on_an_open_connection_have_one(world):
+    """Else whoever has a connection could try cookies as fast as the server reads."""
+    rs = world.rs({"Limits.RatePerSource": 1, "Limits.Burst": 20})
+    with Wire(rs.endpoint) as w:
+        w.send(b"".join(request("POST KeepAlive", {"Cookie": 1 + n}) for n in range(1000)))
+        replies = []
+        while not replies or not replies[-1].closes:
+            replies.append(w.reply())
+        w.expect_closed()
+    assert {r.status for r in replies} == {401} and 15 <= len(replies) <= 40
+    with Wire(rs.endpoint, "127.0.0.2") as w:
+        assert w.ask("POST KeepAlive", {"Cookie": 5}).status == 401
+
+
 def test_connections_in_all_and_per_source(world):
     rs = world.rs({"Server.MaxConnections": 3, "Server.MaxConnectionsPerSource": 2})
     a, b = Registrant(rs, "127.0.0.1"), Registrant(rs, "127.0.0.1")
