@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Many peers in one program, as a registration server sees them: each has a Link, the part of p2pdi-peerd that
- * registers, renews and backs off, with an address of its own in 127.0.0.0/8. They share one database for their cookies.
+ * registers, renews and backs off, and an address of its own in 127.0.0.0/8. They share one database for cookies.
  *
  *   flock ENDPOINT N DATABASE
  *
@@ -84,8 +84,9 @@ static void report(void) {
                 n_active += link_membership(peers[i].link)->state == MEMBERSHIP_ACTIVE;
                 n_lost += peers[i].lost;
         }
-        printf("{\"active\": %u, \"lost\": %u, \"answered\": %" PRIu64 ", \"inVain\": %" PRIu64 ", \"mostAnswered\": %" PRIu64
-               ", \"mostTried\": %" PRIu64 ", \"peers\": [", n_active, n_lost, answered.all, in_vain.all, answered.most, tried.most);
+        printf("{\"active\": %u, \"lost\": %u, \"answered\": %" PRIu64 ", \"inVain\": %" PRIu64, n_active, n_lost, answered.all,
+               in_vain.all);
+        printf(", \"mostAnswered\": %" PRIu64 ", \"mostTried\": %" PRIu64 ", \"peers\": [", answered.most, tried.most);
         for (unsigned i = 0; i < n_peers; i++)
                 printf("%s[%" PRIu64 ", %" PRIu32 "]", i > 0 ? ", " : "", peers[i].cookie, peers[i].id);
         printf("]}\n");

@@ -73,6 +73,8 @@ class Packets:
                 continue
             ip = data[14:]
             rest = ip[(ip[0] & 15) * 4:]
+            if int.from_bytes(ip[6:8], "big") & 0x1fff or len(rest) < 8:
+                rest = bytes(20)                # the rest of a datagram that came in pieces has no ports
             found.append((ip[9], socket.inet_ntoa(ip[16:20]), int.from_bytes(rest[:2], "big"),
                           int.from_bytes(rest[2:4], "big"), rest[13] if ip[9] == socket.IPPROTO_TCP else 0))
         assert self.dropped() == 0, "not all packets were seen"
