@@ -100,7 +100,7 @@ class Hosts:
 
     def __init__(self, uplinks):
         """uplinks: of each host, for tc, or None."""
-        self.n = len(uplinks)
+        self.n, self.n_cut = len(uplinks), 0
         assert self.n <= N_HOSTS_MAX
         ip("".join(f"netns add h{i}\n"
                    f"link add v{i} type veth peer name eth0 netns h{i}\n"
@@ -119,6 +119,8 @@ class Hosts:
         self.close()
 
     def close(self):
+        if self.n_cut:
+            self.heal()
         ip("".join(f"link delete v{i}\nnetns delete h{i}\n" for i in range(self.n)))
 
     @staticmethod
@@ -146,10 +148,13 @@ class Hosts:
 
         Nobody is told. Links stay up, addresses stay, nothing is refused: as when a switch between them fails.
         """
-        ip("link add island type bridge\nlink set island up\n")
+        if not self.n_cut:
+            ip("link add island type bridge\nlink set island up\n")
+        self.n_cut += len(hosts)
         ip("".join(f"link set v{i} master island\n" for i in hosts))
 
     def heal(self):
+        self.n_cut = 0
         ip("".join(f"link set v{i} master hub\n" for i in range(self.n)) + "link delete island\n")
 
     def know_each_other(self):

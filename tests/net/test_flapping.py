@@ -66,7 +66,7 @@ def test_server_flaps(world):
     """Every second it is there or not, now stopped, now killed. Nobody loses its cookie or its id."""
     rs = world.rs({"Registration.TTLSec": 20, "Registration.KeepAliveSec": 2, "Log.Level": "warning"})
     flock = world.keep(Flock(rs, N_PEERS, world.dir))
-    until(lambda: flock.report()["active"] == N_PEERS, "all of them")
+    until(lambda: flock.report()["active"] == N_PEERS, "all of them", timeout=60)
     calm = flock.report()
     for i in range(FLAPS):
         if i % 2:
@@ -77,7 +77,7 @@ def test_server_flaps(world):
         rs.start()
         pause(1)
     begin = time.monotonic()
-    until(lambda: flock.report()["active"] == N_PEERS, "all of them again", timeout=60)
+    until(lambda: flock.report()["active"] == N_PEERS, "all of them again", timeout=90)
     took = time.monotonic() - begin
     now = flock.report()
     print(f"{N_PEERS} peers, server gone {FLAPS} times: {now['answered'] - calm['answered']} requests answered, {now['inVain']} in vain; "
@@ -93,7 +93,7 @@ def test_restart_after_an_outage_is_no_storm(world):
     """All have backed off for a while, and their leases have ended: they come back one after the other."""
     rs = world.rs({"Registration.TTLSec": 4, "Registration.KeepAliveSec": 2, "Log.Level": "warning"})
     flock = world.keep(Flock(rs, N_PEERS, world.dir))
-    until(lambda: flock.report()["active"] == N_PEERS, "all of them")
+    until(lambda: flock.report()["active"] == N_PEERS, "all of them", timeout=60)
     before = flock.report()
     rs.kill()
     until(lambda: flock.report()["inVain"] > 4 * N_PEERS, "a back-off of some seconds", timeout=60)
@@ -104,7 +104,7 @@ def test_restart_after_an_outage_is_no_storm(world):
         pause(1)
         now = flock.report()["answered"]
         answered, peak = now, max(peak, now - answered)
-        assert time.monotonic() - begin < 60
+        assert time.monotonic() - begin < 90
     took = time.monotonic() - begin
     now = flock.report()
     print(f"{N_PEERS} peers after an outage: all active {took:.1f} s after the start; in the busiest second {peak} requests answered; "
