@@ -106,8 +106,9 @@ def descriptors(daemon):
 def metric(daemon, name):
     """The sum over its labels that begin as said: 'p2pdi_rs_refused_total{reason="malformed"'."""
     rs = isinstance(daemon, p2pdi.Rsd)
-    lines = daemon.ctl("metrics", rs=rs).text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+    r = daemon.ctl("metrics", rs=rs)
+    assert r.code == 0 and name.split("{")[0] in r.text, r
+    return sum(float(line.rpartition(" ")[2]) for line in r.text.splitlines() if line.startswith(name))
 
 
 def memory(daemon):
