@@ -55,6 +55,7 @@ int state_get_cookie(State *s, const char *server, uint64_t *ret_cookie, uint32_
                 return sqlite_errno(s->db, rc);
         cookie = sqlite3_column_int64(statement, 0);
         peer_id = sqlite3_column_int64(statement, 1);
+        /* One that no server gives would be refused as a bad request at each try: none is better. */
         if (cookie < 1 || cookie > (int64_t) PROTO_COOKIE_MAX || peer_id < 0 || peer_id > UINT32_MAX)
                 return STATE_NONE;
         *ret_cookie = (uint64_t) cookie;

@@ -22,7 +22,7 @@ int state_open(const char *path, State **ret) _must_check_;
 State *state_free(State *s);
 DEFINE_CLEANUP(State *, state_free)
 
-/* server: as configured. 0, STATE_NONE, -errno. */
+/* server: as configured. 0, STATE_NONE (also where what is kept makes no sense), -errno. */
 int state_get_cookie(State *s, const char *server, uint64_t *ret_cookie, uint32_t *ret_peer_id) _must_check_;
 /* On disk when it returns 0. cookie 0: forget it. */
 int state_set_cookie(State *s, const char *server, uint64_t cookie, uint32_t peer_id) _must_check_;

@@ -172,7 +172,7 @@ static void test_rows_without_sense_are_passed_over(void **state) {
                 "INSERT INTO peer SELECT 7, address, 0 FROM peer WHERE position = 0;"
                 "INSERT INTO peer SELECT 8, address, 65536 FROM peer WHERE position = 0;"
                 "INSERT INTO server VALUES ('zero', 0, 1), ('id', 1, -1), ('big', 1, 4294967296),"
-                "('negative', -5, 1), ('long', 9007199254740992, 1)");
+                "  ('negative', -1, 1), ('high', 9007199254740992, 1), ('highest', 9007199254740991, 1)");
         reopen(f, 0);
         assert_int_equal(state_get_peers(f->state, found, 5, &n), 0);
         assert_int_equal(n, 1);
@@ -180,9 +180,9 @@ static void test_rows_without_sense_are_passed_over(void **state) {
         assert_no_cookie(f, "zero");
         assert_no_cookie(f, "id");
         assert_no_cookie(f, "big");
-        /* The server would refuse these as no cookies at all, for ever. */
         assert_no_cookie(f, "negative");
-        assert_no_cookie(f, "long");
+        assert_no_cookie(f, "high");
+        assert_cookie(f, "highest", 9007199254740991, 1);
 }
 
 static void test_file_is_for_its_owner_only(void **state) {
