@@ -355,6 +355,7 @@ int registry_db_load(RegistryDb *db, const BootId *boot_id, const Now *now, Regi
                         loaded.n_skipped++;
                         continue;
                 }
+                loaded.last_id = MAX_OF(loaded.last_id, info.id);       /* given once, wanted or not */
                 r = handler(&info, userdata);
                 if (r < 0)
                         return r;
@@ -363,7 +364,6 @@ int registry_db_load(RegistryDb *db, const BootId *boot_id, const Now *now, Regi
                         continue;
                 }
                 loaded.n_loaded++;
-                loaded.last_id = MAX_OF(loaded.last_id, info.id);
         }
         if (rc != SQLITE_DONE)
                 return sqlite_errno(db->db, rc);

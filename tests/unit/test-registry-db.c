@@ -304,6 +304,18 @@ static void test_doubles_are_skipped(void **state) {
         assert_string_equal(active_ids(f->list, true), "1 3");
 }
 
+static void test_an_id_of_a_record_that_is_skipped_is_not_given_again(void **state) {
+        Fixture *f = *state;
+        PeerInfo records[] = { info_of(1, true, 900 * SEC), info_of(2, true, 900 * SEC) };
+
+        records[1].cookie = records[0].cookie;
+        write_batch(f, records, 2, &boot_a, at(100, 100));
+        tamper(f, "UPDATE meta SET last_id = 1");
+        load(f, &boot_a, at(200, 200));
+        assert_int_equal(f->loaded.n_skipped, 1);
+        assert_int_equal(f->loaded.last_id, 2);
+}
+
 static void test_a_lost_meta_row_costs_no_record(void **state) {
         Fixture *f = *state;
         const PeerInfo record = info_of(7, true, 900 * SEC);
@@ -444,6 +456,7 @@ int main(void) {
                 cmocka_unit_test(test_boots_are_told_apart_without_an_id),
                 TEST(test_rows_that_make_no_sense_are_skipped),
                 TEST(test_doubles_are_skipped),
+                TEST(test_an_id_of_a_record_that_is_skipped_is_not_given_again),
                 TEST(test_a_lost_meta_row_costs_no_record),
                 TEST(test_a_damaged_file_is_moved_aside),
                 TEST(test_a_foreign_file_is_moved_aside),
