@@ -41,6 +41,7 @@ class Target(NamedTuple):
 # Heads end at 8 KiB, and that they do is to be seen.
 TARGETS = {
     "address": Target("lines", 256, "src/core/address.c"),
+    "database": Target("lines", 1024, "src/io/registry-db.c src/io/state.c src/io/catalogue.c"),
     "drop-in": Target("ini", 4096, "src/generator/drop-in.c"),
     "http": Target("wire", 9000, "src/core/http.c src/core/http-reply.c src/core/http-date.c src/core/msg.c"),
     "index-body": Target("lines", 4096, "src/core/proto-lines.c"),
@@ -49,6 +50,8 @@ TARGETS = {
     "ini": Target("ini", 4096, "src/io/conf.c src/io/conf-ini.c src/io/conf-set.c src/io/conf-keys.c src/io/conf-values.c"),
     "manifest": Target("lines", 4096, "src/core/manifest.c"),
     "peer-list": Target("lines", 4096, "src/core/proto-lines.c"),
+    "registrar": Target("wire", 9000, "src/core/registrar.c src/core/peer-list.c src/core/peer-table.c src/core/peer-set.c src/core/peer-sources.c "
+                        "src/core/peer-terms.c src/core/peer-order.c src/core/peer-days.c src/core/peer-changes.c src/core/peer-sample.c"),
     "reply": Target("wire", 9000, "src/core/msg.c src/core/proto-reply.c src/core/proto-fields.c"),
     "request": Target("wire", 9000, "src/core/msg.c src/core/proto.c src/core/proto-fields.c"),
     "rfc-meta": Target("rfc-index", 8192, "src/core/rfc-meta.c src/core/rfc-meta-entry.c src/core/follow.c"),
@@ -201,7 +204,7 @@ class LibFuzzer(Fuzzer):
                 self.dir / "corpus", self.tree]
 
     def environment(self):
-        return {}
+        return {"TMPDIR": "/dev/shm"}   # fuzz-database writes files
 
     def log(self):
         """Its end, which is where the figures are: it grows with each new input."""
@@ -231,7 +234,7 @@ class Afl(Fuzzer):
                 "-G", str(self.target.max_size), "-m", "none", "-t", "20000", "--", self.program]
 
     def environment(self):
-        return {"AFL_NO_UI": "1", "AFL_SKIP_CPUFREQ": "1", "AFL_NO_AFFINITY": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1",
+        return {"TMPDIR": "/dev/shm", "AFL_NO_UI": "1", "AFL_SKIP_CPUFREQ": "1", "AFL_NO_AFFINITY": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1",
                 "AFL_NO_COLOR": "1", "AFL_FUZZER_STATS_UPDATE_INTERVAL": "1"}
 
     def read(self):
