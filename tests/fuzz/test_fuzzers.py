@@ -13,6 +13,7 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
 import fuzzers  # noqa: E402
+import mutate  # noqa: E402
 from fuzzers import Progress, TARGETS  # noqa: E402
 
 RUNNING = """INFO: Seed: 1
@@ -99,3 +100,35 @@ def test_a_dictionary_is_one(path):
     for line in lines:
         assert re.fullmatch(r'"([ -!#-\[\]-~]|\\x[0-9a-f]{2})+"', line), line
     assert path.stem in {t.dictionary for t in TARGETS.values()}
+
+
+# ---- what is thrown at a daemon ----
+
+def make_mutator(seed):
+    return mutate.Mutator(seed, [b"GET RFC 7 P2P-DI/1.0\r\nHost: a\r\n\r\n", b"nothing\n"], [b"word", b"\0"])
+
+
+def test_one_seed_gives_one_sequence():
+    a, b, other = make_mutator(1), make_mutator(1), make_mutator(2)
+    first = [a.delivery() for _ in range(200)]
+    assert first == [b.delivery() for _ in range(200)]
+    assert first != [other.delivery() for _ in range(200)]
+    assert {d.way for d in first} == set(mutate.WAYS)
+    assert all(len(b"".join(d.parts)) <= 5 * mutate.MESSAGE_MAX for d in first)
+
+
+def test_some_messages_are_right_and_most_are_not():
+    m = make_mutator(3)
+    n_right = sum(m.message() in m.seeds for _ in range(1000))
+    assert 100 < n_right < 500
+
+
+def test_cut_anew_it_is_the_same():
+    for seed in range(50):
+        d = make_mutator(seed).delivery()
+        assert d.way != "bytewise" or all(len(part) == 1 for part in d.parts[:-1])
+        assert d.way == "pieces" or d.way == "bytewise" or len(d.parts) == 1
+
+
+def test_reads_a_dictionary():
+    assert mutate.dictionary('# "no"\n"a\\x0a"\nname="b"\n') == [b"a\n", b"b"]
