@@ -5,19 +5,21 @@
  * and what it is compared with get the same client.
  *
  *   load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep]
- *        [--rate=R]
+ *        [--rate=R] [--times]
  *   load --connect=… --requests=FILE --connections=N --hold [--slow=BYTES]
  *
- * FILE is one request after the other: "SOURCE LENGTH\n", then so many bytes; SOURCE is the address that it comes from.
- * Without --keep each request has a connection of its own. With it a connection stays with one request of the file, and
- * so with its source, and repeats it.
+ * FILE is one request after the other: "SOURCE LENGTH [STATUS [SHA256]]\n", then so many bytes; SOURCE is the address that it comes
+ * from. STATUS is what the answer must have, without it 200 or 204 will do; SHA256 is that of its body. Without --keep each request
+ * has a connection of its own. With it a connection stays with one request of the file, and so with its source, and repeats it; an
+ * answer that says that it is the last of its connection is followed by a new one.
  *
  * --rate: so many requests a second and no more; for one connection, which waits for its turn.
  *
  * --hold: each connection asks once, and is kept until stdin ends; "ready" is written once all have their answers. With
  * --slow the answers are not read but for so many bytes a second on each connection, and "ready" comes once all have the first of them.
  *
- * The result is one line of JSON on stdout. What is neither 200 nor 204 counts as failed.
+ * The result is one line of JSON on stdout, with --times also how many exchanges took how many microseconds. An answer that is not as
+ * it should be, or does not come, counts as failed; the first of them are told on stderr.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +28,7 @@
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/evp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -38,16 +41,21 @@
 #include <unistd.h>
 
 #define HEAD_SIZE_MAX 8192
-/* Times up to a second are told apart to the microsecond. */
-#define USEC_MAX 1000000
+/* Times up to ten seconds are told apart to the microsecond. */
+#define USEC_MAX 10000000
 /* With so many failures and no success between them, nothing is measured any more. */
 #define FAILURES_MAX 1000
+#define FAILURES_TOLD 10
+#define DIGEST_SIZE 32
 #define SLOW_STEPS_PER_SEC 10
 
 typedef struct Request {
         struct sockaddr_in source;
         const char *bytes;
         size_t size;
+        unsigned status;                /* that it must have; 0: 200 or 204 */
+        bool has_digest;
+        unsigned char digest[DIGEST_SIZE];
 } Request;
 
 typedef struct Client {
@@ -57,22 +65,24 @@ typedef struct Client {
         size_t n_head;                  /* bytes of the head so far */
         uint64_t body_left;
         bool in_body;
+        bool last;                      /* the answer said so */
         bool writing;                   /* waits until it may send */
         uint64_t begin;                 /* nsec */
+        EVP_MD_CTX *hash;               /* NULL: was not needed yet */
         char head[HEAD_SIZE_MAX + 1];
 } Client;
 
 static struct sockaddr_in arg_connect;
 static unsigned arg_connections = 1, arg_seconds = 1;
 static uint64_t arg_count = UINT64_MAX;
-static bool arg_keep, arg_hold;
+static bool arg_keep, arg_hold, arg_times;
 static unsigned arg_slow, arg_rate;
 
 static Request *requests;
 static size_t n_requests, next_request;
 static Client *clients;
 static int epoll_fd;
-static uint64_t n_done, n_failed, n_failed_in_a_row, n_bytes, n_lines, n_begun;
+static uint64_t n_done, n_failed, n_failed_in_a_row, n_bytes, n_lines, n_begun, worst_usec;
 static uint32_t times[USEC_MAX + 1];
 static char buffer[1 << 18];
 
@@ -87,21 +97,46 @@ static uint64_t now_nsec(void) {
         return (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
 }
 
+static bool read_digest(const char *text, unsigned char *ret) {
+        for (size_t i = 0; i < DIGEST_SIZE; i++)
+                if (sscanf(text + 2 * i, "%2hhx", &ret[i]) != 1)
+                        return false;
+        return text[(size_t) 2 * DIGEST_SIZE] == '\0';
+}
+
+/* "SOURCE LENGTH [STATUS [SHA256]]" and the bytes. */
+static bool read_request(FILE *f, const char *line, Request *ret) {
+        char source[64], digest[2 * DIGEST_SIZE + 1];
+        Request q = { .source.sin_family = AF_INET };
+        int n = sscanf(line, "%63s %zu %u %64s", source, &q.size, &q.status, digest);
+        char *bytes;
+
+        if (n < 2 || inet_pton(AF_INET, source, &q.source.sin_addr) != 1)
+                return false;
+        q.has_digest = n == 4;
+        if (q.has_digest && !read_digest(digest, q.digest))
+                return false;
+        bytes = malloc(q.size + 1);
+        if (!bytes)
+                fail("memory");
+        if (fread(bytes, 1, q.size, f) != q.size)
+                return false;
+        q.bytes = bytes;
+        *ret = q;
+        return true;
+}
+
 static void read_requests(const char *path) {
         FILE *f = fopen(path, "re");
-        char source[64];
-        size_t size;
+        char line[256];
 
         if (!f)
                 fail(path);
-        while (fscanf(f, "%63s %zu", source, &size) == 2) {
-                char *bytes = malloc(size + 1);
+        while (fgets(line, sizeof(line), f)) {
                 requests = reallocarray(requests, n_requests + 1, sizeof(*requests));
-                if (!bytes || !requests)
+                if (!requests)
                         fail("memory");
-                Request *q = &requests[n_requests++];
-                *q = (Request) { .source.sin_family = AF_INET, .bytes = bytes, .size = size };
-                if (fgetc(f) != '\n' || fread(bytes, 1, size, f) != size || inet_pton(AF_INET, source, &q->source.sin_addr) != 1) {
+                if (!read_request(f, line, &requests[n_requests++])) {
                         errno = EBADMSG;
                         fail(path);
                 }
@@ -143,7 +178,13 @@ static bool go_on_sending(Client *c) {
 static bool begin_exchange(Client *c) {
         n_begun++;
         c->n_sent = c->n_head = 0;
-        c->in_body = false;
+        c->in_body = c->last = false;
+        if (requests[c->request].has_digest) {
+                if (!c->hash && !(c->hash = EVP_MD_CTX_new()))
+                        fail("memory");
+                if (EVP_DigestInit_ex(c->hash, EVP_sha256(), NULL) != 1)
+                        fail("SHA-256");
+        }
         c->begin = now_nsec();
         return go_on_sending(c);
 }
@@ -168,6 +209,14 @@ static bool open_connection(Client *c) {
         if (connect(c->fd, (const struct sockaddr *) &arg_connect, sizeof(arg_connect)) < 0 && errno != EINPROGRESS)
                 return false;
         return begin_exchange(c);
+}
+
+/* Why an exchange failed; what came of its answer. */
+static void tell(const Client *c, const char *why) {
+        if (n_failed >= FAILURES_TOLD)
+                return;
+        fprintf(stderr, "load: %s after %" PRIu64 " usec: \"%.*s\" was answered \"%.*s\"\n", why, (now_nsec() - c->begin) / 1000,
+                (int) strcspn(requests[c->request].bytes, "\r\n"), requests[c->request].bytes, (int) strcspn(c->head, "\r\n"), c->head);
 }
 
 static void close_connection(Client *c) {
@@ -197,7 +246,7 @@ static void go_on(Client *c, bool failed) {
                                 exit(1);
                         }
                 }
-                if (c->fd >= 0 && (failed || !arg_keep))
+                if (c->fd >= 0 && (failed || !arg_keep || c->last))
                         close_connection(c);
                 if (n_begun >= arg_count)
                         return;
@@ -211,13 +260,28 @@ static void go_on(Client *c, bool failed) {
 
 /* What the head says. false: it is none that we take. */
 static bool read_head(Client *c, const char *end) {
-        const char *status = memchr(c->head, ' ', (size_t) (end - c->head)), *length;
+        const char *status = memchr(c->head, ' ', (size_t) (end - c->head)), *length, *close;
+        const unsigned wanted = requests[c->request].status, is = status ? (unsigned) strtoul(status, NULL, 10) : 0;
 
-        if (!status || (strncmp(status, " 200 ", 5) && strncmp(status, " 204 ", 5)))
+        if (wanted > 0 ? is != wanted : is != 200 && is != 204)
                 return false;
+        close = strcasestr(c->head, "\r\nConnection: close\r\n");
+        c->last = close && close < end;
         length = strcasestr(c->head, "\r\nContent-Length:");
         c->body_left = length && length < end ? strtoull(length + 17, NULL, 10) : 0;
         return true;
+}
+
+/* The body is whole: is it the one that it should be? */
+static bool is_right(const Client *c) {
+        const Request *q = &requests[c->request];
+        unsigned char digest[EVP_MAX_MD_SIZE];
+        return !q->has_digest || (EVP_DigestFinal_ex(c->hash, digest, NULL) == 1 && memcmp(digest, q->digest, DIGEST_SIZE) == 0);
+}
+
+static int bad(const Client *c, const char *why) {
+        tell(c, why);
+        return -1;
 }
 
 /* Bytes that have come. 1: the answer is whole, 0: more is needed, -1: it is bad. */
@@ -230,25 +294,31 @@ static int take(Client *c, const char *bytes, size_t size) {
                 c->head[c->n_head] = '\0';
                 char *end = strstr(c->head, "\r\n\r\n");
                 if (!end)
-                        return c->n_head < HEAD_SIZE_MAX ? 0 : -1;
+                        return c->n_head < HEAD_SIZE_MAX ? 0 : bad(c, "its head is too long");
                 if (!read_head(c, end))
-                        return -1;
+                        return bad(c, "its status is another one");
                 c->in_body = true;
                 size_t of_head = (size_t) (end + 4 - c->head) - had;
                 bytes += of_head;
                 size -= of_head;
         }
         if (size > c->body_left)
-                return -1;
+                return bad(c, "it is too long");
+        if (requests[c->request].has_digest && EVP_DigestUpdate(c->hash, bytes, size) != 1)
+                fail("SHA-256");
         for (const char *p = bytes, *stop = bytes + size; (p = memchr(p, '\n', (size_t) (stop - p))); p++)
                 n_lines++;
         c->body_left -= size;
-        return c->body_left == 0;
+        if (c->body_left > 0)
+                return 0;
+        return is_right(c) ? 1 : bad(c, "its body is another one");
 }
 
 static void count_time(const Client *c) {
         uint64_t usec = (now_nsec() - c->begin) / 1000;
         times[usec < USEC_MAX ? usec : USEC_MAX]++;
+        if (usec > worst_usec)
+                worst_usec = usec;
         n_done++;
         n_failed_in_a_row = 0;
 }
@@ -262,7 +332,7 @@ static void on_readable(Client *c) {
         n = recv(c->fd, buffer, sizeof(buffer), 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
-        r = n <= 0 ? -1 : take(c, buffer, (size_t) n);
+        r = n <= 0 ? bad(c, n == 0 ? "closed" : strerror(errno)) : take(c, buffer, (size_t) n);
         if (r == 0)
                 return;
         if (r > 0)
@@ -290,9 +360,21 @@ static double percentile(double part) {
 }
 
 static void report(double seconds) {
+        const char *separator = "";
+
         printf("{\"requests\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"seconds\": %.6f, \"bytes\": %" PRIu64 ", \"body_lines\": %" PRIu64
-               ", \"p50_usec\": %.0f, \"p99_usec\": %.0f, \"max_usec\": %.0f}\n",
-               n_done, n_failed, seconds, n_bytes, n_lines, percentile(0.5), percentile(0.99), percentile(1));
+               ", \"p50_usec\": %.0f, \"p99_usec\": %.0f, \"max_usec\": %" PRIu64,
+               n_done, n_failed, seconds, n_bytes, n_lines, percentile(0.5), percentile(0.99), worst_usec);
+        if (arg_times) {
+                printf(", \"times\": [");
+                for (size_t i = 0; i <= USEC_MAX; i++)
+                        if (times[i] > 0) {
+                                printf("%s[%" PRIu64 ", %" PRIu32 "]", separator, i < USEC_MAX ? i : worst_usec, times[i]);
+                                separator = ", ";
+                        }
+                printf("]");
+        }
+        printf("}\n");
         fflush(stdout);
 }
 
@@ -400,7 +482,8 @@ int main(int argc, char **argv) {
                 { "connections", required_argument, NULL, 'n' }, { "seconds", required_argument, NULL, 's' },
                 { "count", required_argument, NULL, 'N' },       { "keep", no_argument, NULL, 'k' },
                 { "hold", no_argument, NULL, 'h' },              { "slow", required_argument, NULL, 'S' },
-                { "rate", required_argument, NULL, 'R' },        { NULL, 0, NULL, 0 },
+                { "rate", required_argument, NULL, 'R' },        { "times", no_argument, NULL, 't' },
+                { NULL, 0, NULL, 0 },
         };
         struct rlimit limit;
         int option;
@@ -415,11 +498,13 @@ int main(int argc, char **argv) {
                 case 'k': arg_keep = true; break;
                 case 'h': arg_hold = true; break;
                 case 'R': arg_rate = (unsigned) strtoul(optarg, NULL, 10); break;
+                case 't': arg_times = true; break;
                 case 'S': arg_slow = (unsigned) strtoul(optarg, NULL, 10); break;
                 default: return 2;
                 }
         if (arg_connect.sin_port == 0 || n_requests == 0 || arg_connections == 0 || (arg_slow && !arg_hold)) {
                 fprintf(stderr, "usage: load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep] [--rate=R]\n"
+                                "       [--times]\n"
                                 "       load --connect=ADDRESS:PORT --requests=FILE --connections=N --hold [--slow=BYTES]\n");
                 return 2;
         }

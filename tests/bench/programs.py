@@ -15,6 +15,7 @@ import re
 import resource
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -31,13 +32,13 @@ SHIPPED = {"Log.Level": None, "Log.TransactionsPerSec": None, "Limits.RatePerSou
 class Bench:
     """A run of the benchmarks: its directories, and the world that the daemons live in."""
 
-    def __init__(self, directory, quick=False, rfcs=None):
+    def __init__(self, directory, quick=False, rfcs=None, on_entry=None):
         self.directory, self.quick, self.rfcs = directory, quick, rfcs
         # World has the daemons' malloc() fill all memory that is taken and freed, for the tests: not here.
         os.environ["MALLOC_PERTURB_"] = "0"
         self.world = p2pdi.World()
         self.work = os.path.join(self.world.dir, "bench")
-        self.journal = Journal(self.world.dir)
+        self.journal = Journal(self.world.dir, on_entry)
         self.count = 0
         self.known_corpus = {}
         os.makedirs(self.work)
@@ -71,7 +72,7 @@ class Bench:
     def rs(self, ini=None):
         self.count += 1
         rs = self.world.rs({**SHIPPED, **(ini or {})}, name=f"rs{self.count}", start=False)
-        return self._start(rs)
+        return self.start(rs)
 
     def peer(self, rs=None, library=None, ini=None, start=True):
         """library: a directory of documents; else one of its own, which is empty."""
@@ -80,9 +81,9 @@ class Bench:
         if library:
             settings["Store.Path"] = library
         peer = self.world.peer(f"peer{self.count}", rs=rs, ini=settings, start=False)
-        return self._start(peer) if start else peer
+        return self.start(peer) if start else peer
 
-    def _start(self, daemon):
+    def start(self, daemon):
         daemon.wrapper = self.journal.wrapper
         allow_descriptors()
         return daemon.start()
@@ -128,11 +129,13 @@ class Journal:
     SHELL = (f'{{ [ -d {PLACE} ] || {{ mount -t tmpfs tmpfs /run && mkdir -p {PLACE}; }}; }} && mount --bind "$0" {PLACE} && '
              'JOURNAL_STREAM=$(stat -Lc %d:%i /dev/stderr) exec "$@"')
 
-    def __init__(self, directory):
+    def __init__(self, directory, on_entry=None):
+        """on_entry(pid, bytes): hears of each, in a thread of its own."""
         self.directory = os.path.join(directory, "journal")
         os.makedirs(self.directory)
         self.socket = None
         self.n_entries = 0
+        self.on_entry = on_entry or (lambda pid, entry: None)
         self.wrapper = [shutil.which("unshare") or "unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"]) + \
             ["sh", "-c", self.SHELL, self.directory]
         self.why = None
@@ -145,14 +148,19 @@ class Journal:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(os.path.join(self.directory, "socket"))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         os.chmod(os.path.join(self.directory, "socket"), 0o666)
         self.thread = threading.Thread(target=self.drain, daemon=True)
         self.thread.start()
 
     def drain(self):
         with contextlib.suppress(OSError):
-            while self.socket.recv(65536):
+            while True:
+                entry, ancillary, _, _ = self.socket.recvmsg(65536, 64)
+                if not entry:
+                    return
                 self.n_entries += 1
+                self.on_entry(struct.unpack("iii", ancillary[0][2])[0], entry)
 
     def close(self):
         if self.socket:
@@ -407,10 +415,10 @@ def wrk(url, pids, seconds, connections, close):
 
 
 def write_requests(path, requests):
-    """requests: (source address, bytes), for load."""
+    """requests: (source address, bytes), for load; behind them may be the status that the answer must have, and the SHA-256 of its body."""
     with open(path, "wb") as f:
-        for source, content in requests:
-            f.write(f"{source} {len(content)}\n".encode() + content)
+        for source, content, *expected in requests:
+            f.write(" ".join(map(str, (source, len(content), *expected))).encode() + b"\n" + content)
 
 
 def load(bench, to, pids, requests, connections=64, seconds=1, count=None, keep=False, rate=None):

@@ -254,6 +254,42 @@ def test_load_counts_what_fails(holder, tmp_path):
     assert code == 0 and (said["requests"], said["failed"]) == (5, 5)
 
 
+@pytest.mark.parametrize("line,expected,failed,why", [
+    ("GET RFC 2", (200, p2pdi.sha256(b"b\n" * 10)), 0, ""), ("GET RFC 9", (404,), 0, ""), ("GET RFC 2", (304,), 3, "its status is another one"),
+    ("GET RFC 2", (200, p2pdi.sha256(b"c\n" * 10)), 3, "its body is another one")])
+def test_load_holds_answers_to_status_and_digest(holder, tmp_path, line, expected, failed, why):
+    programs.write_requests(tmp_path / "requests", [("127.0.0.1", p2pdi.request(line), *expected)])
+    done = subprocess.run([p2pdi.program("tests/bench/load"), f"--connect={holder.text}", f"--requests={tmp_path / 'requests'}", "--count=3", "--times"],
+                          capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    assert (said["requests"], said["failed"]) == (3 - failed, failed)
+    assert done.stderr.count(why) == failed if why else done.stderr == ""
+    # All times, and none twice.
+    assert sum(n for _, n in said["times"]) == said["requests"] and len(dict(said["times"])) == len(said["times"])
+    assert max((usec for usec, _ in said["times"]), default=0) == said["max_usec"]
+
+
+@pytest.mark.parametrize("expected", ["127.0.0.1 5 200 abc\nbytes", "127.0.0.1 5 200 " + "g" * 64 + "\nbytes", "127.0.0.1 6\nbytes", "::1 5\nbytes", "5\nbytes"])
+def test_load_refuses_a_file_that_makes_no_sense(tmp_path, expected):
+    (tmp_path / "requests").write_text(expected)
+    done = subprocess.run([p2pdi.program("tests/bench/load"), "--connect=127.0.0.1:1", f"--requests={tmp_path / 'requests'}"], capture_output=True, text=True)
+    assert done.returncode == 1 and "Bad message" in done.stderr
+
+
+def test_load_follows_a_last_answer_with_a_new_connection(tmp_path):
+    with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener:
+        given = requests(tmp_path, ("127.0.0.4", "GET RFC 1"))
+        process = subprocess.Popen([p2pdi.program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}", given,
+                                    "--count=2", "--keep"], stdout=subprocess.PIPE)
+        for _ in range(2):
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(1000).endswith(b"\r\n\r\n")
+                connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        said = json.loads(process.communicate(timeout=p2pdi.PATIENCE)[0])
+    assert (said["requests"], said["failed"]) == (2, 0)
+
+
 def test_load_keeps_connections(tmp_path):
     with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener:
         given = requests(tmp_path, ("127.0.0.4", "GET RFC 1"))
