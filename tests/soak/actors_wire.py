@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Clients of the soak that speak P2P-DI: at the registration server, and at peers whose state changes meanwhile."""
+
+import os
+import time
+
+import p2pdi
+from actor import Actor, expect
+
+
+# ---- the registration server ----
+
+class Registrar(Actor):
+    """Peers that come and go, each from an address of its own. Who asks for one of them reaches bob, so they are listed rightly."""
+
+    per_sec = 60
+    N = 50
+    FRESH = 8           # each such registration is of a peer that was never there
+    KNOWN_SEC = 30      # a cookie is surely known for so long: half of CookieRetentionSec=
+
+    def __init__(self, scene):
+        super().__init__(scene)
+        self.cookies = [(None, 0)] * self.N     # (cookie, when it was used last)
+
+    def cookie_of(self, i):
+        cookie, used_at = self.cookies[i]
+        return cookie if time.monotonic() < used_at + self.KNOWN_SEC and self.draw.randrange(self.FRESH) > 0 else None
+
+    def step(self):
+        i = self.draw.randrange(self.N)
+        asker = p2pdi.Registrant(self.rs, f"127.4.0.{1 + i}")
+        try:
+            had = asker.cookie = self.cookie_of(i)
+            with self.timed("Register"):
+                reply = asker.register(self.peers["bob"].port)
+            expect(reply["Address"] == f"127.4.0.{1 + i}" and (had is None or had == asker.cookie) and int(reply["TTL"]) > 0, reply)
+            self.cookies[i] = asker.cookie, time.monotonic()
+            with self.timed("PQuery, a connection each"):
+                active, listed = asker.peers()
+            endpoints = {(address, port) for address, port, *_ in listed}
+            expect(active == len(listed) == len(endpoints), f"{active} are active, {len(listed)} listed")
+            expect((f"127.4.0.{1 + i}", self.peers["bob"].port) not in endpoints, "the asker is listed")
+            for name in ("bob", "carol"):
+                expect(self.peers[name].address in endpoints, f"{name} is not listed")
+            with self.timed("KeepAlive, a connection each"):
+                reply = asker.keepalive()
+            expect(reply.status == 200 and int(reply["TTL"]) > 0, reply)
+            with self.timed("Leave"):
+                reply = asker.leave()
+            expect(reply.status == 200, reply)
+        finally:
+            asker.close()
+
+
+# ---- the index ----
+
+class Follower(Actor):
+    """Keeps a copy of carol's own documents, whose library changes all the time, as the protocol says."""
+
+    per_sec = 40
+
+    def begin(self):
+        self.wire = self.peers["carol"].connect("127.5.0.1")
+        self.generation, self.copy = "0.0", {}
+
+    def end(self):
+        self.wire.close()
+
+    def step(self):
+        with self.timed("RFCQuery, changes"):
+            reply = self.wire.ask("GET RFC-Index", {"If-Generation": self.generation, "Host": "soak", "OS": "test"})
+        expect(reply.status in (200, 226, 304), reply)
+        if reply.status == 200:
+            self.copy = {r.number: r for r in p2pdi.parse_index(reply.body)}
+        for line in reply.body.decode().split("\n")[:-1] if reply.status == 226 else []:
+            if line[0] == "-":
+                self.copy.pop(int(line[1:].split("\t")[0]), None)      # None: it came and went
+            else:
+                record, = p2pdi.parse_index((line[1:] + "\n").encode())
+                self.copy[record.number] = record
+        self.generation = reply["Generation"]
+        if reply.status != 304:
+            expect(p2pdi.index_digest(self.copy.values()) == reply["Index-Digest"], f"the copy has another digest after a {reply.status}")
+            for r in self.copy.values():
+                expect((r.size, r.sha256) == self.documents[r.number][:2] and r.holder == "-", r)
+
+
+class Churn(Actor):
+    """Documents come to carol's library and go from it, as people copy and delete them."""
+
+    per_sec = 10
+
+    def begin(self):
+        self.wire = self.peers["carol"].connect("127.5.0.2")
+        self.library = self.peers["carol"].library
+
+    def end(self):
+        self.wire.close()
+
+    def step(self):
+        number = self.draw.choice(sorted(self.churned))
+        path = os.path.join(self.library, f"rfc{number}.txt")
+        there = os.path.exists(path)
+        if there:
+            os.unlink(path)
+        else:
+            with open(self.documents[number][2], "rb") as f:
+                content = f.read()
+            beside = os.path.join(self.library, "..", "churn")
+            with open(beside, "wb") as f:
+                f.write(content)
+            os.rename(beside, path)
+
+        def told():
+            reply = self.wire.ask("GET RFC-Index", {"RFC": number})
+            expect(reply.status == 200, reply)
+            return any(r.holder == "-" for r in p2pdi.parse_index(reply.body)) != there
+        with self.timed("on disk, in the index" if not there else "off the disk, out of the index"):
+            p2pdi.until(told, f"RFC {number} {'out of' if there else 'in'} the index")
+
+
+# ---- documents ----
+
+class Restarted(Actor):
+    """Documents of eve, who is restarted again and again while her socket stays open. What was asked when she went is asked again."""
+
+    per_sec = 30
+
+    def step(self):
+        number = self.draw.choice(self.scene["of_eve"])
+        for attempt in range(3):
+            try:
+                with self.timed("GetRFC of a peer that restarts"), self.peers["eve"].connect("127.5.0.3") as w:
+                    reply = w.ask(f"GET RFC {number}", {"Host": "soak", "OS": "test", "Connection": "close"})
+                break
+            except (p2pdi.Closed, ConnectionError):
+                if attempt == 2:
+                    raise
+        # Until she has looked at her library.
+        expect(reply.status in (200, 503), reply)
+        if reply.status == 200:
+            self.check(number, reply.body, "eve")
