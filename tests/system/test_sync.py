@@ -7,6 +7,7 @@ import os
 import pytest
 
 from p2pdi import PATIENCE, FakePeer, Terminal, Varlink, document, end_ctl, sha256, start_ctl, until
+from test_limits import memory
 from test_reuse import KeepingPeer
 
 
@@ -109,6 +110,22 @@ def test_many_holders_at_once_on_connections_that_stay(world, rs):
     for holder in holders:
         n = holder.count(r"GET RFC \d+ ")
         assert n >= 30 and holder.connections < n / 2, (n, holder.connections)
+
+
+def test_memory_of_a_sync_goes_back(world, rs):
+    """What hundreds of documents on their way needed is not kept for the next one."""
+    b = world.peer("b", {n: document(n, 64000) for n in range(1, 301)}, rs)
+    a = world.peer("a", {}, rs)
+    with open(f"/proc/{a.pid}/maps", encoding="ascii") as maps:
+        if "/libasan" in maps.read():
+            pytest.skip("a sanitizer keeps what was freed")
+    put_index(a, *range(1, 301))
+    b.wait_scanned(300)
+    rs.wait_active(2)
+    before = memory(a)
+    assert sync(a)["documentsFetched"] == 300
+    # Measured: 2 MB more than before; 14 MB where the C library keeps it.
+    until(lambda: memory(a) - before < 8 << 20, "the memory")
 
 
 def test_table_and_legend(world, rs):
