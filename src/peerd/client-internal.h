@@ -230,13 +230,18 @@ void client_count_pull(Client *c, PeerdPullKind kind, const char *result);
 
 /* ---- operation.c ---- */
 
+/* Of one that goes on: left out where there is no memory for it, or the main loop does not keep up. */
 void download_event_post(Client *c, const DownloadEvent *e);
 
-/* Someone who wants to hear of an operation. */
+/* Someone who wants to hear of an operation. In the end it becomes what tells that, so that there need not be memory by then. */
 typedef struct Watcher {
+        DownloadEvent end;                      /* first; until then only request and number */
         TAILQ_ENTRY(Watcher) link;
-        uint64_t request;
 } Watcher;
+TAILQ_HEAD(WatcherList, Watcher);
+
+/* Sends it with all of e but its request; w is taken. */
+void watcher_end(Client *c, Watcher *w, const DownloadEvent *e);
 
 struct Operation {
         TAILQ_ENTRY(Operation) link;
@@ -253,7 +258,7 @@ struct Operation {
         Lookup *lookup;
         Transfer *transfers[LOOKUP_FETCHES_AT_ONCE];
         sd_event_source *timer;
-        TAILQ_HEAD(, Watcher) watchers;
+        struct WatcherList watchers;
         Message recheck_done;
         DownloadEvent told;                     /* the last that was told; template of the next */
         usec_t told_at;                         /* boottime of the last progress */
@@ -261,7 +266,8 @@ struct Operation {
         size_t n_holders_told;                  /* in history, plus one; 0: not yet */
 };
 
-int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) _must_check_;
+/* For w, which is taken unless that fails. 0, -errno. */
+int operation_add(Client *c, uint64_t transaction, Watcher *w) _must_check_;
 /* For c->sync: ends in sync_told(). 0, -errno. */
 int operation_add_bulk(Client *c, uint64_t transaction, uint32_t number) _must_check_;
 /* May one more begin? Not while the disk has too much to do. Asked again when one has ended. */

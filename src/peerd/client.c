@@ -269,45 +269,60 @@ void client_server_heard(Client *c, unsigned server) {
 typedef struct GetJob {
         Message message;
         Client *client;
-        uint64_t request, transaction;
-        size_t n;
-        uint32_t numbers[];
+        uint64_t transaction;
+        struct WatcherList watchers;
 } GetJob;
+
+static GetJob *get_job_free(GetJob *j) {
+        Watcher *w;
+        if (!j)
+                return NULL;
+        while ((w = TAILQ_FIRST(&j->watchers))) {
+                TAILQ_REMOVE(&j->watchers, w, link);
+                free(w);
+        }
+        free(j);
+        return NULL;
+}
+DEFINE_CLEANUP(GetJob *, get_job_free)
 
 static void run_get(Message *m) {
         GetJob *j = MESSAGE_OF(m, GetJob, message);
-        for (size_t i = 0; i < j->n; i++) {
-                int k = operation_add(j->client, j->request, j->transaction, j->numbers[i]);
+        Watcher *w;
+        while ((w = TAILQ_FIRST(&j->watchers))) {
+                TAILQ_REMOVE(&j->watchers, w, link);
+                int k = operation_add(j->client, j->transaction, w);
                 if (k == 0)
                         continue;
-                DownloadEvent e = {
-                        .request = j->request,
-                        .number = j->numbers[i],
+                const DownloadEvent e = {
+                        .number = w->end.number,
                         .state = DOWNLOAD_DONE,
                         .result = LOOKUP_FAILED,
                         .error = k,
                         .transaction = j->transaction,
                 };
-                (void) log_errno(LOG_LEVEL_ERR, k, "Could not start the download of RFC %u", j->numbers[i]);
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not start the download of RFC %u", e.number);
                 client_count_download(j->client, PEERD_SOURCE_PEER, LOOKUP_FAILED, false);
-                download_event_post(j->client, &e);
+                watcher_end(j->client, w, &e);
         }
-        free(j);
+        get_job_free(j);
 }
 
 int client_get(Client *c, uint64_t request, uint64_t transaction, const uint32_t *numbers, size_t n) {
-        GetJob *j = calloc(1, sizeof(*j) + n * sizeof(*numbers));
+        _cleanup_(get_job_free_p) GetJob *j = calloc(1, sizeof(*j));
         if (!j)
                 return -ENOMEM;
-        *j = (GetJob){
-                .message = { .run = run_get },
-                .client = c,
-                .request = request,
-                .transaction = transaction,
-                .n = n,
-        };
-        memcpy(j->numbers, numbers, n * sizeof(*numbers));
-        loop_thread_post(c->loop, &j->message);
+        *j = (GetJob){ .message = { .run = run_get }, .client = c, .transaction = transaction };
+        TAILQ_INIT(&j->watchers);
+        for (size_t i = 0; i < n; i++) {
+                Watcher *w = calloc(1, sizeof(*w));
+                if (!w)
+                        return -ENOMEM;
+                w->end.request = request;
+                w->end.number = numbers[i];
+                TAILQ_INSERT_TAIL(&j->watchers, w, link);
+        }
+        loop_thread_post(c->loop, &TAKE_PTR(j)->message);
         return 0;
 }
 
@@ -367,7 +382,7 @@ static void run_download_event(Message *m) {
 }
 
 void download_event_post(Client *c, const DownloadEvent *e) {
-        if (e->state != DOWNLOAD_DONE && c->n_events >= EVENTS_MAX)
+        if (c->n_events >= EVENTS_MAX)
                 return;
         DownloadEvent *copy = malloc(sizeof(*copy));
         if (!copy) {
@@ -376,6 +391,13 @@ void download_event_post(Client *c, const DownloadEvent *e) {
         }
         *copy = *e;
         client_event_post(c, &copy->event, run_download_event);
+}
+
+void watcher_end(Client *c, Watcher *w, const DownloadEvent *e) {
+        const uint64_t request = w->end.request;
+        w->end = *e;
+        w->end.request = request;
+        client_event_post(c, &w->end.event, run_download_event);
 }
 
 /* ---- visits ---- */

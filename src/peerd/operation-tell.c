@@ -21,9 +21,14 @@ const char *download_result_name(const DownloadEvent *e) {
 }
 
 void operation_tell(Operation *o) {
-        Watcher *w;
-        TAILQ_FOREACH(w, &o->watchers, link) {
-                o->told.request = w->request;
+        Watcher *w, *next;
+        TAILQ_FOREACH_SAFE(w, &o->watchers, link, next) {
+                if (o->told.state == DOWNLOAD_DONE) {
+                        TAILQ_REMOVE(&o->watchers, w, link);
+                        watcher_end(o->client, w, &o->told);
+                        continue;
+                }
+                o->told.request = w->end.request;
                 download_event_post(o->client, &o->told);
         }
         if (o->bulk)

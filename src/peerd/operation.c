@@ -362,15 +362,6 @@ static void queue_line(Client *c) {
         loop_thread_post(c->loop, &c->line_message);
 }
 
-static int add_watcher(Operation *o, uint64_t request) {
-        Watcher *w = calloc(1, sizeof(*w));
-        if (!w)
-                return -ENOMEM;
-        w->request = request;
-        TAILQ_INSERT_TAIL(&o->watchers, w, link);
-        return 0;
-}
-
 static Operation *find(Client *c, uint32_t number) {
         Operation key = { .number = number };
         return RB_FIND(OperationTree, &c->by_number, &key);
@@ -405,22 +396,16 @@ static int add(Client *c, uint64_t transaction, uint32_t number, Operation **ret
         return 0;
 }
 
-int operation_add(Client *c, uint64_t request, uint64_t transaction, uint32_t number) {
-        Operation *o = find(c, number), *added = NULL;
+int operation_add(Client *c, uint64_t transaction, Watcher *w) {
+        Operation *o = find(c, w->end.number);
         if (!o) {       /* two requests for one RFC share one download */
-                int k = add(c, transaction, number, &added);
+                int k = add(c, transaction, w->end.number, &o);
                 if (k < 0)
                         return k;
-                o = added;
         } else if (o->lookup)
                 lookup_widen(o->lookup);        /* what is enough for a sync is not for who wants this one */
-        int k = add_watcher(o, request);
-        if (k < 0) {
-                if (added)
-                        operation_free(added);
-                return k;
-        }
-        o->told.request = request;
+        TAILQ_INSERT_TAIL(&o->watchers, w, link);
+        o->told.request = w->end.request;
         download_event_post(c, &o->told);
         return 0;
 }
@@ -479,7 +464,7 @@ void operations_forget_request(Client *c, uint64_t request) {
         Watcher *w, *next;
         RB_FOREACH(o, OperationTree, &c->by_number)
                 TAILQ_FOREACH_SAFE(w, &o->watchers, link, next)
-                        if (w->request == request) {
+                        if (w->end.request == request) {
                                 TAILQ_REMOVE(&o->watchers, w, link);
                                 free(w);
                         }

@@ -17,6 +17,7 @@ struct Refresh {
         Endpoint *peers;                        /* owned; NULL: all that may be dialled, once the query is done */
         bool *asking;                           /* owned, one per peer: its pull is under way */
         size_t n_peers, n_asked, n_ended;
+        RefreshEvent *end;                      /* owned: tells the end, whatever memory there is by then; NULL: of nobody */
 };
 
 static void run_refresh_event(Message *m) {
@@ -45,6 +46,7 @@ void refresh_free(Client *c, Refresh *f) {
         TAILQ_REMOVE(&c->refreshes, f, link);
         free(f->peers);
         free(f->asking);
+        free(f->end);
         free(f);
 }
 
@@ -68,7 +70,10 @@ static void refresh_advance(Client *c, Refresh *f) {
         }
         if (f->n_ended < f->n_peers)
                 return;
-        refresh_tell(c, f, &(RefreshEvent){ .request = f->request, .last = true });
+        if (f->end) {
+                *f->end = (RefreshEvent){ .request = f->request, .last = true };
+                client_event_post(c, &TAKE_PTR(f->end)->event, run_refresh_event);
+        }
         Sync *sync = f->sync;
         refresh_free(c, f);
         if (sync)
@@ -187,7 +192,8 @@ static void run_refresh(Message *m) {
 int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endpoint *peers, size_t n) {
         _cleanup_free_ RefreshJob *j = calloc(1, sizeof(*j));
         _cleanup_free_ Refresh *f = calloc(1, sizeof(*f));
-        if (!j || !f)
+        _cleanup_free_ RefreshEvent *end = calloc(1, sizeof(*end));
+        if (!j || !f || !end)
                 return -ENOMEM;
         f->request = request;
         f->transaction = transaction;
@@ -200,6 +206,7 @@ int client_refresh(Client *c, uint64_t request, uint64_t transaction, const Endp
                 memcpy(f->peers, peers, n * sizeof(Endpoint));
                 f->n_peers = n;
         }
+        f->end = TAKE_PTR(end);
         *j = (RefreshJob){ .message = { .run = run_refresh }, .client = c, .refresh = TAKE_PTR(f) };
         loop_thread_post(c->loop, &TAKE_PTR(j)->message);
         return 0;

@@ -9,6 +9,7 @@
 struct Sync {
         Client *client;
         uint64_t request;                       /* 0: nobody's */
+        SyncEvent *end;                         /* owned: tells the end, whatever memory there is by then; NULL: nobody's */
         bool replicas;                          /* a round of Store.MinReplicas= */
         bool dry_run;
         RfcSet ranges;

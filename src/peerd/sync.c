@@ -41,6 +41,11 @@ static void post(Client *c, const SyncEvent *e) {
         client_event_post(c, &copy->event, run_sync_event);
 }
 
+static void post_end(Sync *s, const SyncEvent *e) {
+        *s->end = *e;
+        client_event_post(s->client, &TAKE_PTR(s->end)->event, run_sync_event);
+}
+
 static void meter(Sync *s, const Now *now) {
         SyncProgress *p = &s->progress;
 
@@ -147,6 +152,7 @@ static void release(Sync *s) {
         rfc_set_done(&s->ranges);
         free(s->peers);
         free(s->lacking);
+        free(s->end);
         free(s);
 }
 
@@ -202,10 +208,9 @@ static void log_end(const Sync *s) {
 }
 
 static void finish(Sync *s, int error) {
-        Client *c = s->client;
         Now now;
 
-        now_of_event(c->event, &now);
+        now_of_event(s->client->event, &now);
         s->progress.state = SYNC_DONE;
         s->progress.duration_usec = usec_sub(now.boottime, s->began_at);
         s->progress.left_usec = 0;
@@ -216,8 +221,8 @@ static void finish(Sync *s, int error) {
                 (void) log_errno(LOG_LEVEL_ERR, error, "Could not go on with the sync");
         else if (!s->dry_run)
                 log_end(s);
-        if (s->request > 0)
-                post(c, &(SyncEvent){ .request = s->request, .error = error, .progress = s->progress });
+        if (s->end)
+                post_end(s, &(SyncEvent){ .request = s->request, .error = error, .progress = s->progress });
         /* What hundreds of documents on their way needed, in the heaps of all threads, nobody needs until the next sync. */
         if (s->progress.fetched.n > 0)
                 (void) malloc_trim(0);
@@ -419,17 +424,17 @@ static void run_sync(Message *m) {
         if (c->sync && c->sync->replicas)
                 drop(c->sync);  /* what it was about is part of this */
         if (c->sync) {
-                post(c, &(SyncEvent){ .request = s->request, .busy = true });
-                rfc_set_done(&s->ranges);
-                free(s);
+                post_end(s, &(SyncEvent){ .request = s->request, .busy = true });
+                release(s);
                 return;
         }
         sync_begin(c, s);
 }
 
 int client_sync(Client *c, uint64_t request, uint64_t transaction, RfcSet *ranges, bool dry_run, uint64_t max_rate) {
-        Sync *s = calloc(1, sizeof(*s));
-        if (!s) {
+        _cleanup_free_ Sync *s = calloc(1, sizeof(*s));
+        _cleanup_free_ SyncEvent *end = calloc(1, sizeof(*end));
+        if (!s || !end) {
                 rfc_set_done(ranges);
                 return -ENOMEM;
         }
@@ -437,12 +442,13 @@ int client_sync(Client *c, uint64_t request, uint64_t transaction, RfcSet *range
                 .client = c,
                 .step = { .run = run_sync },
                 .request = request,
+                .end = TAKE_PTR(end),
                 .dry_run = dry_run,
                 .ranges = *ranges,
                 .max_rate = max_rate,
                 .progress = { .transaction = transaction },
         };
         *ranges = (RfcSet){};
-        loop_thread_post(c->loop, &s->step);
+        loop_thread_post(c->loop, &TAKE_PTR(s)->step);
         return 0;
 }
