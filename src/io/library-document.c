@@ -182,7 +182,7 @@ static int document_title(Library *l, LibraryDocument *d, Buf *b, bool *ret_json
         return r == 0 ? buf_append_char(b, '\0') : r;
 }
 
-void library_present(Library *l, const LibraryDocument *d) {
+int library_present(Library *l, const LibraryDocument *d) {
         const LibraryEntry e = {
                 .number = d->number,
                 .stamp = d->stamp,
@@ -192,7 +192,7 @@ void library_present(Library *l, const LibraryDocument *d) {
                 .read_at = d->read_at > 0 ? d->read_at : (usec_t) MAX_OF(d->stamp.mtime_nsec, INT64_C(0)) / 1000,
         };
 
-        l->handler.present(&e, l->handler.userdata);
+        return l->handler.present(&e, l->handler.userdata);
 }
 
 static int document_announce(Library *l, LibraryDocument *d) {
@@ -216,9 +216,10 @@ static int document_announce(Library *l, LibraryDocument *d) {
         if (d->announced && !d->changed && !retitled)
                 return 0;
         d->changed = false;
-        d->announced = true;
-        library_present(l, d);
-        return 0;
+        /* Where it can't be told it is not: the next look at it tries again. */
+        r = library_present(l, d);
+        d->announced = r == 0;
+        return r;
 }
 
 /* ---- looking at documents ---- */

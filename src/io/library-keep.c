@@ -15,9 +15,7 @@ int library_set_pinned(Library *l, uint32_t number, bool pinned) {
         d->pinned = pinned;
         library_keep_care(l, d);
         library_flush(l);
-        if (d->announced)
-                library_present(l, d);
-        return 0;
+        return d->announced ? library_present(l, d) : 0;
 }
 
 void library_set_read(Library *l, uint32_t number, usec_t read_at) {
@@ -41,7 +39,7 @@ int library_evict(Library *l, uint32_t number) {
         if (unlinkat(l->dir_fd, name, 0) < 0 && errno != ENOENT) {
                 r = -errno;
                 if (d->announced)
-                        library_present(l, d);
+                        (void) library_present(l, d);   /* it is known; what failed first is what is told */
                 return r;
         }
         d->pinned = false;

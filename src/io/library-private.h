@@ -111,7 +111,7 @@ int library_check_created(Library *l, uint32_t number) _must_check_;
 /* Says of all documents that they are gone; keeps what is known of them, in case they come back. */
 void library_withdraw_all(Library *l);
 /* Tells the handler. */
-void library_present(Library *l, const LibraryDocument *d);
+int library_present(Library *l, const LibraryDocument *d);
 /* Only the title may have changed. */
 int library_check_title(Library *l, uint32_t number) _must_check_;
 /* Was stored by us: needs no reading. Takes text_title. */

@@ -69,9 +69,11 @@ typedef struct LibraryIndexInfo {
 typedef struct LibraryHandler {
         /*
          * A document is there (new, or another one, or with another stamp or title), or gone. Called from within the
-         * scanning and storing calls, in the disk worker; must not call the library.
+         * scanning and storing calls, in the disk worker; must not call the library. present: 0, or -errno: it could not
+         * be taken note of, which is what the call within which that happened gives; the next one that looks at the
+         * document tells again.
          */
-        void (*present)(const LibraryEntry *e, void *userdata);
+        int (*present)(const LibraryEntry *e, void *userdata);
         void (*gone)(uint32_t number, void *userdata);
         /*
          * An editor's rfc-index.txt is there (new or changed), or none any more: NULL. What it says may be read, by

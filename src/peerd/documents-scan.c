@@ -60,7 +60,7 @@ static int stamp_set(Documents *d, const LibraryEntry *e) {
         return 0;
 }
 
-static void on_present(const LibraryEntry *e, void *userdata) {
+static int on_present(const LibraryEntry *e, void *userdata) {
         Documents *d = userdata;
         pthread_mutex_lock(&d->lock);
         int k = stamp_set(d, e);
@@ -69,11 +69,12 @@ static void on_present(const LibraryEntry *e, void *userdata) {
         atomic_fetch_add(&d->n_changes, 1);
         pthread_mutex_unlock(&d->lock);
         if (k < 0)
-                (void) log_errno(LOG_LEVEL_ERR, k, "Could not put RFC %u into the index", e->number);
+                return log_errno(LOG_LEVEL_ERR, k, "Could not put RFC %u into the index", e->number);
         if (k == 0 && atomic_load(&d->scanned)) {
                 documents_queue_encode(d);
                 documents_queue_trim(d);        /* somebody may have put it there by hand */
         }
+        return 0;
 }
 
 static void on_gone(uint32_t number, void *userdata) {

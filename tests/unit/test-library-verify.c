@@ -27,12 +27,13 @@ typedef struct Fixture {
         Digest digest;
 } Fixture;
 
-static void on_present(const LibraryEntry *e, void *userdata) {
+static int on_present(const LibraryEntry *e, void *userdata) {
         Fixture *f = userdata;
 
         assert_int_equal(e->number, 5);
         f->present = true;
         f->digest = e->digest;
+        return 0;
 }
 
 static void on_gone(uint32_t number, void *userdata) {

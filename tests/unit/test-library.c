@@ -44,17 +44,21 @@ typedef struct Fixture {
         LibraryStamp editor_stamp;
         Digest editor_digest;
         mode_t umask;
+        int present_error;              /* what the next present gives */
 } Fixture;
 
 /* ---- the handler ---- */
 
-static void on_present(const LibraryEntry *e, void *userdata) {
+static int on_present(const LibraryEntry *e, void *userdata) {
         Fixture *f = userdata;
 
         assert_true(text_is_utf8(slice_of(e->title)));
         assert_int_equal(buf_printf(&f->log, "present %u %s;", e->number, e->title), 0);
         f->stamp = e->stamp;
         f->digest = e->digest;
+        int r = f->present_error;
+        f->present_error = 0;
+        return r;
 }
 
 static void on_gone(uint32_t number, void *userdata) {
@@ -375,6 +379,21 @@ static void test_drop_in_change_and_removal_are_seen(void **state) {
         take(f, "rfc5.txt");
         assert_int_equal(pump(f), 0);
         assert_told(f, "gone 5;");
+}
+
+/* Whoever is told of a document may have no memory for it. */
+static void test_a_document_that_was_not_taken_note_of_is_told_again(void **state) {
+        Fixture *f = *state;
+
+        put(f, "rfc5.txt", "first");
+        start(f, 0);
+        f->present_error = -ENOMEM;
+        assert_int_equal(library_scan(f->library, USEC_PER_SEC), -ENOMEM);
+        assert_told(f, "present 5 RFC 5;");
+        scan(f);
+        assert_told(f, "present 5 RFC 5;");
+        scan(f);
+        assert_told(f, "");
 }
 
 static void test_renames_are_seen(void **state) {
@@ -1260,6 +1279,17 @@ static LibraryFile *begin_whole(Fixture *f, uint32_t number, const char *bytes, 
         return file;
 }
 
+static void test_a_stored_one_that_was_not_taken_note_of_is_told_again(void **state) {
+        Fixture *f = *state;
+
+        start_and_scan(f);
+        f->present_error = -ENOMEM;
+        assert_int_equal(library_store_commit(begin_whole(f, 6, "whole", "whole"), NULL), -ENOMEM);
+        assert_told(f, "present 6 Said;");
+        assert_int_equal(library_recheck(f->library, 6), 0);
+        assert_told(f, "present 6 Said;");
+}
+
 static void assert_holds(const Fixture *f, const char *name, const char *content) {
         int fd = openat(f->fd, name, O_RDONLY | O_CLOEXEC);
 
@@ -1401,6 +1431,8 @@ int main(void) {
                 LIBRARY_TEST(test_library_is_made_readable_for_all),
                 LIBRARY_TEST(test_unusable_path_is_an_error),
                 LIBRARY_TEST(test_drop_in_change_and_removal_are_seen),
+                LIBRARY_TEST(test_a_document_that_was_not_taken_note_of_is_told_again),
+                LIBRARY_TEST(test_a_stored_one_that_was_not_taken_note_of_is_told_again),
                 LIBRARY_TEST(test_renames_are_seen),
                 LIBRARY_TEST(test_hard_link_is_seen),
                 LIBRARY_TEST(test_unfinished_file_is_not_announced),
