@@ -65,6 +65,13 @@ void control_log_call(const VarlinkServerConf *conf, const char *method, uid_t u
                 log_entry(LOG_LEVEL_NOTICE, LOG_EVENT_CONTROL_CHANGED, &f, "User %u called %s.", uid, method);
 }
 
+void control_log_failure(const char *method, int error, _unused_ void *userdata) {
+        if (method)
+                (void) log_errno(LOG_LEVEL_WARNING, error, "%s failed", method);
+        else
+                (void) log_errno(LOG_LEVEL_WARNING, error, "A control connection ended early");
+}
+
 void control_set_string(json_t *object, const char *name, Slice value) {
         (void) json_object_set_new(object, name, json_stringn_nocheck(value.data, value.size));
 }

@@ -29,9 +29,12 @@ extern const VarlinkInterface control_service_interface;
  */
 void control_log_call(const VarlinkServerConf *conf, const char *method, uid_t uid, const char *error);
 
+/* That this host failed, as a warning. For VarlinkServerConf.failed. */
+void control_log_failure(const char *method, int error, void *userdata);
+
 /*
- * Members of an object. Without memory they are left out, which whoever asked sees. Strings must be valid UTF-8, as all
- * that is kept is.
+ * Members of an object. Without memory they are left out, and the reply is not sent (varlink.h). Strings must be valid
+ * UTF-8, as all that is kept is.
  */
 void control_set_string(json_t *object, const char *name, Slice value);
 void control_set_int(json_t *object, const char *name, uint64_t value);

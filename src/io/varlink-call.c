@@ -69,9 +69,13 @@ static int call_send(VarlinkCall *c, json_t *parameters, const char *error, bool
                 return 0;
         }
         message = json_object();
-        if ((error && json_object_set_new(message, "error", json_string(error)) < 0) ||
-            json_object_set_new(message, "parameters", parameters) < 0 ||
-            (continues && json_object_set_new(message, "continues", json_true()) < 0)) {
+        if (error)
+                (void) json_object_set_new(message, "error", json_string(error));
+        (void) json_object_set_new(message, "parameters", parameters);  /* taken, whatever comes of it */
+        if (continues)
+                (void) json_object_set_new(message, "continues", json_true());
+        /* What there was no memory for is not in it; it may have been needed, here or where the parameters were made. */
+        if (!json_object_get(message, "parameters") || c->n_json_failures != varlink_json_failures()) {
                 json_decref(message);
                 message = NULL;
         }
@@ -210,6 +214,7 @@ int varlink_call_dispatch(VarlinkConn *conn, VarlinkMessage *m) {
         if (!c)
                 return -ENOMEM;
         c->conn = conn;
+        c->n_json_failures = varlink_json_failures();
         c->oneway = message.oneway;
         c->fd = message.fd;
         message.fd = -1;
@@ -218,9 +223,11 @@ int varlink_call_dispatch(VarlinkConn *conn, VarlinkMessage *m) {
                 return 0;
         r = c->method->run(c, message.parameters, conn->server->conf->userdata);
         /* A method that failed after its reply has nothing to add to it. */
-        if (r < 0 && conn->call == c)
-                (void) varlink_call_error(c, "io.systemd.System",
-                                          json_pack("{s:s, s:i, s:s}", "origin", "linux", "errno", -r, "errnoName",
-                                                    strerrorname_np(-r) ? strerrorname_np(-r) : ""));
+        if (r >= 0 || conn->call != c)
+                return 0;
+        varlink_server_failed(conn->server, c->method->name, r);
+        (void) varlink_call_error(c, "io.systemd.System",
+                                  json_pack("{s:s, s:i, s:s}", "origin", "linux", "errno", -r, "errnoName",
+                                            strerrorname_np(-r) ? strerrorname_np(-r) : ""));
         return 0;
 }

@@ -25,6 +25,13 @@ static void conn_break(VarlinkConn *c) {
         varlink_conn_wake(c);
 }
 
+/* Not for what the other end did. */
+static void conn_fail(VarlinkConn *c, int error) {
+        if (!c->broken)
+                varlink_server_failed(c->server, NULL, error);
+        conn_break(c);
+}
+
 void varlink_conn_wake(VarlinkConn *c) {
         if (!c->in_turn)
                 (void) sd_event_source_set_enabled(c->wake, SD_EVENT_ONESHOT);
@@ -63,7 +70,7 @@ int varlink_conn_queue(VarlinkConn *c, json_t *message, int fd) {
         if (r == 0 && c->output.size - before > VARLINK_MESSAGE_MAX + 1)
                 r = -EMSGSIZE;
         if (r < 0)
-                conn_break(c);
+                conn_fail(c, r);
         return r;
 }
 
@@ -129,6 +136,7 @@ static void conn_read(VarlinkConn *c) {
         };
         size_t before;
         ssize_t n;
+        int r;
 
         varlink_conn_move_fds(c, c->input_at);
         buf_consume(&c->input, c->input_at);
@@ -137,8 +145,13 @@ static void conn_read(VarlinkConn *c) {
 
         /* The cap is the longest message and its NUL; who comes here with it full has sent a longer one. */
         iov.iov_len = MIN_OF((size_t) READ_SIZE, c->input.max - c->input.size);
-        if (iov.iov_len == 0 || buf_reserve(&c->input, iov.iov_len) != 0) {
+        if (iov.iov_len == 0) {
                 conn_break(c);
+                return;
+        }
+        r = buf_reserve(&c->input, iov.iov_len);
+        if (r != 0) {
+                conn_fail(c, r);
                 return;
         }
         iov.iov_base = c->input.data + c->input.size;
@@ -190,16 +203,25 @@ static bool conn_take(VarlinkConn *c, VarlinkMessage *ret) {
                 if (fd >= 0)
                         close(fd);
                 conn_write(c);          /* what was answered before it still arrives */
-                conn_break(c);
+                if (r < 0)
+                        conn_fail(c, r);
+                else
+                        conn_break(c);
         }
         return r == 0;
 }
 
 static void conn_dispatch(VarlinkConn *c, VarlinkMessage *m) {
-        if (varlink_call_dispatch(c, m) < 0) {
-                conn_write(c);          /* likewise */
+        int r;
+
+        r = varlink_call_dispatch(c, m);
+        if (r == 0)
+                return;
+        conn_write(c);                  /* likewise */
+        if (r == -EPROTO)
                 conn_break(c);
-        }
+        else
+                conn_fail(c, r);
 }
 
 /* ---- turns ---- */
@@ -222,6 +244,7 @@ static void conn_turn(VarlinkConn *c) {
         bool waiting = false;
         uint32_t events = 0;
         Slice s;
+        int r;
 
         c->in_turn = true;
         conn_write(c);
@@ -250,8 +273,11 @@ static void conn_turn(VarlinkConn *c) {
                 events |= EPOLLIN;
         if (c->output.size > 0)
                 events |= EPOLLOUT;
-        if (sd_event_source_set_io_events(c->io, events) < 0)
+        r = sd_event_source_set_io_events(c->io, events);
+        if (r < 0) {
+                conn_fail(c, r);
                 (void) varlink_conn_free(c);
+        }
 }
 
 /*

@@ -58,6 +58,7 @@ struct VarlinkCall {
         VarlinkConn *conn;
         const VarlinkMethod *method;    /* NULL: there is none of that name */
         bool oneway, more;
+        unsigned n_json_failures;       /* before it */
         int fd;                         /* owned; -1: none came along, or it was taken */
         void (*gone)(VarlinkCall *c, void *data);
         void *gone_data;
@@ -131,6 +132,11 @@ int varlink_conn_take_fd(VarlinkConn *c, size_t at);
 void varlink_conn_close_fds(VarlinkConn *c);
 
 /* ---- server ---- */
+
+/* How often jansson had no memory for something, in any thread. */
+unsigned varlink_json_failures(void);
+/* Tells conf->failed. */
+void varlink_server_failed(const VarlinkServer *s, const char *method, int error);
 
 typedef struct VarlinkListener VarlinkListener;
 

@@ -31,6 +31,29 @@ static void listener_free(VarlinkListener *l) {
         free(l);
 }
 
+/* ---- memory ---- */
+
+static _Atomic unsigned n_json_failures;
+
+unsigned varlink_json_failures(void) {
+        return n_json_failures;
+}
+
+static void *json_malloc(size_t size) {
+        void *p = malloc(size);
+
+        if (!p)
+                n_json_failures++;
+        return p;
+}
+
+/* ---- server ---- */
+
+void varlink_server_failed(const VarlinkServer *s, const char *method, int error) {
+        if (s->conf->failed)
+                s->conf->failed(method, error, s->conf->userdata);
+}
+
 static size_t server_count_of(const VarlinkServer *s, uid_t uid) {
         const VarlinkConn *c;
         size_t n = 0;
@@ -80,11 +103,15 @@ static int server_on_accept(_unused_ sd_event_source *source, int fd, _unused_ u
 
         conn_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (conn_fd < 0) {
-                if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+                if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+                        varlink_server_failed(l->server, NULL, -errno);
                         server_pause(l->server);
+                }
                 return 0;
         }
         r = varlink_server_add_connection(l->server, conn_fd);
+        if (r < 0 && r != -EUSERS)
+                varlink_server_failed(l->server, NULL, r);
         if (r == -ENOMEM || r == -ENOSPC)
                 server_pause(l->server);
         return 0;
@@ -94,6 +121,7 @@ int varlink_server_new(sd_event *e, const VarlinkServerConf *conf, VarlinkServer
         _cleanup_(varlink_server_free_p) VarlinkServer *s = NULL;
         int r;
 
+        json_set_alloc_funcs(json_malloc, free);
         s = calloc(1, sizeof(*s));
         if (!s)
                 return -ENOMEM;

@@ -89,10 +89,19 @@ typedef struct VarlinkServerConf {
          * up before the final reply.
          */
         void (*finished)(const char *method, uid_t uid, const char *error, void *userdata);
+        /*
+         * This host failed, with that negative errno: for the log. method: of the call that is answered with
+         * io.systemd.System; NULL: a connection ends, or does not come about, and its caller is told no more than that.
+         */
+        void (*failed)(const char *method, int error, void *userdata);
         void *userdata;
 } VarlinkServerConf;
 
-/* conf is borrowed as long as the server lives. */
+/*
+ * conf is borrowed as long as the server lives. jansson, which leaves out of an object what it has no memory for, gets
+ * allocation functions that count that: a call during which it happened, in whatever thread, is not replied to, and its
+ * connection ends. So who makes replies need not look at each member.
+ */
 int varlink_server_new(sd_event *e, const VarlinkServerConf *conf, VarlinkServer **ret) _must_check_;
 /* Calls under way are told that they are gone. Not from within run(), gone() or resume(). */
 VarlinkServer *varlink_server_free(VarlinkServer *s);

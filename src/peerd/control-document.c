@@ -59,7 +59,7 @@ void control_document_add_path(json_t *document, const Library *l) {
         _cleanup_free_ char *path = NULL;
         uint32_t number = (uint32_t) json_integer_value(json_object_get(document, "number"));
 
-        if (json_is_true(json_object_get(document, "local")) && library_path(l, number, &path) == 0)
+        if (number > 0 && json_is_true(json_object_get(document, "local")) && library_path(l, number, &path) == 0)
                 control_set_string(document, "path", slice_of(path));
 }
 
@@ -68,6 +68,8 @@ void control_document_add_keeping(json_t *document, Documents *d) {
         usec_t read_at;
         bool pinned;
 
+        if (number == 0)        /* there was no memory for it: this will not be sent */
+                return;
         control_document_add_path(document, documents_library(d));
         if (!json_is_true(json_object_get(document, "local")) || !documents_get_keeping(d, number, &pinned, &read_at))
                 return;

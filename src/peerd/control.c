@@ -214,6 +214,7 @@ int control_new(Peerd *p, Control **ret) {
                 .interfaces = { &interface, &control_service_interface },
                 .authorize = authorize,
                 .finished = finished,
+                .failed = control_log_failure,
                 .userdata = c,
         };
         int k = control_monitor_new(c);

@@ -140,6 +140,7 @@ int control_start(Rsd *r) {
                 .url = "man:p2pdi-rsd(8)",
                 .interfaces = { &interface, &control_service_interface },
                 .finished = finished,
+                .failed = control_log_failure,
                 .userdata = r,
         };
         int k = varlink_server_new(r->event, &r->varlink_conf, &r->varlink);

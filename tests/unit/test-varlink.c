@@ -26,6 +26,7 @@ typedef struct Fixture {
         unsigned n_gone, n_hits, n_streamed, n_resumed;
         bool may_change;
         char finished[512];             /* "method=error;" of each call */
+        char failed[256];               /* "method=errno;" of what this host failed in */
         char dir[64];
 } Fixture;
 
@@ -137,6 +138,15 @@ static int run_huge(VarlinkCall *c, _unused_ json_t *p, _unused_ void *userdata)
         return 0;
 }
 
+/* One member of two is left out: there is no memory for it. */
+static int run_short(VarlinkCall *c, _unused_ json_t *p, _unused_ void *userdata) {
+        json_t *j = json_pack("{s:b}", "here", 1);
+
+        assert_int_not_equal(json_object_set_new(j, "missing", json_stringn_nocheck("", PTRDIFF_MAX - 1)), 0);
+        (void) varlink_call_reply(c, j);
+        return 0;
+}
+
 static const VarlinkParameter echo_parameters[] = {
         { "number", VARLINK_INT },
         { "word", VARLINK_STRING | VARLINK_OPTIONAL },
@@ -164,6 +174,7 @@ static const VarlinkMethod test_methods[] = {
         { "org.test.ChangeWith", VARLINK_CHANGES | VARLINK_TAKES_FD, NULL, run_take },
         { "org.test.Fail", 0, NULL, run_fail },
         { "org.test.Huge", 0, NULL, run_huge },
+        { "org.test.Short", 0, NULL, run_short },
         {},
 };
 
@@ -193,6 +204,13 @@ static void finished(const char *method, uid_t uid, const char *error, void *use
                         error ? error : "");
 }
 
+static void failed(const char *method, int error, void *userdata) {
+        Fixture *f = userdata;
+        size_t used = strlen(f->failed);
+
+        (void) snprintf(f->failed + used, sizeof(f->failed) - used, "%s=%s;", method ? method : "?", strerrorname_np(-error));
+}
+
 static int setup(void **state) {
         Fixture *f = calloc(1, sizeof(*f));
 
@@ -202,6 +220,7 @@ static int setup(void **state) {
                 .interfaces = { &test_interface },
                 .authorize = may_change,
                 .finished = finished,
+                .failed = failed,
                 .userdata = f,
         };
         strcpy(f->dir, "/tmp/test-varlink-XXXXXX");
@@ -499,6 +518,36 @@ static void test_a_reply_over_the_limit_ends_the_connection(void **state) {
         put(fd, "{\"method\":\"org.test.Huge\"}|");
         turn(f);
         assert_string_equal(got(fd), "#");
+        close(fd);
+}
+
+static void test_an_incomplete_reply_ends_the_connection(void **state) {
+        Fixture *f = *state;
+        int fd = dial(f);
+
+#ifdef SANITIZERS
+        skip();                         /* its malloc() does not give NULL */
+#endif
+        put(fd, "{\"method\":\"org.test.Short\"}|");
+        turn(f);
+        assert_string_equal(got(fd), "#");
+        assert_string_equal(f->failed, "?=ENOMEM;");
+        close(fd);
+        /* The next one has nothing to do with it. */
+        fd = dial(f);
+        put(fd, "{\"method\":\"org.test.Maybe\"}|");
+        turn(f);
+        assert_string_equal(got(fd), "{\"parameters\":{\"more\":false}}|");
+        close(fd);
+}
+
+static void test_a_failure_is_told(void **state) {
+        Fixture *f = *state;
+        int fd = dial(f);
+
+        put(fd, "{\"method\":\"org.test.Fail\"}|x|");
+        turn(f);
+        assert_string_equal(f->failed, "org.test.Fail=EIO;");  /* and not that the caller speaks something else */
         close(fd);
 }
 
@@ -1231,6 +1280,8 @@ int main(void) {
                 TEST(test_reading_pauses_during_a_call),
                 TEST(test_a_message_is_at_most_a_mebibyte),
                 TEST(test_a_reply_over_the_limit_ends_the_connection),
+                TEST(test_an_incomplete_reply_ends_the_connection),
+                TEST(test_a_failure_is_told),
                 TEST(test_depth_is_bounded),
                 TEST(test_values_are_bounded),
                 TEST(test_long_names_are_not_given_back),
