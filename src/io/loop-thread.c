@@ -49,7 +49,7 @@ static void *loop_thread_main(void *userdata) {
         (void) sem_post(&t->ready);
         /* A loop that ends by itself has lost its epoll: the watchdog finds a thread that doesn't answer. */
         if (r >= 0)
-                (void) sd_event_loop(t->event);
+                (void) loop_run(t->event);
         return NULL;
 }
 

@@ -6,6 +6,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+/* How long memory may take to be there again. */
+#define MEMORY_PAUSE_NSEC (10L * 1000 * 1000)
 /* Timers may fire this much late, so that those close to each other share one wake-up. */
 #define TIMER_ACCURACY (10 * USEC_PER_MSEC)
 
@@ -108,6 +110,18 @@ int loop_timer_set(sd_event_source *s, usec_t at) {
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+int loop_run(sd_event *e) {
+        const struct timespec pause = { .tv_nsec = MEMORY_PAUSE_NSEC };
+        int r;
+
+        do {
+                r = sd_event_loop(e);
+                if (r == -ENOMEM)
+                        (void) nanosleep(&pause, NULL);
+        } while (r == -ENOMEM);
+        return r;
 }
 
 static int on_signal(_unused_ sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {

@@ -52,6 +52,12 @@ typedef struct LoopSignals {
 } LoopSignals;
 int loop_add_signals(sd_event *e, const LoopSignals *s) _must_check_;
 
+/*
+ * sd_event_loop(), which gives up where there is no memory to note which sources are ready: here that is tried again a
+ * moment later, as nothing is lost by it but a signal at worst. The exit code, or -errno.
+ */
+int loop_run(sd_event *e);
+
 /* To the service manager; nothing without one. status is shown as it is: escape what is from outside. */
 void notify_ready(void);
 void notify_status(const char *format, ...) _printf_(1, 2);     /* cut to 511 bytes */

@@ -421,7 +421,7 @@ static int run(Peerd *p) {
         compare_sockets(p);
         peerd_update_status(p);
         notify_ready();
-        k = sd_event_loop(p->event);
+        k = loop_run(p->event);
         notify_stopping();
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "The event loop failed");

@@ -278,7 +278,7 @@ static int run(Rsd *r) {
         compare_sockets(r);
         rsd_update_status(r);
         notify_ready();
-        k = sd_event_loop(r->event);
+        k = loop_run(r->event);
         notify_stopping();
         if (k < 0)
                 (void) log_errno(LOG_LEVEL_ERR, k, "The event loop failed");
