@@ -62,6 +62,7 @@ int loop_run(sd_event *e);
 void notify_ready(void);
 void notify_status(const char *format, ...) _printf_(1, 2);     /* cut to 511 bytes */
 void notify_reloading(void);            /* RELOADING=1 with MONOTONIC_USEC= */
+void notify_again(void);                /* once a second: what of these two could not be told */
 void notify_stopping(void);
 void notify_error(int error);           /* ERRNO= */
 /* The manager keeps a copy of fd, and passes it under that name to whoever runs next; notify_forget() of all of the name. */

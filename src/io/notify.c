@@ -7,14 +7,25 @@
 #include <systemd/sd-daemon.h>
 
 /*
- * Results are dropped throughout: without a manager nobody waits for these, and one that cannot be reached is not
- * mended from here.
+ * Results are dropped: without a manager nobody waits for these. But where there is no descriptor or memory to tell it
+ * that a start or a reload is over it waits for that, and kills in the end who never says so.
  */
 
 #define STATUS_MAX 512
 
+/* The main loop's. */
+static bool ready_owed, reloading_owed;
+
 void notify_ready(void) {
-        (void) sd_notify(0, "READY=1");
+        /* Not before it was told that there was something to get ready with. */
+        ready_owed = reloading_owed || sd_notify(0, "READY=1") < 0;
+}
+
+void notify_again(void) {
+        if (reloading_owed)
+                notify_reloading();
+        if (ready_owed)
+                notify_ready();
 }
 
 void notify_status(const char *format, ...) {
@@ -28,7 +39,7 @@ void notify_status(const char *format, ...) {
 }
 
 void notify_reloading(void) {
-        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, monotonic_read());
+        reloading_owed = sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, monotonic_read()) < 0;
 }
 
 void notify_stopping(void) {

@@ -136,6 +136,7 @@ static int on_summary(sd_event_source *s, uint64_t usec, void *userdata) {
         (void) usec;
         now_read(&now);
         rsd_update_status(userdata);
+        notify_again();
         (void) log_summarize(&now);
         (void) loop_timer_set(s, usec_add(now.boottime, USEC_PER_SEC));
         return 0;
