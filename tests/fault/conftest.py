@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: BSD-2-Clause
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
+sys.dont_write_bytecode = True
+
+pytest.register_assert_rewrite("p2pdi")
+import p2pdi  # noqa: E402
+
+
+@pytest.fixture
+def world():
+    w = p2pdi.World()
+    yield w
+    w.close()
