@@ -39,13 +39,21 @@ void varlink_conn_wake(VarlinkConn *c) {
 
 /* ---- out ---- */
 
-static int conn_dump(const char *data, size_t size, void *userdata) {
-        VarlinkConn *c = userdata;
+typedef struct Dump {
+        Buf *output;
+        bool failed;
+} Dump;
 
-        return buf_append(&c->output, data, size) == 0 ? 0 : -1;
+/* jansson goes on after some failures, and then says that all went well. */
+static int conn_dump(const char *data, size_t size, void *userdata) {
+        Dump *d = userdata;
+
+        d->failed = d->failed || buf_append(d->output, data, size) != 0;
+        return d->failed ? -1 : 0;
 }
 
 int varlink_conn_queue(VarlinkConn *c, json_t *message, int fd) {
+        Dump dump = { .output = &c->output };
         size_t before = c->output.size;
         int r = 0;
 
@@ -63,7 +71,7 @@ int varlink_conn_queue(VarlinkConn *c, json_t *message, int fd) {
                 if (c->output_fd < 0)
                         r = -errno;
         }
-        if (r == 0 && (json_dump_callback(message, conn_dump, c, JSON_COMPACT) < 0 ||
+        if (r == 0 && (json_dump_callback(message, conn_dump, &dump, JSON_COMPACT) < 0 || dump.failed ||
                        buf_append_char(&c->output, '\0') != 0))
                 r = -ENOBUFS;
         json_decref(message);
