@@ -99,9 +99,10 @@ sd_event *conn_event(const Conn *c);
 /* What follows a head. At most one of memory and file; the rest is zeroed. */
 typedef struct ConnBody {
         Slice memory;                   /* sent from where it is: must stay until `release` */
-        int fd;                         /* file: `size` bytes from `offset`; owned by the Conn from now on; -1: none */
+        int fd;                         /* file: `size` bytes from `offset`; -1: none */
         uint64_t offset, size;
-        void (*release)(void *owner);   /* called once when memory is no longer needed; may be NULL */
+        /* Called once when neither is needed any more. NULL: the file is the Conn's from now on, and the memory stays. */
+        void (*release)(void *owner);
         void *owner;
 } ConnBody;
 #define CONN_NO_BODY ((ConnBody){ .fd = -1 })

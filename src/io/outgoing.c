@@ -50,10 +50,10 @@ int outgoing_keep(Outgoing *o) {
 
 void outgoing_done(Outgoing *o) {
         free(o->kept_head);
-        if (o->body.fd >= 0)
-                (void) close(o->body.fd); /* read only: nothing can be lost */
         if (o->body.release)
                 o->body.release(o->body.owner);
+        else if (o->body.fd >= 0)
+                (void) close(o->body.fd); /* read only: nothing can be lost */
         *o = OUTGOING_INIT;
 }
 

@@ -13,7 +13,7 @@
 typedef struct Outgoing {
         Slice head;             /* what is left of it: the caller's, or in kept_head */
         char *kept_head;        /* owned */
-        ConnBody body;          /* its file owned, its memory until `release` */
+        ConnBody body;          /* until `release`, or its file owned */
         uint64_t body_sent;
         bool last;              /* the socket is closed as soon as all is out: the end goes in the last segment */
 } Outgoing;

@@ -23,9 +23,10 @@ typedef struct CachedDocument {
         uint64_t change;                        /* of the library, when that was found */
         unsigned n_sending;
         bool gone;                              /* freed when nobody sends it any more */
+        int fd;                                 /* its file, owned; -1: it is in memory */
         ServeHead head;
         OwnDocument own;
-        char bytes[];                           /* SERVE_HEAD_MAX of the head, and the document */
+        char bytes[];                           /* SERVE_HEAD_MAX of the head, and the document in memory */
 } CachedDocument;
 
 RB_HEAD(CachedTree, CachedDocument);
@@ -36,6 +37,7 @@ struct ServeCache {
         uint64_t max, size;                     /* size: also of what is gone and being sent */
         struct CachedTree tree;
         struct CachedList list;                 /* asked for last: first */
+        unsigned max_files, n_files;            /* that are open, also of what is gone and being sent */
         unsigned n_turned_away;
         OwnDocument scratch;                    /* of what is not in memory */
 };
@@ -48,24 +50,30 @@ RB_GENERATE_INTERNAL(CachedTree, CachedDocument, node, cached_compare, _unused_ 
 
 /* ---- life ---- */
 
-int serve_cache_new(Documents *d, uint64_t max, ServeCache **ret) {
+int serve_cache_new(Documents *d, uint64_t max, unsigned max_files, ServeCache **ret) {
         ServeCache *c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
         c->documents = d;
         c->max = max;
+        c->max_files = max_files;
         RB_INIT(&c->tree);
         TAILQ_INIT(&c->list);
         *ret = c;
         return 0;
 }
 
-static uint64_t cost_of(uint64_t document_size) {
-        return sizeof(CachedDocument) + SERVE_HEAD_MAX + document_size;
+/* Of a document with so many bytes in memory. */
+static uint64_t cost_of(uint64_t n) {
+        return sizeof(CachedDocument) + SERVE_HEAD_MAX + n;
 }
 
 static void cached_free(CachedDocument *e) {
-        e->cache->size -= cost_of(e->own.size);
+        e->cache->size -= cost_of(e->fd >= 0 ? 0 : e->own.size);
+        if (e->fd >= 0) {
+                (void) close(e->fd);            /* read only: nothing can be lost */
+                e->cache->n_files--;
+        }
         free(e);
 }
 
@@ -122,9 +130,13 @@ static void give(CachedDocument *e, ServeDocument *ret) {
         e->n_sending++;
         *ret = (ServeDocument){
                 .own = &e->own,
-                .body = { .memory = { e->head.end, e->own.size }, .fd = -1, .release = release, .owner = e },
+                .body = { .fd = e->fd, .release = release, .owner = e },
                 .head = &e->head,
         };
+        if (e->fd >= 0)
+                ret->body.size = e->own.size;
+        else
+                ret->body.memory = (Slice){ e->head.end, e->own.size };
 }
 
 /* Is it still what the library holds under that number? It counts as read. 0, LIBRARY_NONE, -errno. */
@@ -144,9 +156,15 @@ static int check(ServeCache *c, CachedDocument *e, const Now *now) {
         return k;
 }
 
-/* What c->scratch tells of is read into memory. 0, LIBRARY_NONE, -errno. */
+/* Of what c->scratch tells of: so many bytes of it are to be in memory, all or, with its file open, none. */
+static uint64_t size_in_memory(const ServeCache *c) {
+        return c->scratch.size > SERVE_CACHE_COPIED_MAX && c->n_files < c->max_files ? 0 : c->scratch.size;
+}
+
+/* It is read into memory, or opened. 0, LIBRARY_NONE, -errno. */
 static int load(ServeCache *c, uint32_t number, uint64_t change, const Now *now, CachedDocument **ret) {
-        CachedDocument *e = malloc(cost_of(c->scratch.size));
+        const uint64_t n = size_in_memory(c);
+        CachedDocument *e = malloc(cost_of(n));
         if (!e)
                 return -ENOMEM;
         *e = (CachedDocument){
@@ -154,25 +172,29 @@ static int load(ServeCache *c, uint32_t number, uint64_t change, const Now *now,
                 .number = number,
                 .fresh_until = usec_add(now->boottime, FRESH_USEC),
                 .change = change,
+                .fd = -1,
                 .head.end = e->bytes + SERVE_HEAD_MAX,
                 .own = c->scratch,
         };
-        int k = library_load(documents_library(c->documents), number, &e->own.stamp, &e->own.digest, e->head.end);
+        const Library *l = documents_library(c->documents);
+        int k = n < e->own.size ? library_open(l, number, &e->own.stamp, &e->fd) :
+                                  library_load(l, number, &e->own.stamp, &e->own.digest, e->head.end);
         if (k != 0) {
                 free(e);
                 return k;
         }
-        c->size += cost_of(e->own.size);
+        c->size += cost_of(n);
+        c->n_files += e->fd >= 0;
         RB_INSERT(CachedTree, &c->tree, e);
         TAILQ_INSERT_HEAD(&c->list, e, link);
         *ret = e;
         return 0;
 }
 
-static bool is_taken_in(ServeCache *c, uint64_t size) {
-        const uint64_t cost = cost_of(size);
+static bool is_taken_in(ServeCache *c) {
+        const uint64_t n = size_in_memory(c), cost = cost_of(n);
 
-        if (size > SERVE_CACHE_DOCUMENT_MAX || cost > c->max)
+        if (n > SERVE_CACHE_DOCUMENT_MAX || cost > c->max)
                 return false;
         return c->size + cost <= c->max || (++c->n_turned_away % ONE_OF == 0 && make_room(c, cost));
 }
@@ -197,7 +219,7 @@ int serve_cache_get(ServeCache *c, uint32_t number, const Now *now, ServeDocumen
 
         if (!documents_get(c->documents, number, &c->scratch))
                 return LIBRARY_NONE;
-        if (is_taken_in(c, c->scratch.size)) {
+        if (is_taken_in(c)) {
                 int k = load(c, number, change, now, &e);
                 if (k == 0)
                         give(e, ret);
@@ -208,12 +230,24 @@ int serve_cache_get(ServeCache *c, uint32_t number, const Now *now, ServeDocumen
         return library_open(documents_library(c->documents), number, &c->scratch.stamp, &ret->body.fd);
 }
 
+bool serve_cache_close_idle(ServeCache *c, const Now *now) {
+        CachedDocument *e, *next;
+
+        for (e = TAILQ_FIRST(&c->list); e && c->n_files > 0; e = next) {
+                next = TAILQ_NEXT(e, link);
+                /* Whoever asks for it makes it fresh again. */
+                if (e->fd >= 0 && e->n_sending == 0 && now->boottime >= usec_add(e->fresh_until, SERVE_CACHE_FILE_USEC))
+                        cached_drop(e);
+        }
+        return c->n_files > 0;
+}
+
 /* ---- bodies ---- */
 
 void serve_drop_body(ConnBody *body) {
         if (body->release)
                 body->release(body->owner);
-        if (body->fd >= 0)
+        else if (body->fd >= 0)
                 (void) close(body->fd); /* read only: nothing can be lost */
         *body = CONN_NO_BODY;
 }

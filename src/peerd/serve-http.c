@@ -102,7 +102,7 @@ static void send_document_head(ServeClient *c, const HttpRequest *q, const Reque
 }
 
 /* Nothing in its head but the date depends on when it is sent: whoever asks within the same second gets the same one. */
-static void send_from_memory(ServeClient *c, HttpReply *reply, ServeDocument *found) {
+static void send_with_kept_head(ServeClient *c, HttpReply *reply, ServeDocument *found) {
         ServeHead *h = found->head;
         Now now;
 
@@ -145,7 +145,7 @@ static void send_document(ServeClient *c, const HttpRequest *q, const Request *r
         }
         serve_begin_document(c, request, document, answer.size);
         if (found->head && answer.status == 200 && q->transaction == 0) {
-                send_from_memory(c, &reply, found);
+                send_with_kept_head(c, &reply, found);
                 return;
         }
         serve_cut_body(&found->body, answer.first, answer.size);

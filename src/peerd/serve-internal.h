@@ -46,6 +46,8 @@ struct ServeThread {
         sd_event *event;
         Poller *poller;                 /* of its connections */
         ServeCache *cache;
+        sd_event_source *idle_files;    /* timer: closes files of the cache */
+        bool files_watched;             /* it is set */
         OwnDocument editor_index;       /* that was asked for last */
         ConnConf conn_conf;
         ServeClient *taken;             /* the main loop's: not handed over yet, the last one first */
@@ -66,6 +68,9 @@ void serve_refuse(ServeClient *c, Verb verb, const Request *request, unsigned st
 void serve_give_up(ServeClient *c, const ConnBody *body);
 /* A request that follows no protocol: logged, counted, and charged to its source. why: a sentence, or "". */
 void serve_count_refused(ServeClient *c, uint64_t transaction, unsigned status, const char *phrase, const char *why);
+
+/* Files of the cache are open, perhaps: sees to it that they are closed when nobody asks for them any more. */
+void serve_watch_files(ServeThread *t, const Now *now);
 
 /* ---- serve-query.c ---- */
 

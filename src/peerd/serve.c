@@ -234,10 +234,30 @@ static ConnConf conn_conf_of(const PeerConf *settings, Pace *pace) {
         };
 }
 
+static int on_idle_files(sd_event_source *source, uint64_t usec, void *userdata) {
+        ServeThread *t = userdata;
+        Now now;
+        (void) source;
+        (void) usec;
+
+        now_of_event(t->event, &now);
+        t->files_watched = false;
+        if (serve_cache_close_idle(t->cache, &now))
+                serve_watch_files(t, &now);
+        return 0;
+}
+
+void serve_watch_files(ServeThread *t, const Now *now) {
+        if (!t->files_watched)
+                (void) loop_timer_set(t->idle_files, usec_add(now->boottime, SERVE_CACHE_FILE_USEC));
+        t->files_watched = true;
+}
+
 static int setup(sd_event *e, void *userdata) {
         ServeThread *t = userdata;
         t->event = e;
-        return poller_new(e, &t->poller);
+        int k = loop_timer_new(e, on_idle_files, t, "idle-files", &t->idle_files);
+        return k < 0 ? k : poller_new(e, &t->poller);
 }
 
 int serve_thread_new(const ServeConf *conf, const PeerConf *settings, unsigned number, ServeThread **ret) {
@@ -249,11 +269,13 @@ int serve_thread_new(const ServeConf *conf, const PeerConf *settings, unsigned n
         t->conn_conf = conn_conf_of(settings, conf->pace);
         LIST_INIT(&t->clients);
         snprintf(name, sizeof(name), "download-%u", number % 1000);
-        int k = serve_cache_new(conf->documents, settings->cache_size / conf->n_threads, &t->cache);
+        int k = serve_cache_new(conf->documents, settings->cache_size / conf->n_threads,
+                                SERVE_CACHE_FILES_MAX / conf->n_threads, &t->cache);
         if (k == 0)
                 k = loop_thread_new(name, setup, t, &t->loop);
         if (k < 0) {
                 poller_free(t->poller);
+                event_source_free(t->idle_files);
                 serve_cache_free(t->cache);
                 free(t);
                 return k;
@@ -278,6 +300,7 @@ ServeThread *serve_thread_free(ServeThread *t) {
                 free(c);
         }
         poller_free(t->poller);
+        event_source_free(t->idle_files);
         serve_cache_free(t->cache);
         sd_event_unref(e);
         free(t);

@@ -11,11 +11,12 @@
 #include "io/daemon.h"
 #include "io/log.h"
 #include "io/loop.h"
+#include "peerd/serve-cache.h"
 #include "peerd/serve.h"
 
 /* A connection costs two descriptors: its socket and the file being sent. */
 #define DESCRIPTORS_PER_CONNECTION 2
-#define DESCRIPTORS_OTHERS 256
+#define DESCRIPTORS_OTHERS (256 + SERVE_CACHE_FILES_MAX)
 #define THREADS_MAX 256
 /* Connections were taken in so short a time ago that more are on their way, and how long they are waited for. */
 #define BUSY_USEC (1 * USEC_PER_MSEC)

@@ -88,7 +88,7 @@ def test_document_that_goes_is_not_served(world):
 
 def test_no_more_memory_than_allowed(world):
     """20 MB are asked for, again and again."""
-    documents = {n: document(n, 100000) for n in range(1, 201)}
+    documents = {n: document(n, 16000) for n in range(1, 1251)}
     p = world.peer("bounded", documents, ini={"Server.Threads": 2, "Server.CacheSize": "1M"})
     p.wait_scanned(len(documents))
     with open(f"/proc/{p.pid}/maps", encoding="utf-8") as maps:
@@ -111,3 +111,23 @@ def test_no_more_memory_than_allowed(world):
     p.write_config({"Server.CacheSize": None})
     p.reload()
     assert read_all() > before + (16 << 20)
+
+
+def test_big_ones_are_kept_open_for_a_moment(world):
+    documents = {n: document(n, 20000) for n in range(1, 161)}
+    p = world.peer("open", documents, ini={"Server.Threads": 1})
+    p.wait_scanned(len(documents))
+
+    def n_open():
+        return sum(os.readlink(f"/proc/{p.pid}/fd/{fd}").startswith(p.library + "/") for fd in os.listdir(f"/proc/{p.pid}/fd"))
+
+    with p.connect() as w:
+        for _ in range(2):
+            for n, content in documents.items():
+                assert w.ask(f"GET RFC {n}").body == content
+        # A file in another's place is another document, whatever is open.
+        other = document(1, 20001)
+        p.put(1, other)
+        until(lambda: w.ask("GET RFC 1").body == other and n_open() > 0, "the other one, its file open")
+        assert n_open() <= 128
+        until(lambda: n_open() == 0, "the files closed that nobody asks for")
