@@ -199,8 +199,9 @@ static bool conn_read(Conn *c) {
         else if (r == INCOMING_CLOSED)
                 conn_finish(c, CONN_CLOSED_BY_PEER);
         else {
-                if (r == 0 && first && !c->stopping)
-                        deadline_set(&c->deadline, usec_add(conn_now(c), c->conf->request_timeout));
+                if (r == 0 && first)
+                        deadline_set(&c->deadline,
+                                     usec_add(conn_now(c), c->stopping ? STOP_USEC : c->conf->request_timeout));
                 return true;
         }
         return false;
@@ -399,14 +400,26 @@ static void conn_on_events(Conn *c, uint32_t revents) {
         }
 }
 
+/* A last look: closing with a request unread would reset the connection, and with it the reply before. */
+static void conn_end_silent(Conn *c) {
+        if (!conn_read(c))
+                return;
+        if (c->in.bytes.size > 0)
+                conn_run(c, TURN_REQUESTS);
+        else
+                conn_finish(c, CONN_STOPPED);
+}
+
 static void conn_on_deadline(Conn *c, usec_t now) {
         switch (c->state) {
         case STATE_READING:
                 if (c->in.bytes.size > 0) {
                         conn_refuse(c, 408);
                         conn_run(c, TURN_REQUESTS);
-                } else
-                        conn_finish(c, c->stopping ? CONN_STOPPED : now >= conn_ends_at(c) ? CONN_LIFETIME : CONN_IDLE);
+                } else if (c->stopping)
+                        conn_end_silent(c);
+                else
+                        conn_finish(c, now >= conn_ends_at(c) ? CONN_LIFETIME : CONN_IDLE);
                 return;
         case STATE_ANSWERING:
                 return;
@@ -573,8 +586,7 @@ void conn_stop(Conn *c) {
         c->stopping = true;
         if (c->state != STATE_READING)
                 return;
-        if (c->request_at == 0 || c->in.bytes.size > 0)
-                deadline_set(&c->deadline, usec_add(conn_now(c), STOP_USEC));
-        else
-                conn_finish_later(c, CONN_STOPPED);
+        /* 0: the next turn, which also reads what is there already. */
+        const bool waits = c->request_at == 0 || c->in.bytes.size > 0;
+        deadline_set(&c->deadline, waits ? usec_add(conn_now(c), STOP_USEC) : 0);
 }

@@ -129,7 +129,8 @@ void conn_send_refusal(int fd, Slice head);
 void conn_pace_changed(Conn *c);
 /*
  * Reads no further request; on_end is called when the reply under way is out, or in the next turn where there is
- * none. A request that on_request told of is under way: its conn_reply() is waited for. So is the rest of one that has
- * begun, and the first one of a connection, which its client has sent as a rule: for half a second.
+ * none. A request that on_request told of is under way: its conn_reply() is waited for. One that is there, unread, is
+ * still answered. The rest of one that has begun is waited for, and the first one of a connection, which its client has
+ * sent as a rule: for half a second.
  */
 void conn_stop(Conn *c);

@@ -975,6 +975,24 @@ static void test_stop_answers_the_first_request(void **state) {
         fixture_done(&f);
 }
 
+static void test_stop_answers_what_has_come(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        fixture_connect(&f, false);
+        test_send_text(f.peer.fd, "GET A P2P-DI/1.0\n\n");
+        run_until(f.e, test_reader_has(&f.peer, "<A>"));
+        test_send_text(f.peer.fd, "GET B P2P-DI/1.0\n\n");
+        conn_stop(f.conn);
+        assert_int_equal(shutdown(f.peer.fd, SHUT_WR), 0);
+        run_until(f.e, f.n_ended == 1);
+        assert_int_equal(f.why, CONN_STOPPED);
+        run_until(f.e, test_reader_closed(&f.peer));
+        assert_string_equal(f.peer.data, "<A><B>");
+        fixture_done(&f);
+}
+
 static void test_stop_does_not_wait_for_the_rest_of_a_request(void **state) {
         Fixture f;
 
@@ -1176,6 +1194,7 @@ int main(void) {
                 cmocka_unit_test(test_stop_ends_an_idle_connection),
                 cmocka_unit_test(test_stop_ends_a_silent_connection),
                 cmocka_unit_test(test_stop_answers_the_first_request),
+                cmocka_unit_test(test_stop_answers_what_has_come),
                 cmocka_unit_test(test_stop_does_not_wait_for_the_rest_of_a_request),
                 cmocka_unit_test(test_stop_waits_for_the_reply),
                 cmocka_unit_test(test_owner_without_an_answer_ends_the_connection),
