@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Server.CacheSize=: documents that download threads have in memory."""
 
+import contextlib
 import os
 import re
 
@@ -87,8 +88,8 @@ def test_document_that_goes_is_not_served(world):
 
 
 def test_no_more_memory_than_allowed(world):
-    """20 MB are asked for, again and again."""
-    documents = {n: document(n, 16000) for n in range(1, 1251)}
+    """8 MB are asked for, again and again."""
+    documents = {n: document(n, 16000) for n in range(1, 501)}
     p = world.peer("bounded", documents, ini={"Server.Threads": 2, "Server.CacheSize": "1M"})
     p.wait_scanned(len(documents))
     with open(f"/proc/{p.pid}/maps", encoding="utf-8") as maps:
@@ -104,13 +105,13 @@ def test_no_more_memory_than_allowed(world):
         return resident(p)
 
     before = resident(p)
-    assert read_all() < before + (8 << 20)
+    assert read_all() < before + (4 << 20)
     p.write_config({"Server.CacheSize": "0"})
     p.reload()
-    assert read_all() < before + (8 << 20)
+    assert read_all() < before + (4 << 20)
     p.write_config({"Server.CacheSize": None})
     p.reload()
-    assert read_all() > before + (16 << 20)
+    assert read_all() > before + (12 << 20)
 
 
 def test_big_ones_are_kept_open_for_a_moment(world):
@@ -119,7 +120,11 @@ def test_big_ones_are_kept_open_for_a_moment(world):
     p.wait_scanned(len(documents))
 
     def n_open():
-        return sum(os.readlink(f"/proc/{p.pid}/fd/{fd}").startswith(p.library + "/") for fd in os.listdir(f"/proc/{p.pid}/fd"))
+        n = 0
+        for fd in os.listdir(f"/proc/{p.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):        # closed meanwhile
+                n += os.readlink(f"/proc/{p.pid}/fd/{fd}").startswith(p.library + "/")
+        return n
 
     with p.connect() as w:
         for _ in range(2):
