@@ -12,8 +12,8 @@
 #include "core/msg.h"
 #include "core/rfc-number.h"
 
-#define PROTO_RS_PORT 65423             /* registration server, from the text that defined P2P-DI */
-#define PROTO_RFC_PORT 65424            /* RFC server: in 65400..65500 of that text, above Linux's ephemeral ports */
+/* RFC server: in 65400..65500 of the text that defined P2P-DI, above Linux's ephemeral ports */
+#define PROTO_RFC_PORT 65424
 #define PROTO_TTL_SEC 7200              /* a lease, and a record of an own document */
 #define PROTO_HOST_MAX 253              /* bytes of a host name, RFC 1035 */
 #define PROTO_OS_MAX 253

@@ -103,11 +103,9 @@ static void after(void *userdata) {
                 serve_thread_hand_over(s->threads[i]);
 }
 
-static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
-        Server *s = userdata;
+static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, _unused_ void *userdata) {
         LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
 
-        atomic_fetch_add(&s->counters.n_refused, 1);
         log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f,
                   why == LISTENER_ACCESS ? "Connection refused: not allowed by [%s]." : "Connection refused: over %s.",
                   listener_refusal_name(why));
@@ -233,7 +231,6 @@ void server_count(Server *s, ServerCounters *ret) {
                 .n_uploads = atomic_load(&s->counters.n_uploads),
                 .n_upload_bytes = atomic_load(&s->counters.n_upload_bytes),
                 .n_failed = atomic_load(&s->counters.n_failed),
-                .n_refused = atomic_load(&s->counters.n_refused),
                 .n_active = atomic_load(&s->counters.n_active),
                 .n_not_held = atomic_load(&s->counters.n_not_held),
                 .n_unreadable = atomic_load(&s->counters.n_unreadable),

@@ -29,7 +29,6 @@ typedef struct ServerCounters {
         uint64_t n_uploads;             /* documents sent whole */
         uint64_t n_upload_bytes;
         uint64_t n_failed;              /* not whole */
-        uint64_t n_refused;             /* requests and connections */
         uint64_t n_active;              /* documents being sent now */
         uint64_t n_not_held;            /* asked for, and not in the library */
         uint64_t n_unreadable;          /* asked for, and this host could not open them */
