@@ -297,6 +297,8 @@ int library_check(Library *l, uint32_t number) {
         r = library_obtain(l, number, &d);
         if (r < 0)
                 return r;
+        if (d->publishing)
+                return 0;
         document_finished(l, d);
         r = document_check(l, d, &reading);
         if (r <= 0)
@@ -340,6 +342,8 @@ int library_check_created(Library *l, uint32_t number) {
         rfc_number_to_file_name(number, name);
         r = library_look(l, &reading);
         d = library_find(l, number);
+        if (d && d->publishing)
+                return 0;
         /* What we have stored ourselves, thousands at a time; or somebody has moved away and back. */
         if (r == 0 && d && d->announced && library_stamp_equal(&d->stamp, &reading.stamp)) {
                 document_finished(l, d);

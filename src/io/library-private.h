@@ -38,6 +38,7 @@ typedef struct LibraryDocument {
         bool changed;                   /* stamp or digest are not in the catalogue, or were not announced */
         bool announced;                 /* present() was called, gone() not yet */
         bool unfinished;                /* somebody made it and did not close it yet */
+        bool publishing;                /* by ourselves: what it is will be told by library_adopt() */
         uint64_t seen;                  /* in the listing of this scan */
         LibraryStamp stamp;             /* device 0: from the catalogue, not compared with the file yet */
         Digest digest;
@@ -66,6 +67,7 @@ struct Library {
          * that nobody goes on in the old one, and that one can be unmounted.
          */
         int dir_fd;
+        uint64_t n_directories;         /* that dir_fd was, or was not, one after the other */
         int inotify_fd;
         int watch, parent_watch;        /* -1: none */
         bool gone;                      /* and the handler was told */

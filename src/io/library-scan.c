@@ -125,6 +125,7 @@ static int lose_directory(Library *l, int error) {
         /* Whatever is no directory will do, and this one is at hand. */
         if (dup3(l->inotify_fd, l->dir_fd, O_CLOEXEC) < 0)
                 return -errno;
+        l->n_directories++;
         library_watch_stop(l);
         l->gone = true;
         /* That of the library went with it; another one may be left. */
@@ -141,6 +142,7 @@ static int take_over(Library *l, int fd) {
 
         if (dup3(fd, l->dir_fd, O_CLOEXEC) < 0)
                 return -errno;
+        l->n_directories++;
         r = library_watch_start(l);
         if (r < 0)
                 return r;

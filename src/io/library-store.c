@@ -224,9 +224,11 @@ static int publish_repaired(LibraryFile *f, const char *name) {
 
 /* What somebody put there in the meantime stays; is it a document, then that is the one we hold. */
 static int accept_other(Library *l, uint32_t number) {
-        const LibraryDocument *d;
+        LibraryDocument *d = library_find(l, number);
         int r;
 
+        if (d)
+                d->publishing = false;  /* it may be another one of ours: whole, and on disk but for its name */
         r = library_check(l, number);
         if (r < 0)
                 return r;
@@ -247,94 +249,156 @@ static int verify(LibraryCommit *c) {
                 return r;
         if (f->received != f->size || !digest_equal(&c->found, &f->digest))
                 return LIBRARY_MISMATCH;
-        /* Others may read the library, whatever the umask; before the flush, and before it has a name. */
         if (fstat(f->fd, &st) < 0)
                 return -errno;
+        c->stamp = library_stamp(&st);
+        /* Others may read the library, whatever the umask; before the flush, and before it has a name. */
         return (st.st_mode & 07777) == 0644 || fchmod(f->fd, 0644) == 0 ? 0 : -errno;
 }
 
-static size_t count_good(const LibraryCommit *commits, size_t n) {
-        size_t good = 0;
-
+void library_store_prepare(LibraryCommit *commits, size_t n) {
         for (size_t i = 0; i < n; i++)
-                good += commits[i].result == 0;
-        return good;
+                commits[i].result = verify(&commits[i]);
+}
+
+/* The first that got so far; NULL: none. *ret_n: how many did. */
+static const LibraryCommit *find_good(const LibraryCommit *commits, size_t n, size_t *ret_n) {
+        const LibraryCommit *first = NULL;
+
+        *ret_n = 0;
+        for (size_t i = 0; i < n; i++)
+                if (commits[i].result == 0 && (*ret_n)++ == 0)
+                        first = &commits[i];
+        return first;
 }
 
 /*
  * One syncfs() is one flush of the disk, however many files there are; n times fsync() are n, even where the first has
  * brought all to disk. It also writes what others have put on the file system, so a single file is better off without.
- * What it reports may have been anybody's error: then each file is asked for its own.
+ * What it reports may have been anybody's error: then each file is asked for its own. It is asked of a file, since the
+ * directory's descriptor may be none of a directory by now.
  */
-static void flush_all(int dir_fd, LibraryCommit *commits, size_t n) {
-        if (count_good(commits, n) > 1 && syncfs(dir_fd) == 0)
+static void flush_bytes(LibraryCommit *commits, size_t n) {
+        size_t n_good;
+        const LibraryCommit *good = find_good(commits, n, &n_good);
+
+        if (n_good > 1 && syncfs(good->file->fd) == 0)
                 return;
         for (size_t i = 0; i < n; i++)
                 if (commits[i].result == 0 && fsync(commits[i].file->fd) < 0)
                         commits[i].result = -errno;
 }
 
-/* Under its name, on disk already but for that. */
-static int name_file(LibraryCommit *c) {
+static void flush_names(int dir_fd, LibraryCommit *commits, size_t n) {
+        int r = fsync(dir_fd) < 0 ? -errno : 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (commits[i].result == 0)
+                        commits[i].result = r;
+}
+
+void library_store_flush(const Library *l, LibraryCommit *commits, size_t n) {
+        size_t n_good;
+        const LibraryCommit *good = find_good(commits, n, &n_good);
+
+        if (good && good->published)
+                flush_names(l->dir_fd, commits, n);
+        else
+                flush_bytes(commits, n);
+}
+
+/* Under its name, on disk already but for that. Until it is adopted nobody looks what it is. */
+static int name_file(Library *l, LibraryCommit *c) {
+        LibraryDocument *d;
         char name[RFC_FILE_NAME_SIZE];
-        struct stat st;
         int r;
 
-        if (fstat(c->file->fd, &st) < 0)
-                return -errno;
         file_name(c->file, name);
         r = c->file->repairs ? publish_repaired(c->file, name) : publish(c->file, name);
         if (r < 0)
                 return r;
-        c->stamp = library_stamp(&st);
-        return 0;
+        c->published = true;
+        c->directory = l->n_directories;
+        if (c->file->number == LIBRARY_EDITOR_INDEX)
+                return 0;
+        r = library_obtain(l, c->file->number, &d);
+        if (r == 0)
+                d->publishing = true;
+        return r;
 }
 
-/* The names themselves. */
-static void flush_names(int dir_fd, LibraryCommit *commits, size_t n) {
+void library_store_publish(Library *l, LibraryCommit *commits, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (commits[i].result == 0)
+                        commits[i].result = name_file(l, &commits[i]);
+}
+
+/* Who was told of an error must not find it later; what was damaged comes back. */
+static void take_back(Library *l, const LibraryCommit *c) {
         char name[RFC_FILE_NAME_SIZE];
+
+        if (c->directory != l->n_directories)
+                return;
+        file_name(c->file, name);
+        if (c->file->temporary[0] == '\0' || exchange(c->file, name) < 0)
+                (void) unlinkat(l->dir_fd, name, 0);
+}
+
+/* Somebody may have moved or removed it, or the library, while the disk was waited for. */
+static bool is_still_there(const Library *l, const LibraryCommit *c) {
+        char name[RFC_FILE_NAME_SIZE];
+        LibraryReading reading = { .name = name, .max_size = UINT64_MAX };
+
+        file_name(c->file, name);
+        return c->directory == l->n_directories && library_look(l, &reading) == 0 &&
+                library_stamp_equal(&reading.stamp, &c->stamp);
+}
+
+/* It is not, or must not be: what there is instead counts, or nothing. */
+static int withdraw(Library *l, const LibraryCommit *c) {
         int r;
 
-        if (count_good(commits, n) == 0 || fsync(dir_fd) == 0)
-                return;
-        r = -errno;
-        for (size_t i = 0; i < n; i++)
-                if (commits[i].result == 0) {
-                        file_name(commits[i].file, name);
-                        /* Who was told of an error must not find it later; what was damaged comes back. */
-                        if (commits[i].file->temporary[0] == '\0' || exchange(commits[i].file, name) < 0)
-                                (void) unlinkat(dir_fd, name, 0);
-                        commits[i].result = r;
-                }
+        if (c->result < 0)
+                take_back(l, c);
+        r = c->file->number == LIBRARY_EDITOR_INDEX ? 0 : library_check(l, c->file->number);
+        return c->result < 0 ? c->result : r < 0 ? r : -ENOENT;
 }
 
 static int adopt(Library *l, LibraryCommit *c) {
         LibraryFile *f = c->file;
+        LibraryDocument *d = c->published ? library_find(l, f->number) : NULL;
 
-        if (c->result == -EEXIST && f->number != LIBRARY_EDITOR_INDEX)
-                return accept_other(l, f->number);
-        if (c->result != 0)
-                return c->result;
+        if (d)
+                d->publishing = false;
+        if (!c->published)
+                return c->result == -EEXIST && f->number != LIBRARY_EDITOR_INDEX ? accept_other(l, f->number) : c->result;
+        if (c->result < 0 || !is_still_there(l, c))
+                return withdraw(l, c);
         if (f->number == LIBRARY_EDITOR_INDEX)
                 return library_refresh_index(l);
         return library_adopt(l, f->number, &c->stamp, &c->found, c->title ? TAKE_PTR(c->title) : TAKE_PTR(f->title));
 }
 
-void library_store_commit_all(Library *l, LibraryCommit *commits, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                commits[i].result = verify(&commits[i]);
-        flush_all(l->dir_fd, commits, n);
-        for (size_t i = 0; i < n; i++)
-                if (commits[i].result == 0)
-                        commits[i].result = name_file(&commits[i]);
-        flush_names(l->dir_fd, commits, n);
+void library_store_finish(Library *l, LibraryCommit *commits, size_t n) {
         for (size_t i = 0; i < n; i++) {
                 commits[i].result = adopt(l, &commits[i]);
-                free(commits[i].title);
-                commits[i].title = NULL;
-                commits[i].file = library_store_abort(commits[i].file);
+                library_commit_done(&commits[i]);
         }
         library_flush(l);
+}
+
+void library_commit_done(LibraryCommit *c) {
+        free(c->title);
+        c->title = NULL;
+        c->file = library_store_abort(c->file);
+}
+
+void library_store_commit_all(Library *l, LibraryCommit *commits, size_t n) {
+        library_store_prepare(commits, n);
+        library_store_flush(l, commits, n);
+        library_store_publish(l, commits, n);
+        library_store_flush(l, commits, n);
+        library_store_finish(l, commits, n);
 }
 
 int library_store_commit(LibraryFile *f, Digest *ret_digest) {

@@ -234,6 +234,8 @@ typedef struct LibraryCommit {
         Digest found;                           /* likewise */
         LibraryStamp stamp;                     /* the library's own */
         char *title;                            /* the library's own */
+        bool published;                         /* the library's own */
+        uint64_t directory;                     /* the library's own */
 } LibraryCommit;
 /*
  * The same for n of them, with one flush for all bytes and one for all names, so that many small documents cost little
@@ -241,6 +243,17 @@ typedef struct LibraryCommit {
  * all: none has a name before all are on disk.
  */
 void library_store_commit_all(Library *l, LibraryCommit *commits, size_t n);
+/*
+ * The same in five steps: prepare, flush, publish, flush, finish, in this order and with the same commits, so that the
+ * worker can do other things while the disk is waited for. Flushing is for any thread. Results are final after finish;
+ * -ENOENT: it was moved away, or the library was, between the steps.
+ */
+void library_store_prepare(LibraryCommit *commits, size_t n);
+void library_store_flush(const Library *l, LibraryCommit *commits, size_t n);
+void library_store_publish(Library *l, LibraryCommit *commits, size_t n);
+void library_store_finish(Library *l, LibraryCommit *commits, size_t n);
+/* Of one that does not come to its finish: frees file and title. What has its name keeps it. */
+void library_commit_done(LibraryCommit *c);
 LibraryFile *library_store_abort(LibraryFile *f);
 DEFINE_CLEANUP(LibraryFile *, library_store_abort)
 

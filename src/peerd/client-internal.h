@@ -34,6 +34,7 @@
 #define SELF_MAX 64
 
 typedef struct Background Background;
+typedef struct CommitBatch CommitBatch;
 typedef struct Operation Operation;
 typedef struct Pull Pull;
 typedef struct Query Query;
@@ -164,9 +165,9 @@ struct Client {
         struct CommitList commits;              /* what is gathered */
         size_t n_commits;
         sd_event_source *commit_timer;          /* until no more are waited for */
-        struct CommitList committing;           /* the disk worker's */
-        Message commit_message;
-        bool commits_posted;                    /* it is the disk worker's, too */
+        CommitBatch *batch;                     /* owned; what is being committed */
+        bool commits_posted;                    /* it is some worker's */
+        Worker *flusher;                        /* waits for the disk */
         bool commits_due;                       /* what is gathered has waited long enough */
         ClientCounters counters;
 };
@@ -366,8 +367,12 @@ void transfer_describe(const Transfer *t, DownloadEvent *e);
 
 /* ---- commit.c ---- */
 
-/* In the setup of the thread, for its loop. -errno. */
+/* In the setup of the thread, for its loop. -errno: commits_free() is due all the same. */
 int commits_new(Client *c, sd_event *e) _must_check_;
+/* The client's thread has ended: no flush is under way after it. */
+void commits_stop(Client *c);
+/* The disk worker is gone, too: what did not come to its end goes. */
+void commits_free(Client *c);
 /*
  * What the disk worker has of j->file before this call is all of it. It is committed together with others that come in a
  * moment, with one flush for all, if its result is 0; result and found are set, j->file is gone, and j->done is posted. At

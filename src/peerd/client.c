@@ -420,6 +420,10 @@ void client_ping(Client *c, Message *answer) {
         loop_thread_post(c->loop, answer);
 }
 
+void client_ping_flusher(Client *c, Message *answer) {
+        worker_post(c->flusher, answer);
+}
+
 const ClientCounters *client_counters(const Client *c) {
         return &c->counters;
 }
@@ -462,7 +466,7 @@ static int setup(sd_event *e, void *userdata) {
                 c->editor = editor_free(c->editor);
                 c->expiry_timer = event_source_free(c->expiry_timer);
                 c->pool = call_pool_free(c->pool);
-                c->commit_timer = event_source_free(c->commit_timer);
+                commits_free(c);
                 c->disputes = disputes_free(c->disputes);
                 c->replicas_timer = event_source_free(c->replicas_timer);
                 return k;
@@ -491,7 +495,6 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
         TAILQ_INIT(&c->refreshes);
         LIST_INIT(&c->events);
         STAILQ_INIT(&c->commits);
-        STAILQ_INIT(&c->committing);
         RB_INIT(&c->by_number);
         int k = settings_from(settings, &s);
         if (k == 0) {
@@ -519,6 +522,7 @@ int client_new(const ClientConf *conf, const PeerConf *settings, Client **ret) {
 
 void client_stop(Client *c) {
         loop_thread_stop(c->loop);
+        commits_stop(c);
 }
 
 Client *client_free(Client *c) {
@@ -548,7 +552,7 @@ Client *client_free(Client *c) {
         editor_free(c->editor);
         free(c->remembered);
         event_source_free(c->expiry_timer);
-        event_source_free(c->commit_timer);
+        commits_free(c);
         disputes_free(c->disputes);
         event_source_free(c->replicas_timer);
         free(c->lacking);

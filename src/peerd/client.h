@@ -3,8 +3,8 @@
 
 /*
  * Client: what this peer asks of others: peer lists (PQuery), indexes (RFCQuery), documents (GetRFC). One thread with
- * its own loop runs all lookups and transfers; the disk worker hashes and writes. The main loop posts work in and gets
- * events out.
+ * its own loop runs all lookups and transfers; the disk worker hashes and writes, and another thread waits for flushes.
+ * The main loop posts work in and gets events out.
  */
 
 #include "core/base.h"
@@ -163,6 +163,8 @@ struct ClientVisit {
 };
 void client_visit(Client *c, ClientVisit *v);
 void client_ping(Client *c, Message *answer);
+/* The same in its thread that waits for the disk. */
+void client_ping_flusher(Client *c, Message *answer);
 const ClientCounters *client_counters(const Client *c);
 Documents *client_documents(const Client *c);
 /* What was last told of up to n downloads whose turn has come; gives how many. In the client's thread only. */

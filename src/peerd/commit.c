@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "peerd/client-internal.h"
 
+#include <errno.h>
+
 #include "io/library.h"
 #include "io/loop.h"
 
@@ -9,58 +11,109 @@
 /* The first of them waits so long for others that are on the way: some flushes of a disk, and less than one notices. */
 #define GATHER_USEC (50 * USEC_PER_MSEC)
 
-/* ---- in the disk worker ---- */
-
-/* What went wrong before is thrown away. */
-static void commit_all(Client *c, struct CommitList *list) {
+struct CommitBatch {
+        Message message;
+        Client *client;
+        unsigned step;                          /* of steps[] */
+        struct CommitList members;
         LibraryCommit commits[COMMITS_AT_ONCE];
-        Commit *taken[COMMITS_AT_ONCE], *j;
-        size_t n = 0;
+        Commit *of[COMMITS_AT_ONCE];            /* the members that they are of */
+        size_t n;
+};
 
-        STAILQ_FOREACH(j, list, link)
+/* ---- in the disk worker, and in the one that waits for the disk, so that the first can go on writing ---- */
+
+/* What went wrong before is thrown away. It is seen here, as what was written comes before this. */
+static void prepare(CommitBatch *b) {
+        Commit *j;
+
+        STAILQ_FOREACH(j, &b->members, link)
                 if (j->result == 0) {
-                        commits[n] = (LibraryCommit){ .file = TAKE_PTR(j->file) };
-                        taken[n++] = j;
+                        b->commits[b->n] = (LibraryCommit){ .file = TAKE_PTR(j->file) };
+                        b->of[b->n++] = j;
                 } else
                         j->file = library_store_abort(j->file);
-        library_store_commit_all(documents_library(c->conf.documents), commits, n);
-        for (size_t i = 0; i < n; i++) {
-                taken[i]->result = commits[i].result;
-                taken[i]->found = commits[i].found;
-        }
+        library_store_prepare(b->commits, b->n);
 }
 
-static void run_committed(Message *m);
+static void flush(CommitBatch *b) {
+        library_store_flush(documents_library(b->client->conf.documents), b->commits, b->n);
+}
 
-/* Answers each, and all of them behind: then the list is the client's thread's again. */
-static void run_commits(Message *m) {
-        Client *c = MESSAGE_OF(m, Client, commit_message);
+static void publish(CommitBatch *b) {
+        library_store_publish(documents_library(b->client->conf.documents), b->commits, b->n);
+}
+
+static void finish(CommitBatch *b) {
+        library_store_finish(documents_library(b->client->conf.documents), b->commits, b->n);
+}
+
+static const struct {
+        void (*run)(CommitBatch *b);
+        bool flushes;
+} steps[] = {
+        { prepare, false },
+        { flush, true },
+        { publish, false },
+        { flush, true },
+        { finish, false },
+};
+
+static void run_next(Message *m);
+
+static void run_step(Message *m) {
+        CommitBatch *b = MESSAGE_OF(m, CommitBatch, message);
+
+        steps[b->step++].run(b);
+        m->run = run_next;
+        loop_thread_post(b->client->loop, m);
+}
+
+/* ---- in the client's thread, where each step ends: so none is begun any more once that has stopped ---- */
+
+static void answer(CommitBatch *b) {
+        Client *c = b->client;
         Commit *j;
 
-        commit_all(c, &c->committing);
-        while ((j = STAILQ_FIRST(&c->committing))) {
-                STAILQ_REMOVE_HEAD(&c->committing, link);
+        for (size_t i = 0; i < b->n; i++) {
+                b->of[i]->result = b->commits[i].result;
+                b->of[i]->found = b->commits[i].found;
+        }
+        b->n = 0;
+        while ((j = STAILQ_FIRST(&b->members))) {
+                STAILQ_REMOVE_HEAD(&b->members, link);
                 loop_thread_post(c->loop, j->done);     /* j may be gone after it */
         }
-        m->run = run_committed;
-        loop_thread_post(c->loop, m);
+        c->commits_posted = false;
+        commits_go_on(c);
 }
 
-/* ---- in the client's thread ---- */
+static void run_next(Message *m) {
+        CommitBatch *b = MESSAGE_OF(m, CommitBatch, message);
+        Client *c = b->client;
+
+        if (b->step == ELEMENTSOF(steps)) {
+                answer(b);
+                return;
+        }
+        m->run = run_step;
+        worker_post(steps[b->step].flushes ? c->flusher : documents_disk(c->conf.documents), m);
+}
 
 static void post(Client *c) {
+        CommitBatch *b = c->batch;
         Commit *j;
 
+        b->step = 0;
         for (size_t n = 0; n < COMMITS_AT_ONCE && (j = STAILQ_FIRST(&c->commits)); n++) {
                 STAILQ_REMOVE_HEAD(&c->commits, link);
-                STAILQ_INSERT_TAIL(&c->committing, j, link);
+                STAILQ_INSERT_TAIL(&b->members, j, link);
                 c->n_commits--;
         }
         c->commits_due = c->n_commits > 0;
         c->commits_posted = true;
-        c->commit_message.run = run_commits;
         (void) loop_timer_set(c->commit_timer, USEC_INFINITY);
-        worker_post(documents_disk(c->conf.documents), &c->commit_message);
+        run_next(&b->message);
 }
 
 /* Is there anything on the way that could join in? */
@@ -72,12 +125,6 @@ void commits_go_on(Client *c) {
         if (c->n_commits > 0 && !c->commits_posted &&
             (c->commits_due || c->n_commits >= COMMITS_AT_ONCE || none_to_come(c)))
                 post(c);
-}
-
-static void run_committed(Message *m) {
-        Client *c = MESSAGE_OF(m, Client, commit_message);
-        c->commits_posted = false;
-        commits_go_on(c);
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -101,5 +148,26 @@ void commit_add(Client *c, Commit *j) {
 }
 
 int commits_new(Client *c, sd_event *e) {
-        return loop_timer_new(e, on_timer, c, "commits", &c->commit_timer);
+        int k = loop_timer_new(e, on_timer, c, "commits", &c->commit_timer);
+
+        if (k < 0)
+                return k;
+        c->batch = calloc(1, sizeof(*c->batch));
+        if (!c->batch)
+                return -ENOMEM;
+        c->batch->client = c;
+        STAILQ_INIT(&c->batch->members);
+        return worker_new("flush", &c->flusher);
+}
+
+void commits_stop(Client *c) {
+        c->flusher = worker_free(c->flusher);
+}
+
+void commits_free(Client *c) {
+        commits_stop(c);
+        for (size_t i = 0; c->batch && i < c->batch->n; i++)
+                library_commit_done(&c->batch->commits[i]);
+        free(TAKE_PTR(c->batch));
+        c->commit_timer = event_source_free(c->commit_timer);
 }

@@ -15,7 +15,7 @@ struct PingRound {
         uint64_t number;
         unsigned n_pings, n_waiting;
         int result;                     /* of the disk worker's */
-        Ping pings[];                   /* client, disk worker, download threads */
+        Ping pings[];                   /* client, disk worker, client's flusher, download threads */
 };
 
 static void run_answered(Message *m) {
@@ -44,7 +44,7 @@ static void run_disk_ping(Message *m) {
 
 void peerd_self_check(uint64_t number, void *userdata) {
         Peerd *p = userdata;
-        unsigned n = server_threads(p->server) + 2;
+        unsigned n = server_threads(p->server) + 3;
         PingRound *r = calloc(1, sizeof(*r) + n * sizeof(Ping));
         if (!r)
                 return;                 /* an answer that does not come is an answer, too */
@@ -56,6 +56,7 @@ void peerd_self_check(uint64_t number, void *userdata) {
         r->pings[1].message.run = run_disk_ping;
         client_ping(p->client, &r->pings[0].message);
         worker_post(p->disk, &r->pings[1].message);
-        for (unsigned i = 2; i < n; i++)
-                server_ping(p->server, i - 2, &r->pings[i].message);
+        client_ping_flusher(p->client, &r->pings[2].message);
+        for (unsigned i = 3; i < n; i++)
+                server_ping(p->server, i - 3, &r->pings[i].message);
 }

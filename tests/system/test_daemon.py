@@ -426,7 +426,7 @@ def test_watchdog_is_fed(world, daemon):
     assert pings(for_another) == pings(none) == 0
 
 
-@pytest.mark.parametrize("daemon, names", [("rsd", {"commit"}), ("peerd", {"client", "disk", "download-0", "download-1"})])
+@pytest.mark.parametrize("daemon, names", [("rsd", {"commit"}), ("peerd", {"client", "disk", "flush", "download-0", "download-1"})])
 def test_watchdog_is_not_fed_while_a_thread_hangs(world, daemon, names):
     d = watched(world, daemon).start()
     wait_pings(d, 1)

@@ -1330,6 +1330,68 @@ static void test_a_batch_is_committed_together(void **state) {
         assert_not_read(f);
 }
 
+/* Between the steps the worker does other things: it is told of what we make ourselves, and others may touch it. */
+static void test_the_library_goes_on_between_the_steps_of_a_batch(void **state) {
+        Fixture *f = *state;
+        LibraryCommit commits[4] = {}, meanwhile = {};
+        const int expected[4] = { 0, -ENOENT, 0, LIBRARY_MISMATCH };
+
+        start_and_scan(f);
+        commits[0].file = begin_whole(f, 7, "seven", "seven");
+        commits[1].file = begin_whole(f, 8, "eight", "eight");
+        commits[2].file = begin_whole(f, 9, "nine", "nine");
+        commits[3].file = begin_whole(f, 10, "wrong", "right");
+        library_store_prepare(commits, ELEMENTSOF(commits));
+        library_store_flush(f->library, commits, ELEMENTSOF(commits));
+        assert_int_equal(count_entries(f), 0);
+        library_store_publish(f->library, commits, ELEMENTSOF(commits));
+        assert_int_equal(count_entries(f), 3);
+
+        /* Nobody hears of them before their names are on disk; but who wants to store the same finds it there. */
+        assert_int_equal(pump(f), 0);
+        scan(f);
+        assert_told(f, "");
+        meanwhile.file = begin_whole(f, 9, "nine", "nine");
+        library_store_commit_all(f->library, &meanwhile, 1);
+        assert_int_equal(meanwhile.result, 0);
+        assert_told(f, "present 9 RFC 9;");
+
+        assert_int_equal(unlinkat(f->fd, "rfc8.txt", 0), 0);
+        assert_int_equal(pump(f), 0);
+        library_store_flush(f->library, commits, ELEMENTSOF(commits));
+        library_store_finish(f->library, commits, ELEMENTSOF(commits));
+        for (size_t i = 0; i < ELEMENTSOF(commits); i++) {
+                assert_int_equal(commits[i].result, expected[i]);
+                assert_null(commits[i].file);
+        }
+        assert_told(f, "present 7 Said;present 9 Said;");
+        assert_int_equal(pump(f), 0);
+        assert_told(f, "");
+        assert_int_equal(count_entries(f), 2);
+        assert_opens(f, 9, "nine");
+        assert_holds(f, "rfc7.txt", "seven");
+}
+
+/* A batch that does not come to its end leaves what has its name, and no memory. */
+static void test_a_batch_may_stop_after_any_step(void **state) {
+        Fixture *f = *state;
+        LibraryCommit named = {}, unnamed = {};
+
+        start_and_scan(f);
+        named.file = begin_whole(f, 7, "seven", "seven");
+        unnamed.file = begin_whole(f, 8, "eight", "eight");
+        library_store_prepare(&named, 1);
+        library_store_flush(f->library, &named, 1);
+        library_store_publish(f->library, &named, 1);
+        library_store_prepare(&unnamed, 1);
+        library_commit_done(&named);
+        library_commit_done(&unnamed);
+        assert_told(f, "");
+        assert_int_equal(count_entries(f), 1);
+        start_and_scan(f);
+        assert_told(f, "present 7 RFC 7;");
+}
+
 /* What somebody gives to the library as its own, however often. */
 static void test_an_index_is_stored_once(void **state) {
         Fixture *f = *state;
@@ -1469,6 +1531,8 @@ int main(void) {
                 LIBRARY_TEST(test_left_over_names_are_removed),
                 LIBRARY_TEST(test_two_stores_of_one_document_at_a_time),
                 LIBRARY_TEST(test_a_batch_is_committed_together),
+                LIBRARY_TEST(test_the_library_goes_on_between_the_steps_of_a_batch),
+                LIBRARY_TEST(test_a_batch_may_stop_after_any_step),
                 LIBRARY_TEST(test_path_is_shown_whole),
                 LIBRARY_TEST(test_full_disk_is_told_and_leaves_nothing),
                 LIBRARY_TEST(test_store_without_o_tmpfile),
