@@ -384,13 +384,17 @@ void holders_answered(Holders *h, const Endpoint *e, usec_t rtt_usec, const Now 
         Holder *p = find(h, e);
         if (!p)
                 return;
+        p->seen_at = now->boottime;
+        if (rtt_usec == USEC_INFINITY) {
+                set_rank(h, p, 0, p->rtt_usec);
+                return;
+        }
 
         /* Jacobson's smoothing, as TCP does it (RFC 6298). 0 means "not measured", so what is too fast to measure is
          * 1. */
         usec_t sample = MIN_OF(MAX_OF(rtt_usec, (usec_t) 1), USEC_PER_HOUR);
         usec_t smooth = p->rtt_usec == 0 ? sample : (7 * p->rtt_usec + sample) / 8;
         set_rank(h, p, 0, MAX_OF(smooth, (usec_t) 1));
-        p->seen_at = now->boottime;
 }
 
 void holders_failed(Holders *h, const Endpoint *e) {

@@ -91,7 +91,7 @@ bool holders_next(const Holders *h, const Endpoint *after, HolderInfo *ret);
 size_t holders_count(const Holders *h);
 size_t holders_count_listed(const Holders *h);
 
-/* What happened with one of them; unknown endpoints are ignored. */
+/* What happened with one of them; unknown endpoints are ignored. rtt_usec: USEC_INFINITY where it was not measured. */
 void holders_answered(Holders *h, const Endpoint *e, usec_t rtt_usec, const Now *now);
 void holders_failed(Holders *h, const Endpoint *e);     /* refused, timed out: no fault */
 /*

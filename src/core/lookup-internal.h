@@ -36,7 +36,7 @@ TAILQ_HEAD(TryQueue, Try);
 
 typedef struct Fetch {
         Try *from;              /* NULL: none */
-        usec_t heard_at;        /* it began, or something came */
+        usec_t heard_at;        /* it began, or something came; USEC_INFINITY: its turn is still to come */
 } Fetch;
 
 struct Lookup {

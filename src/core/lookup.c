@@ -313,6 +313,12 @@ void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, i
         l->n_unasked += !t->answered;
 }
 
+void lookup_fetch_waits(Lookup *l, const Endpoint *peer) {
+        Fetch *f = find_fetch(l, peer);
+        if (f)
+                f->heard_at = USEC_INFINITY;
+}
+
 void lookup_fetch_heard(Lookup *l, const Endpoint *peer, const Now *now) {
         Fetch *f = find_fetch(l, peer);
         if (f)

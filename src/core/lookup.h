@@ -117,6 +117,11 @@ void lookup_index_connected(Lookup *l, const Endpoint *peer);
 void lookup_index_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now);
 /* Not only what is known counts from now on: somebody waits for it who wants it from wherever it is. */
 void lookup_widen(Lookup *l);
+/*
+ * The document was asked for behind others of that peer. No second holder is needed for that before
+ * lookup_fetch_heard() tells that its turn has come.
+ */
+void lookup_fetch_waits(Lookup *l, const Endpoint *peer);
 /* The head of the answer came, or bytes of the body: no second holder is needed yet. */
 void lookup_fetch_heard(Lookup *l, const Endpoint *peer, const Now *now);
 void lookup_fetch_told(Lookup *l, const Endpoint *peer, LookupOutcome outcome, int error, const Now *now);

@@ -1,58 +1,55 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "io/call-pool.h"
 
-#include <bsd/sys/queue.h>
 #include <errno.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "io/loop.h"
 
-typedef struct Idle {
-        TAILQ_ENTRY(Idle) link;
-        CallPool *pool;
-        sd_event_source *io;            /* owned, and owns the socket */
-        Endpoint to;
-        usec_t ends_at;                 /* boottime */
-} Idle;
+TAILQ_HEAD(WireList, Wire);
 
 struct CallPool {
         sd_event *event;                /* borrowed: the sources hold it */
         sd_event_source *timer;         /* owned */
-        TAILQ_HEAD(IdleList, Idle) idle;        /* the one that was put first comes first */
+        struct WireList idle;           /* owned; the one that was put first comes first */
+        struct WireList used;           /* their Calls' */
         size_t n_idle;
 };
 
-static void idle_free(Idle *i) {
-        CallPool *p = i->pool;
+void call_pool_forget(Wire *w) {
+        CallPool *p = w->pool;
 
-        TAILQ_REMOVE(&p->idle, i, link);
-        p->n_idle--;
-        event_source_free(i->io);
-        free(i);
+        if (!p)
+                return;
+        w->pool = NULL;
+        if (w->ends_at == USEC_INFINITY)
+                TAILQ_REMOVE(&p->used, w, link);
+        else {
+                TAILQ_REMOVE(&p->idle, w, link);
+                p->n_idle--;
+        }
+}
+
+static void drop(Wire *w) {
+        call_pool_forget(w);
+        wire_free(w);
 }
 
 static void pool_arm(CallPool *p) {
-        const Idle *first = TAILQ_FIRST(&p->idle);
+        const Wire *first = TAILQ_FIRST(&p->idle);
 
         (void) loop_timer_set(p->timer, first ? first->ends_at : USEC_INFINITY);        /* late is good enough */
 }
 
 static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *userdata) {
         CallPool *p = userdata;
-        Idle *i;
+        Wire *w;
         Now now;
 
         now_of_event(p->event, &now);
-        while ((i = TAILQ_FIRST(&p->idle)) && i->ends_at <= now.boottime)
-                idle_free(i);
+        while ((w = TAILQ_FIRST(&p->idle)) && w->ends_at <= now.boottime)
+                drop(w);
         pool_arm(p);
-        return 0;
-}
-
-/* Closed, reset, or bytes that nobody asked for: of no use any more. */
-static int on_io(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t revents, void *userdata) {
-        idle_free(userdata);
         return 0;
 }
 
@@ -64,6 +61,7 @@ int call_pool_new(sd_event *e, CallPool **ret) {
                 return -ENOMEM;
         p->event = e;
         TAILQ_INIT(&p->idle);
+        TAILQ_INIT(&p->used);
         r = loop_timer_new(e, on_timer, p, "call-pool", &p->timer);
         if (r < 0)
                 return r;
@@ -81,45 +79,51 @@ CallPool *call_pool_free(CallPool *p) {
 }
 
 void call_pool_clear(CallPool *p) {
-        Idle *i;
+        Wire *w;
 
-        while ((i = TAILQ_FIRST(&p->idle)))
-                idle_free(i);
+        while ((w = TAILQ_FIRST(&p->idle)))
+                drop(w);
+        while ((w = TAILQ_FIRST(&p->used)))
+                call_pool_forget(w);
 }
 
-bool call_pool_take(CallPool *p, const Endpoint *to, int *ret_fd) {
-        Idle *i;
+Wire *call_pool_take(CallPool *p, const Endpoint *to) {
+        Wire *w;
 
-        TAILQ_FOREACH_REVERSE(i, &p->idle, IdleList, link)
-                if (endpoint_equal(&i->to, to))
+        TAILQ_FOREACH_REVERSE(w, &p->idle, WireList, link)
+                if (endpoint_equal(&w->to, to))
                         break;
-        if (!i)
-                return false;
-        *ret_fd = sd_event_source_get_io_fd(i->io);
-        (void) sd_event_source_set_io_fd_own(i->io, false);     /* a valid source: can't fail */
-        idle_free(i);
-        return true;
+        if (!w)
+                return NULL;
+        call_pool_forget(w);
+        w->pool = p;
+        w->ends_at = USEC_INFINITY;
+        w->takes_more = false;
+        TAILQ_INSERT_TAIL(&p->used, w, link);
+        return w;
 }
 
-void call_pool_put(CallPool *p, const Endpoint *to, int fd) {
-        Idle *i = calloc(1, sizeof(*i));
+Wire *call_pool_find(CallPool *p, const Endpoint *to, unsigned max_calls) {
+        Wire *w;
+
+        TAILQ_FOREACH(w, &p->used, link)
+                if (w->takes_more && w->n_calls < max_calls && endpoint_equal(&w->to, to))
+                        return w;
+        return NULL;
+}
+
+void call_pool_put(CallPool *p, Wire *w) {
         Now now;
 
-        if (!i || sd_event_add_io(p->event, &i->io, fd, EPOLLIN | EPOLLRDHUP, on_io, i) < 0 ||
-            sd_event_source_set_io_fd_own(i->io, true) < 0) {
-                if (i)
-                        event_source_free(i->io);
-                free(i);
-                (void) close(fd);
-                return;
-        }
+        assert(w->n_calls == 0 && w->in.bytes.size == 0 && w->n_skip == 0);
+        call_pool_forget(w);
+        wire_watch(w, EPOLLIN);
         now_of_event(p->event, &now);
-        i->pool = p;
-        i->to = *to;
-        i->ends_at = usec_add(now.boottime, CALL_POOL_IDLE_USEC);
-        TAILQ_INSERT_TAIL(&p->idle, i, link);
+        w->pool = p;
+        w->ends_at = usec_add(now.boottime, CALL_POOL_IDLE_USEC);
+        TAILQ_INSERT_TAIL(&p->idle, w, link);
         if (++p->n_idle > CALL_POOL_MAX)
-                idle_free(TAILQ_FIRST(&p->idle));
+                drop(TAILQ_FIRST(&p->idle));
         pool_arm(p);
 }
 

@@ -13,6 +13,11 @@
  * server says that it closes. What was not answered when such a connection broke is asked once more on a new one, if it
  * was a GET (protocol, section 1).
  *
+ * With `n_pipelined` a GET is sent behind others on a connection that was kept open before (so the server does that:
+ * RFC 9112, section 9.3.2), even if another is idle. Its answer is read when theirs are. When one of them leaves in the
+ * middle, or the server closes behind its answer, those behind it begin anew, each on a connection of its own. Nothing
+ * of that is their server's fault, so their handlers don't hear of it.
+ *
  * Handlers are called from the event loop, never from within call_new(), call_pause() or call_resume(). call_free()
  * is allowed in each of them.
  */
@@ -27,6 +32,12 @@
 
 typedef struct Call Call;
 
+/*
+ * Enough that a connection is never silent for a round trip where answers are larger than what is on the way in it, and so
+ * few that one slow answer does not keep many waiting.
+ */
+#define CALL_PIPELINE_MAX 4
+
 typedef struct CallConf {
         usec_t connect_timeout;         /* also: nothing that was sent is acknowledged for so long */
         usec_t answer_timeout;          /* from connected to a whole head of the reply */
@@ -38,6 +49,8 @@ typedef struct CallConf {
         Address source;                 /* own end, where the administrator bound the server to a concrete address */
         /* Connections that stay open; NULL: none do. Borrowed; may change in place, also to NULL. */
         CallPool *pool;
+        /* Requests under way at once on a connection; at most CALL_PIPELINE_MAX; less than 2: one waits for the other. */
+        unsigned n_pipelined;
 } CallConf;
 
 typedef enum CallEnd {
@@ -71,9 +84,14 @@ typedef struct CallHandler {
         /*
          * The connection stands, and the request is about to be sent: the last moment for call_set_request(). 0: send;
          * CALL_HOLD: wait, without a deadline, for call_go(). < 0: this host failed, the end of it. NULL: always 0.
-         * Comes again where the request has to be sent again.
+         * Comes again where the request has to be sent again. A Call with it is never sent behind another.
          */
         int (*on_ready)(Call *c, void *userdata);
+        /*
+         * Where call_is_queued() held: now the answer is what comes next, and what limits it counts from now on. NULL:
+         * of no interest.
+         */
+        void (*on_turn)(Call *c, void *userdata);
 } CallHandler;
 
 /*
@@ -91,12 +109,17 @@ DEFINE_CLEANUP(Call *, call_free)
 int call_set_request(Call *c, const Request *request) _must_check_;
 /* After CALL_HOLD: the request is sent now. */
 void call_go(Call *c);
+/* Was it sent behind others that are not yet answered? Meanwhile it has no deadline: theirs are enough. */
+bool call_is_queued(const Call *c);
 const Endpoint *call_remote(const Call *c);
 /* Own end of the connection; false before it stands. */
 bool call_local(const Call *c, Endpoint *ret);
 /* When the connection was made and the request sent: boottime; 0 before. What is answered was true then or later. */
 usec_t call_sent_at(const Call *c);
-/* One round trip: from connect() to the connection, on one that was open from the request to the answer; 0 before. */
+/*
+ * One round trip: from connect() to the connection, on one that was open from the request to the answer; 0 before.
+ * USEC_INFINITY: it can't be told, since the answer had others before it.
+ */
 usec_t call_rtt(const Call *c);
 /*
  * Stop and go on reading the body: what is read is bounded by what the disk takes. Meanwhile deadlines stand still

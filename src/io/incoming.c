@@ -43,6 +43,18 @@ int incoming_read(Incoming *in, int fd) {
         return 0;
 }
 
+int incoming_put(Incoming *in, Slice bytes) {
+        int r;
+
+        if (bytes.size == 0)
+                return 0;
+        r = buf_append_slice(&in->bytes, bytes);
+        assert(r <= 0);
+        if (r == 0)
+                in->unparsed = true;
+        return r;
+}
+
 void incoming_consume(Incoming *in, size_t n) {
         buf_consume(&in->bytes, n);
         in->unparsed = in->bytes.size > 0;

@@ -32,6 +32,8 @@ enum {
  * more of them without a head are not read on but refused.
  */
 int incoming_read(Incoming *in, int fd) _must_check_;
+/* What was read by other means; together at most INCOMING_MAX. 0, -ENOMEM. */
+int incoming_put(Incoming *in, Slice bytes) _must_check_;
 /* Drops the first n bytes. */
 void incoming_consume(Incoming *in, size_t n);
 void incoming_done(Incoming *in);

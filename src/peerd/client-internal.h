@@ -94,6 +94,7 @@ typedef struct ClientSettings {
         CallConf call;                          /* of queries and pulls of an index */
         CallConf ask;                           /* of questions about some numbers */
         CallConf transfer;                      /* of documents */
+        CallConf bulk;                          /* of those of a sync */
         HoldersLimits holders;
         usec_t pull_interval;                   /* who has told all within it is not asked again for a document */
         usec_t background_interval;             /* the same, or USEC_INFINITY: no pulls in the background */

@@ -53,6 +53,8 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
         s.ask = s.transfer = s.call;
         s.ask.total_timeout = ASK_TIMEOUT_USEC;
         s.transfer.total_timeout = USEC_INFINITY;
+        s.bulk = s.transfer;
+        s.bulk.n_pipelined = CALL_PIPELINE_MAX;
         if (p->n_static_peers > 0) {
                 s.static_peers = reallocarray(NULL, p->n_static_peers, sizeof(Endpoint));
                 if (!s.static_peers)
@@ -67,7 +69,7 @@ static int settings_from(const PeerConf *p, ClientSettings *ret) {
 static void settings_use_pool(Client *c) {
         CallPool *pool = c->settings.reuse_connections ? c->pool : NULL;
 
-        c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = pool;
+        c->settings.call.pool = c->settings.ask.pool = c->settings.transfer.pool = c->settings.bulk.pool = pool;
 }
 
 /* Takes the settings. */

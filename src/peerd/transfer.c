@@ -414,7 +414,24 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
 
 /* ---- beginning ---- */
 
-static const CallHandler handler = { .on_reply = on_reply, .on_body = on_body, .on_end = on_end };
+/* What was asked for behind others: from now on it is the holder that is waited for. */
+static void on_turn(Call *call, void *userdata) {
+        Transfer *t = userdata;
+        Now now;
+        (void) call;
+
+        now_of_event(t->client->event, &now);
+        t->began_at = now.boottime;
+        lookup_fetch_heard(t->operation->lookup, &t->holder, &now);
+        operation_advance(t->operation);        /* when that is too long */
+}
+
+static const CallHandler handler = {
+        .on_reply = on_reply,
+        .on_body = on_body,
+        .on_end = on_end,
+        .on_turn = on_turn,
+};
 
 /* Where the operation has room for it. */
 static Transfer **find_place(Operation *o) {
@@ -422,6 +439,20 @@ static Transfer **find_place(Operation *o) {
                 if (!o->transfers[i])
                         return &o->transfers[i];
         return NULL;
+}
+
+/*
+ * Documents of a sync are asked for one behind the other. Not so one that another holder is too slow for, and what is read
+ * slowly on purpose would keep those behind it waiting.
+ */
+static const CallConf *conf_of(const Operation *o) {
+        const Client *c = o->client;
+        if (!o->bulk || sync_is_limited(c))
+                return &c->settings.transfer;
+        for (size_t i = 0; i < ELEMENTSOF(o->transfers); i++)
+                if (o->transfers[i])
+                        return &c->settings.transfer;
+        return &c->settings.bulk;
 }
 
 int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expected) {
@@ -444,11 +475,13 @@ int transfer_start(Operation *o, const Endpoint *holder, const RfcRecord *expect
         t->expected.title.data = t->title;
         client_fill_request(&request, VERB_GET_RFC, o->transaction);
         request.rfc = expected->number;
-        int k = call_new(c->event, holder, &request, &c->settings.transfer, &handler, t, &t->call);
+        int k = call_new(c->event, holder, &request, conf_of(o), &handler, t, &t->call);
         if (k < 0) {
                 free(t);
                 return k;
         }
+        if (call_is_queued(t->call))
+                lookup_fetch_waits(o->lookup, holder);
         *place = t;
         LIST_INSERT_HEAD(&c->transfers, t, link);
         atomic_fetch_add(&c->counters.n_transfers, 1);
@@ -479,7 +512,7 @@ void transfer_drop(Transfer *t) {
         if (!t)
                 return;
         /* Another was faster, though it was asked later: that is no fault, and reason enough to ask it first now. */
-        if (t->status == 0 && !t->restating)
+        if (t->status == 0 && !t->restating && !(t->call && call_is_queued(t->call)))
                 holders_failed(t->client->holders, &t->holder);
         leave_operation(t);
         t->call = call_free(t->call);

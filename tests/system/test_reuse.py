@@ -11,17 +11,23 @@ NUMBERS = (7, 8, 9)
 class KeepingPeer(FakePeer):
     """Answers as many requests on a connection as it is sent, until one asks for the end."""
 
+    closing = None                      # the connection that it closes behind the next answer
+
+    def read(self, connection, data, _n_answered):
+        """What was read, once there is a whole head; None: there is none to come."""
+        while b"\r\n\r\n" not in data:
+            more = connection.recv(65536)
+            if not more:
+                return None
+            data += more
+        return data
+
     def serve(self, connection):
-        data = b""
+        data, n_answered = b"", 0
         with connection:
             connection.settimeout(PATIENCE)
             try:
-                while True:
-                    while b"\r\n\r\n" not in data:
-                        more = connection.recv(65536)
-                        if not more:
-                            return
-                        data += more
+                while (data := self.read(connection, data, n_answered)) is not None:
                     head, data = data.split(b"\r\n\r\n", 1)
                     first, *lines = head.decode().split("\r\n")
                     headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in lines)}
@@ -30,7 +36,8 @@ class KeepingPeer(FakePeer):
                         self.heads.append((first, headers))
                         self.changed.notify_all()
                     connection.sendall(self.answer(connection, first, headers))
-                    if headers.get("connection") == "close":
+                    n_answered += 1
+                    if headers.get("connection") == "close" or connection is self.closing:
                         return
             except OSError:
                 pass

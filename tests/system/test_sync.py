@@ -277,6 +277,50 @@ def test_wrong_bytes_are_exit_7(world, rs):
     assert failed(answer) == {"integrity": 1} and held(a) == []
 
 
+class PipedPeer(KeepingPeer):
+    """Once, a GetRFC on a connection that it has kept open has to wait until a second one is there as well."""
+
+    n_waited = None                     # that were there then
+    closes = False                      # behind the answer to the first of them
+
+    def read(self, connection, data, n_answered):
+        data = super().read(connection, data, n_answered)
+        if not data or n_answered == 0 or not data.startswith(b"GET RFC "):
+            return data
+        with self.changed:
+            if self.n_waited is not None:
+                return data
+            self.n_waited = 0
+        while data.count(b"\r\n\r\n") < 2:
+            data += connection.recv(65536)
+        with self.changed:
+            self.n_waited = data.count(b"\r\n\r\n")
+        if self.closes:
+            self.closing = connection
+        return data
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_documents_are_asked_for_one_behind_the_other(world, rs, closes):
+    """And what was not answered when a connection closes is asked for again: no word about it, and nobody's fault."""
+    holder = world.keep(PipedPeer({n: document(n) for n in range(1, 81)}))
+    holder.closes = closes
+    holder.join(rs)
+    a = world.peer("a", {}, rs)
+    put_index(a, *range(1, 81))
+    rs.wait_active(2)
+    mark = a.mark()
+    answer = sync(a)
+    assert (answer["documentsFetched"], answer["documentsFailed"]) == (80, 0), answer
+    assert held(a) == list(range(1, 81))
+    assert_whole(a)
+    assert 2 <= holder.n_waited <= 4
+    asked = [line for line in holder.requests if line.startswith("GET RFC ")]
+    assert len(asked) == len(set(asked)) == 80      # those that were answered
+    log = a.log(mark)
+    assert "was not fetched" not in log and "quarantine" not in log and " ended after " not in log
+
+
 def test_nobody_to_ask(world, rs):
     a = world.peer("a", {}, rs)
     r = a.ctl("sync")

@@ -3,6 +3,7 @@
 #include "io-test.h"
 
 #include <stdio.h>
+#include <sys/epoll.h>
 
 #include "io/call-pool.h"
 #include "io/call.h"
@@ -21,14 +22,19 @@ typedef struct Fixture {
         size_t n_body;
         unsigned n_ended;
         CallEnd end;
+        bool pauses;                    /* what comes of the body */
 } Fixture;
 
 static int on_reply(_unused_ Call *c, _unused_ const Reply *reply, _unused_ Slice bytes, _unused_ void *userdata) {
         return 0;
 }
 
-static int on_body(_unused_ Call *c, Slice bytes, void *userdata) {
-        ((Fixture *) userdata)->n_body += bytes.size;
+static int on_body(Call *c, Slice bytes, void *userdata) {
+        Fixture *f = userdata;
+
+        f->n_body += bytes.size;
+        if (f->pauses)
+                call_pause(c);
         return 0;
 }
 
@@ -40,7 +46,7 @@ static void on_end(_unused_ Call *c, CallEnd end, _unused_ int error, void *user
         f->end = end;
 }
 
-static const CallHandler handler = { on_reply, on_body, on_end, NULL };
+static const CallHandler handler = { .on_reply = on_reply, .on_body = on_body, .on_end = on_end };
 static const Request get_rfc = { .verb = VERB_GET_RFC, .version = MSG_P2PDI_1_0, .rfc = 7230 };
 static const Request keepalive = { .verb = VERB_KEEPALIVE, .version = MSG_P2PDI_1_0, .cookie = 1 };
 
@@ -123,6 +129,20 @@ static void test_connection_serves_the_next_call(void **state) {
                 assert_int_equal(f->n_body, n % 2 ? 0 : 3);
         }
         assert_false(accepted(f));
+        assert_int_equal(call_pool_count(f->pool), 1);
+}
+
+/* Also where the last that came had it paused: nothing more comes to wake it. */
+static void test_connection_that_was_paused_at_the_end_is_kept(void **state) {
+        Fixture *f = *state;
+
+        f->pauses = true;
+        exchange(f, REPLY("5", "") "hello");
+        run_until(f->e, f->n_body == 5);
+        assert_int_equal(sd_event_run(f->e, 0), 0);
+        call_resume(f->call);
+        assert_true(sd_event_run(f->e, 0) > 0);
+        assert_int_equal(f->n_ended, 1);
         assert_int_equal(call_pool_count(f->pool), 1);
 }
 
@@ -224,13 +244,20 @@ static void test_idle_connection_that_speaks_or_closes_goes(void **state) {
         }
 }
 
+static int on_wire(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t revents, _unused_ void *userdata) {
+        fail();
+        return 0;
+}
+
 static void test_pool_has_an_upper_bound(void **state) {
         Fixture *f = *state;
         int pair[2], others[CALL_POOL_MAX + 5];
+        Wire *w;
 
         for (size_t i = 0; i < ELEMENTSOF(others); i++) {
                 assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-                call_pool_put(f->pool, &f->at, pair[0]);
+                assert_int_equal(wire_new(f->e, pair[0], &f->at, EPOLLIN, on_wire, &w), 0);
+                call_pool_put(f->pool, w);
                 others[i] = pair[1];
         }
         assert_int_equal(call_pool_count(f->pool), CALL_POOL_MAX);
@@ -247,6 +274,7 @@ static void test_pool_has_an_upper_bound(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_connection_serves_the_next_call, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_connection_that_was_paused_at_the_end_is_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_two_calls_at_once_have_two_connections, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_server_that_says_it_closes_is_not_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_get_on_a_connection_that_breaks_is_asked_once_more, setup, teardown),

@@ -72,8 +72,8 @@ static void on_end(Call *c, CallEnd end, int error, void *userdata) {
         f->error = error;
 }
 
-static const CallHandler handler = { on_reply, on_body, on_end, NULL };
-static const CallHandler handler_without_body = { on_reply, NULL, on_end, NULL };
+static const CallHandler handler = { .on_reply = on_reply, .on_body = on_body, .on_end = on_end };
+static const CallHandler handler_without_body = { .on_reply = on_reply, .on_end = on_end };
 
 static const Request get_rfc = { .verb = VERB_GET_RFC, .version = MSG_P2PDI_1_0, .rfc = 7230, .transaction = 1 };
 
@@ -170,6 +170,20 @@ static void test_reply_is_read_byte_by_byte(void **state) {
         assert_int_equal(f.end, CALL_OK);
         assert_int_equal(f.n_replies, 1);
         assert_string_equal(f.body, "hello");
+        fixture_done(&f);
+}
+
+/* What is missing makes the socket readable; that it could be written to is no news. */
+static void test_half_a_head_is_waited_for_in_silence(void **state) {
+        Fixture f;
+
+        (void) state;
+        fixture_init(&f);
+        fixture_exchange(&f, &handler);
+        assert_int_equal(sd_event_run(f.e, 0), 0);
+        test_send_text(f.server.fd, "P2P-DI/1.0 200");
+        assert_true(sd_event_run(f.e, PATIENCE_USEC) > 0);
+        assert_int_equal(sd_event_run(f.e, 0), 0);
         fixture_done(&f);
 }
 
@@ -568,7 +582,12 @@ static int hold_ready(Call *c, void *userdata) {
 
 /* It waits for its turn, for longer than an answer may take, and asks for something else then. */
 static void test_request_waits_until_it_is_told(void **state) {
-        static const CallHandler holding = { on_reply, on_body, on_end, hold_ready };
+        static const CallHandler holding = {
+                .on_reply = on_reply,
+                .on_body = on_body,
+                .on_end = on_end,
+                .on_ready = hold_ready,
+        };
         Request other = get_rfc;
         usec_t until;
         Endpoint local;
@@ -613,6 +632,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_request_is_written_and_reply_read),
                 cmocka_unit_test(test_reply_is_read_byte_by_byte),
+                cmocka_unit_test(test_half_a_head_is_waited_for_in_silence),
                 cmocka_unit_test(test_server_that_stays_open_is_no_fault),
                 cmocka_unit_test(test_ends_are_told_apart),
                 cmocka_unit_test(test_bytes_beyond_the_length_are_found_later_too),

@@ -346,6 +346,23 @@ static void test_too_fast_to_measure_is_measured(void **state) {
         EXPECT_ORDER(h, 2, 1);
 }
 
+/* It is there, and how far is as it was. */
+static void test_answer_that_waited_measures_nothing(void **state) {
+        _cleanup_(holders_free_p) Holders *h = make();
+        (void) state;
+
+        LIST(h, 0, true, 10, 1, 2);
+        answered(h, 1, 100, 11);
+        failed(h, 1);
+        failed(h, 2);
+        answered(h, 1, USEC_INFINITY, 12);
+        answered(h, 2, USEC_INFINITY, 12);
+        assert_int_equal(get(h, 1).rtt_usec, 100);
+        assert_int_equal(get(h, 2).rtt_usec, 0);
+        assert_int_equal(get(h, 1).n_failures + get(h, 2).n_failures, 0);
+        assert_true(get(h, 1).seen_at == get(h, 2).seen_at && get(h, 1).seen_at > 0);
+}
+
 /* Else every new peer of a network would turn to the one with the lowest address. */
 static void test_unmeasured_are_in_an_order_of_ones_own(void **state) {
         unsigned n_first[9] = { 0 };
@@ -483,6 +500,7 @@ int main(void) {
                 cmocka_unit_test(test_fault_forgets_what_it_said_of_itself),
                 cmocka_unit_test(test_best_come_first),
                 cmocka_unit_test(test_too_fast_to_measure_is_measured),
+                cmocka_unit_test(test_answer_that_waited_measures_nothing),
                 cmocka_unit_test(test_unmeasured_are_in_an_order_of_ones_own),
                 cmocka_unit_test(test_walk_is_ascending),
                 cmocka_unit_test(test_unknown_endpoints_are_ignored),

@@ -29,6 +29,7 @@
  *   server others ask:1 fetch:1 wait wait:100 done:ok       what lookup_next() must say; wait:100 is for 100 ms
  *   >server:ok >ask:1:gone >fetch:1:fault           what it is told
  *   >up:1 >heard:1                                  connected to be asked, something came of the document
+ *   >waits:1                                        for the document others of that peer come first
  */
 #define NUMBER 7230
 
@@ -213,6 +214,10 @@ static void word_tell(World *w, Slice word, Slice rest) {
         }
         if (slice_equal(word, SLICE_LITERAL(">heard"))) {
                 lookup_fetch_heard(w->lookup, &e, &w->now);
+                return;
+        }
+        if (slice_equal(word, SLICE_LITERAL(">waits"))) {
+                lookup_fetch_waits(w->lookup, &e);
                 return;
         }
         LookupOutcome outcome = outcome_of(rest);
@@ -613,6 +618,9 @@ static void test_second_holder_beside_a_quiet_one(void **state) {
              "done:ok",
              /* whatever comes of it buys it as much time again */
              "list:1,2 says:1:- says:2:- server >server:ok fetch:1 +200 >heard:1 wait:300 +300 fetch:2 wait:300",
+             /* its turn is still to come: that is no quiet */
+             "list:1,2 says:1:- says:2:- server >server:ok fetch:1 >waits:1 wait +900 wait >heard:1 wait:300 +300 fetch:2",
+             "list:1,2 says:1:- says:2:- fresh:1 fresh:2 server >server:ok fetch:1 >waits:1 wait >fetch:1:gone fetch:2",
              /* at most two; one that failed makes place for the next */
              "list:1,2,3,4 says:1:- says:2:- says:3:- fresh:1 fresh:2 fresh:3 fresh:4 server >server:ok fetch:1 +300 "
              "fetch:2 +300 wait >fetch:1:gone fetch:3 wait:300 >fetch:3:gone wait >fetch:2:gone done:unreachable",
