@@ -798,7 +798,7 @@ def test_control_socket_replaces_nothing_else(world, daemon):
         assert f.read() == "mine"
 
 
-@pytest.mark.parametrize("daemon, limit, fit", [("rsd", 100, 36), ("peerd", 300, 22)])
+@pytest.mark.parametrize("daemon, limit, fit", [("rsd", 100, 36), ("peerd", 450, 33)])
 def test_more_connections_than_descriptors(world, daemon, limit, fit):
     """Some descriptors are for other things; for how many connections the others do is said, and kept."""
     d = make(world, daemon, ini={"Server.MaxConnections": 1000})
