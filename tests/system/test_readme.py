@@ -77,6 +77,7 @@ def alike(line):
             (r"\b[0-9a-f]{4}…[0-9a-f]{4}\b|\b[0-9a-f]{64}\b|\b[0-9a-f]{16}\b", "HEX"),
             (r"\b\d\d:\d\d:\d\d\.\d{3}\b", "CLOCK"),
             (r"\b\d+(\.\d+)?(us|ms|s|min|h|d)\b( \d+(s|min|h)\b)?", "TIME"),
+            (r"(unreachable), TIME", r"\1"),   # refused within the turn it was asked in, it took no time
             (r"\b\d+(\.\d+)?[BKM]\b|\b\d+ bytes\b", "SIZE"),
             (r"^\[\d+\] \d+$", "[JOB]"),
             (r" +", " ")):
