@@ -20,10 +20,11 @@
  */
 #define CLOSE_USEC USEC_PER_SEC
 
-/* The whole exchange is over, and nothing more was sent than what others have asked for. */
-static void call_finish_well(Call *c) {
+/* Nothing on the connection is for it any more, and nothing more was sent than what others have asked for. */
+static void call_finish_read(Call *c, CallEnd end) {
         call_hand_over(c);
-        call_finish(c, CALL_OK, 0);
+        if (!c->dead)
+                call_finish(c, end, 0);
 }
 
 /* false: the Call is over. */
@@ -51,9 +52,9 @@ static void call_begin_rest(Call *c) {
 static void call_abort(Call *c) {
         if (call_is_followed(c) && c->n_left <= SKIP_MAX) {
                 c->wire->n_skip = c->n_left;
-                call_hand_over(c);
-        }
-        call_finish(c, CALL_ABORTED, 0);
+                call_finish_read(c, CALL_ABORTED);
+        } else
+                call_finish(c, CALL_ABORTED, 0);
 }
 
 static void call_parse_head(Call *c) {
@@ -193,6 +194,6 @@ bool call_read_end(Call *c) {
 
         if (!w->cut && !call_is_followed(c) && (!c->stays_open || w->in.bytes.size > 0))
                 return call_read_body(c);       /* finds what is beyond the length */
-        call_finish_well(c);
+        call_finish_read(c, CALL_OK);
         return false;
 }

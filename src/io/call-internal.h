@@ -39,7 +39,7 @@ typedef enum CallState {
         STATE_HEAD,
         STATE_BODY,
         STATE_CLOSING,          /* the body is whole: waits for the other side to close */
-        STATE_ENDED,            /* on_end is due with `end`; there is no connection */
+        STATE_ENDED,            /* on_end is due; there is no connection */
 } CallState;
 
 struct Call {
@@ -62,7 +62,7 @@ struct Call {
         usec_t paused_at;
         Verb verb;
         CallState state;
-        CallEnd end;
+        CallEnd end;                    /* of call_end_later() */
         int error;                      /* with CALL_FAILED */
         bool is_connected;
         bool was_open;                  /* the connection is one of the pool's */
@@ -108,8 +108,8 @@ void call_cut(Call *c);
 /* Leaves the connection in the middle of its exchange; without one it does nothing. Calls no handler. */
 void call_leave_wire(Call *c);
 /*
- * Leaves the connection to whoever comes next: what was to be read for c is read, or skipped (n_skip). Calls on_turn of
- * the next, after which c may be dead.
+ * Leaves the connection to whoever comes next: what was to be read for c is read, or skipped (n_skip). The end of c is
+ * to follow, unless on_turn of the next, which is called, has freed it.
  */
 void call_hand_over(Call *c);
 /* It is closed, or broken, and c's answer has not begun: asks anew, or ends. */

@@ -205,6 +205,7 @@ void call_hand_over(Call *c) {
         CallPool *pool = c->conf->pool;         /* it may have gone meanwhile */
         Wire *w = call_part(c);
 
+        c->state = STATE_ENDED;
         if (w->n_calls > 0)
                 call_begin_turn(TAILQ_FIRST(&w->calls));
         else if (pool && !w->cut)

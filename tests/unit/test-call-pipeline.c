@@ -20,6 +20,7 @@ typedef struct Asked {
         usec_t rtt;
         CallEnd end;
         bool aborts, pauses;            /* what its handlers do */
+        struct Asked *drops, *holds;    /* the same, at its turn or else at its end, once */
 } Asked;
 
 typedef struct Fixture {
@@ -54,17 +55,30 @@ static int on_body(Call *c, Slice bytes, void *userdata) {
         return 0;
 }
 
+static void meddle(Asked *a) {
+        Asked *drops = TAKE_PTR(a->drops), *holds = TAKE_PTR(a->holds);
+
+        if (holds)
+                call_pause(holds->call);
+        if (drops)
+                drops->call = call_free(drops->call);
+}
+
 static void on_end(_unused_ Call *c, CallEnd end, _unused_ int error, void *userdata) {
         Asked *a = userdata;
 
         a->call = NULL;
         a->n_ended++;
         a->end = end;
+        meddle(a);
 }
 
 static void on_turn(Call *c, void *userdata) {
+        Asked *a = userdata;
+
         assert_false(call_is_queued(c));
-        ((Asked *) userdata)->n_turns++;
+        a->n_turns++;
+        meddle(a);
 }
 
 static int on_ready(_unused_ Call *c, _unused_ void *userdata) {
@@ -451,6 +465,66 @@ static void test_too_much_is_no_answer(void **state) {
         assert_int_equal(call_pool_count(f->pool), 0);
 }
 
+/* Its answer is read, so it has no connection any more: it ends without a word. */
+static void test_turn_drops_the_one_before(void **state) {
+        Fixture *f = *state;
+
+        for (unsigned aborts = 0; aborts < 2; aborts++) {
+                f->asked[0].aborts = aborts;
+                ask_two(f);
+                f->asked[1].drops = &f->asked[0];
+                test_send_text(f->server.fd, REPLY("3", "") "one" REPLY("3", "") "two");
+                run_until(f->e, f->asked[1].n_ended == 1);
+                assert_int_equal(f->asked[0].n_replies, 1);
+                assert_int_equal(f->asked[0].n_ended, 0);
+                assert_good(&f->asked[1], "two");
+                assert_int_equal(call_pool_count(f->pool), 1);
+                forget(&f->server);
+        }
+        assert_false(accept_as(f, &f->other));
+}
+
+static void test_turn_pauses_the_one_before(void **state) {
+        Fixture *f = *state;
+
+        ask_two(f);
+        f->asked[1].holds = &f->asked[0];
+        test_send_text(f->server.fd, REPLY("3", "") "one" REPLY("3", "") "two");
+        run_until(f->e, f->asked[1].n_ended == 1);
+        assert_good(&f->asked[0], "one");
+        assert_good(&f->asked[1], "two");
+}
+
+static void test_turn_drops_itself(void **state) {
+        Fixture *f = *state;
+
+        ask(f, 0);
+        ask(f, 1);
+        ask(f, 2);
+        f->asked[1].drops = &f->asked[1];
+        run_until(f->e, is_asked(&f->server, 2));
+        test_send_text(f->server.fd, REPLY("3", "") "one" REPLY("3", "") "two" REPLY("5", "") "three");
+        assert_asked_anew(f, 2);
+        assert_good(&f->asked[0], "one");
+        assert_int_equal(f->asked[1].n_replies + f->asked[1].n_ended, 0);
+        run_until(f->e, test_reader_closed(&f->server));
+}
+
+/* The only one that was left: its connection goes while that is being read. */
+static void test_end_drops_the_next(void **state) {
+        Fixture *f = *state;
+
+        ask_two(f);
+        f->asked[0].drops = &f->asked[1];
+        test_send_text(f->server.fd, REPLY("3", "") "one" REPLY("3", "") "two");
+        run_until(f->e, f->asked[0].n_ended == 1);
+        assert_good(&f->asked[0], "one");
+        assert_int_equal(f->asked[1].n_turns, 1);
+        assert_int_equal(f->asked[1].n_replies + f->asked[1].n_ended, 0);
+        run_until(f->e, test_reader_closed(&f->server));
+        assert_int_equal(call_pool_count(f->pool), 0);
+}
+
 static void test_pool_goes_meanwhile(void **state) {
         Fixture *f = *state;
 
@@ -488,6 +562,10 @@ int main(void) {
                 TEST(test_who_has_no_patience_has_others_ask_anew),
                 TEST(test_pause_of_the_first_holds_the_second),
                 TEST(test_too_much_is_no_answer),
+                TEST(test_turn_drops_the_one_before),
+                TEST(test_turn_pauses_the_one_before),
+                TEST(test_turn_drops_itself),
+                TEST(test_end_drops_the_next),
                 TEST(test_pool_goes_meanwhile),
         };
 #undef TEST
