@@ -41,15 +41,16 @@ void varlink_conn_wake(VarlinkConn *c) {
 
 typedef struct Dump {
         Buf *output;
-        bool failed;
+        int result;             /* of buf_append(): not 0 is the last */
 } Dump;
 
 /* jansson goes on after some failures, and then says that all went well. */
 static int conn_dump(const char *data, size_t size, void *userdata) {
         Dump *d = userdata;
 
-        d->failed = d->failed || buf_append(d->output, data, size) != 0;
-        return d->failed ? -1 : 0;
+        if (d->result == 0)
+                d->result = buf_append(d->output, data, size);
+        return d->result == 0 ? 0 : -1;
 }
 
 int varlink_conn_queue(VarlinkConn *c, json_t *message, int fd) {
@@ -71,9 +72,15 @@ int varlink_conn_queue(VarlinkConn *c, json_t *message, int fd) {
                 if (c->output_fd < 0)
                         r = -errno;
         }
-        if (r == 0 && (json_dump_callback(message, conn_dump, &dump, JSON_COMPACT) < 0 || dump.failed ||
-                       buf_append_char(&c->output, '\0') != 0))
-                r = -ENOBUFS;
+        if (r == 0) {
+                int k = json_dump_callback(message, conn_dump, &dump, JSON_COMPACT);
+                if (dump.result == 0 && k == 0)
+                        dump.result = buf_append_char(&c->output, '\0');
+                if (dump.result == BUF_FULL)
+                        r = -ENOBUFS;
+                else if (dump.result != 0 || k < 0)
+                        r = -ENOMEM;    /* what else would jansson lack? */
+        }
         json_decref(message);
         if (r == 0 && c->output.size - before > VARLINK_MESSAGE_MAX + 1)
                 r = -EMSGSIZE;

@@ -214,8 +214,10 @@ static int remove_dead_socket(const struct sockaddr_un *sa) {
                 return -errno;
         r = connect(fd, (const struct sockaddr *) sa, sizeof(*sa)) < 0 ? -errno : 0;
         close(fd);
-        if (r != -ECONNREFUSED)
+        if (r == 0 || r == -EAGAIN || r == -EPROTOTYPE)       /* somebody listens, be it busy, or for something else */
                 return -EADDRINUSE;
+        if (r != -ECONNREFUSED)
+                return r;
         return unlink(sa->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
