@@ -104,9 +104,10 @@ static bool write_line(Slice line) {
         return n == (ssize_t) line.size;
 }
 
-/* errno is kept: who logs may still want it. */
+/* errno is kept: who logs may still want it. On the stack, since that there is no memory is to be told as well. */
 static void emit(const LogEntry *e) {
-        _cleanup_buf_ Buf b = BUF_INIT(target.journal_path ? LOG_ENTRY_MAX : LOG_LINE_MAX);
+        char room[LOG_ENTRY_MAX + 1];
+        Buf b = { .data = room, .allocated = LOG_ENTRY_MAX, .max = target.journal_path ? LOG_ENTRY_MAX : LOG_LINE_MAX };
         int saved = errno;
         bool sent;
 
