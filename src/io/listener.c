@@ -54,16 +54,28 @@ static int source_compare(Source *a, Source *b) {
 
 RB_GENERATE_INTERNAL(SourceTree, Source, link, source_compare, __attribute__((unused)) static)
 
-static const char *const refusal_names[_LISTENER_REFUSAL_MAX] = {
-        [LISTENER_ACCESS] = "Access",
-        [LISTENER_CONNECTIONS] = "MaxConnections",
-        [LISTENER_PER_SOURCE] = "MaxConnectionsPerSource",
-        [LISTENER_RATE] = "RatePerSource",
-        [LISTENER_DESCRIPTORS] = "LimitNOFILE",
+static const struct {
+        const char *name, *text;
+        bool full;
+} refusals[_LISTENER_REFUSAL_MAX] = {
+        [LISTENER_ACCESS] = { "Access", "Connection refused: not allowed by [Access].", false },
+        [LISTENER_CONNECTIONS] = { "MaxConnections", "Connection refused: over MaxConnections.", true },
+        [LISTENER_PER_SOURCE] = { "MaxConnectionsPerSource", "Connection refused: over MaxConnectionsPerSource.", false },
+        [LISTENER_RATE] = { "RatePerSource", "Connection refused: over RatePerSource.", false },
+        [LISTENER_DESCRIPTORS] = { "LimitNOFILE", "Connection refused: over LimitNOFILE.", true },
+        [LISTENER_MEMORY] = { "memory", "Connection refused: no memory to take it.", true },
 };
 
 const char *listener_refusal_name(ListenerRefusal r) {
-        return refusal_names[r];
+        return refusals[r].name;
+}
+
+const char *listener_refusal_text(ListenerRefusal r) {
+        return refusals[r].text;
+}
+
+bool listener_refusal_is_full(ListenerRefusal r) {
+        return refusals[r].full;
 }
 
 static bool contains_any(const Prefix *prefixes, size_t n, const Address *address) {
@@ -149,7 +161,7 @@ static bool listener_admit(Listener *l, const Address *address, ListenerRefusal 
         else if (!rate_table_take(l->rates, address, &now))
                 *ret_refusal = LISTENER_RATE;
         else if (!listener_count_in(l, address))
-                *ret_refusal = LISTENER_CONNECTIONS;
+                *ret_refusal = LISTENER_MEMORY;
         else
                 return true;
         return false;

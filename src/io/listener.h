@@ -49,10 +49,15 @@ typedef enum ListenerRefusal {
         LISTENER_PER_SOURCE,
         LISTENER_RATE,
         LISTENER_DESCRIPTORS,
+        LISTENER_MEMORY,
         _LISTENER_REFUSAL_MAX,
 } ListenerRefusal;
-/* "Access", "MaxConnections", "MaxConnectionsPerSource", "RatePerSource", "LimitNOFILE" */
+/* "Access", "MaxConnections", "MaxConnectionsPerSource", "RatePerSource", "LimitNOFILE", "memory" */
 const char *listener_refusal_name(ListenerRefusal r);
+/* For the log: "Connection refused: over MaxConnections." */
+const char *listener_refusal_text(ListenerRefusal r);
+/* Is it this host that takes no more now, whoever comes? (503, else 429) */
+bool listener_refusal_is_full(ListenerRefusal r);
 
 typedef struct ListenerHandler {
         /* Takes fd, which has TCP_NODELAY. listener_released() is called once for it, also where it was of no use. */

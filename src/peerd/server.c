@@ -106,13 +106,11 @@ static void after(void *userdata) {
 static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, _unused_ void *userdata) {
         LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
 
-        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f,
-                  why == LISTENER_ACCESS ? "Connection refused: not allowed by [%s]." : "Connection refused: over %s.",
-                  listener_refusal_name(why));
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "%s", listener_refusal_text(why));
         if (fd < 0)
                 return;
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
-        if (serve_write_refusal(&head, why == LISTENER_CONNECTIONS || why == LISTENER_DESCRIPTORS ? 503 : 429) == 0)
+        if (serve_write_refusal(&head, listener_refusal_is_full(why) ? 503 : 429) == 0)
                 conn_send_refusal(fd, buf_slice(&head));
 }
 

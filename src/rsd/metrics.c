@@ -32,6 +32,7 @@ void rsd_count_refused_connection(Rsd *r, ListenerRefusal why) {
                 [LISTENER_PER_SOURCE] = RSD_REFUSAL_MAX_CONNECTIONS_PER_SOURCE,
                 [LISTENER_RATE] = RSD_REFUSAL_RATE_PER_SOURCE,
                 [LISTENER_DESCRIPTORS] = RSD_REFUSAL_LIMIT_NOFILE,
+                [LISTENER_MEMORY] = RSD_REFUSAL_MEMORY,
         };
         r->counters.refused[refusals[why]]++;
 }

@@ -39,7 +39,8 @@
         X(MAX_CONNECTIONS, "MaxConnections")                                                                           \
         X(MAX_CONNECTIONS_PER_SOURCE, "MaxConnectionsPerSource")                                                       \
         X(RATE_PER_SOURCE, "RatePerSource")                                                                            \
-        X(LIMIT_NOFILE, "LimitNOFILE")
+        X(LIMIT_NOFILE, "LimitNOFILE")                                                                                 \
+        X(MEMORY, "memory")
 
 /* X(id, type, name, unit, labels, help) */
 #define RSD_METRICS(X)                                                                                                 \

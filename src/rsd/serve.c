@@ -257,6 +257,8 @@ static void on_end(Conn *conn, ConnEnd why, void *userdata) {
                 const LogFields f = { .result = why == CONN_BROKEN ? "broken" : "too-slow", .peer = conn_remote(conn) };
                 log_transaction(LOG_EVENT_NONE, &f, "A connection ended in the middle of a request or of its answer.");
         }
+        if (why == CONN_FAILED)
+                log_warning("A connection ended because this host could not go on with it.");
         listener_released(c->rsd->listener, conn_remote(conn));
         c->conn = NULL;         /* freed by whoever called */
         client_free(c);
@@ -291,6 +293,7 @@ static void on_connection(int fd, const Endpoint *remote, void *userdata) {
         Rsd *r = userdata;
         Client *c = calloc(1, sizeof(*c));
         if (!c) {
+                (void) log_errno(LOG_LEVEL_ERR, -ENOMEM, "Could not take a connection");
                 close(fd);
                 listener_released(r->listener, remote);
                 return;
@@ -311,16 +314,14 @@ static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void
         const LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
 
         rsd_count_refused_connection(userdata, why);
-        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f,
-                  why == LISTENER_ACCESS ? "Connection refused: not allowed by [%s]." : "Connection refused: over %s.",
-                  listener_refusal_name(why));
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "%s", listener_refusal_text(why));
         if (fd < 0)
                 return;
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
         Now now;
         now_read(&now);
         Reply reply = {
-                .status = why == LISTENER_CONNECTIONS || why == LISTENER_DESCRIPTORS ? 503 : 429,
+                .status = listener_refusal_is_full(why) ? 503 : 429,
                 .close = true,
                 .retry_after_sec = 5,
                 .has_length = true,
