@@ -54,7 +54,7 @@ struct Documents {
         usec_t encode_at;               /* boottime: not before; the disk worker's, the main loop's on the way to the timer */
         char *manifest_path;            /* owned; the disk worker's */
         usec_t retry_after;             /* goes with retry_message */
-        sd_event_source *watch, *retry_timer, *reads_timer, *encode_timer;      /* main loop */
+        sd_event_source *watch, *watch_timer, *retry_timer, *reads_timer, *encode_timer;      /* main loop */
         Message trim_message, reads_message;
         Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
 };

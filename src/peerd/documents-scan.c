@@ -15,6 +15,7 @@
 #define SCAN_RETRY_USEC (5 * USEC_PER_SEC)
 /* A library that is gone is looked for again after this. */
 #define SCAN_GONE_USEC (1 * USEC_PER_SEC)
+#define WATCH_RETRY_USEC (1 * USEC_PER_SEC)
 
 static int stamped_compare(const Stamped *a, const Stamped *b) {
         return a->number < b->number ? -1 : a->number > b->number;
@@ -204,9 +205,24 @@ void documents_scan(Documents *d) {
         worker_post(d->conf.disk, &d->scan_message);
 }
 
+/* The loop has let go of the descriptor meanwhile, and takes it in anew: that needs memory, and is limited for each user. */
+static void watch_again(Documents *d) {
+        int k = sd_event_source_set_enabled(d->watch, SD_EVENT_ONESHOT);
+        if (k >= 0)
+                return;
+        (void) log_errno(LOG_LEVEL_WARNING, k, "Could not wait for changes of the library, trying again soon");
+        (void) loop_timer_set(d->watch_timer, usec_add(boottime_read(), WATCH_RETRY_USEC));
+}
+
+static int on_watch_retry(sd_event_source *s, uint64_t usec, void *userdata) {
+        (void) s;
+        (void) usec;
+        watch_again(userdata);
+        return 0;
+}
+
 static void run_watched(Message *m) {
-        Documents *d = MESSAGE_OF(m, Documents, watched_message);
-        (void) sd_event_source_set_enabled(d->watch, SD_EVENT_ONESHOT);         /* a valid source: can't fail */
+        watch_again(MESSAGE_OF(m, Documents, watched_message));
 }
 
 static void run_watch(Message *m) {
@@ -236,6 +252,8 @@ int documents_start(Documents *d) {
                 k = sd_event_source_set_enabled(d->watch, SD_EVENT_ONESHOT);
         if (k >= 0)
                 k = loop_timer_new(d->conf.event, on_retry, d, "scan", &d->retry_timer);
+        if (k >= 0)
+                k = loop_timer_new(d->conf.event, on_watch_retry, d, "watch", &d->watch_timer);
         if (k >= 0)
                 k = documents_start_saving(d);
         if (k >= 0)
