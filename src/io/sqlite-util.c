@@ -265,11 +265,36 @@ static int move_aside(const char *path) {
         return -EEXIST;
 }
 
+/* Can all of it be read? What SQLite takes for damage may be a disk, or a host, that fails for a moment. */
+static int read_through(const char *path) {
+        char piece[4096];
+        ssize_t n;
+        int r = 0;
+        int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+        if (fd < 0)
+                return -errno;
+        do {
+                n = read(fd, piece, sizeof(piece));
+                if (n < 0 && errno != EINTR)
+                        r = -errno;
+        } while (r == 0 && n != 0);
+        (void) close(fd);
+        return r;
+}
+
 int sqlite_open(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) {
         int r;
 
         assert(user_version > 0);
 
+        r = open_file(path, user_version, schema, full_sync, ret);
+        if (r != -EUCLEAN)
+                return r;
+        /* All is lost that is moved aside: not by a single verdict. */
+        r = read_through(path);
+        if (r < 0)
+                return r;
         r = open_file(path, user_version, schema, full_sync, ret);
         if (r != -EUCLEAN)
                 return r;
