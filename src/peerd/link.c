@@ -10,6 +10,8 @@
 #include "io/log.h"
 #include "io/loop.h"
 
+#define LOADS_MAX 5                       /* of the cookie, before this peer goes on without */
+#define LOAD_RETRY_USEC (1 * USEC_PER_SEC)
 #define ADDRESSES_MAX 8
 
 struct Link {
@@ -34,6 +36,8 @@ struct Link {
         Message resolve, store;
         int resolve_result;                     /* of getaddrinfo() */
         int store_result;
+        unsigned n_loads;                       /* that failed: of the cookie */
+        bool load_due;                          /* again, when the timer ends */
         uint64_t cookie;                        /* as read from disk */
         uint32_t peer_id;
 };
@@ -167,9 +171,15 @@ static void run_loaded(Message *m) {
         Now now;
 
         l->storing = false;
-        if (l->store_result < 0)
-                (void) log_errno(LOG_LEVEL_ERR, l->store_result, "Could not read the cookie of %s", l->server.text);
         now_of_event(l->conf->event, &now);
+        if (l->store_result < 0) {
+                (void) log_errno(LOG_LEVEL_ERR, l->store_result, "Could not read the cookie of %s", l->server.text);
+                /* Without it this peer would be another one from now on, beside that which it was: not for a moment's trouble. */
+                l->load_due = ++l->n_loads < LOADS_MAX;
+                if (l->load_due && loop_timer_set(l->timer, usec_add(now.boottime, LOAD_RETRY_USEC)) >= 0)
+                        return;
+                l->load_due = false;
+        }
         membership_init(&l->membership, l->cookie, true);
         if (!join)              /* the server may still have it as active */
                 membership_leave(&l->membership, &now);
@@ -299,7 +309,7 @@ static void step(Link *l) {
         Now now;
         usec_t at = USEC_INFINITY;
 
-        if (l->call || l->resolving || l->storing)
+        if (l->call || l->resolving || l->storing || l->load_due)
                 return;
         now_of_event(l->conf->event, &now);
         MembershipDo what = membership_next(&l->membership, &now, &at);
@@ -319,6 +329,11 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata) {
         Link *l = userdata;
         (void) s;
         (void) usec;
+        if (l->load_due) {
+                l->load_due = false;
+                use_cookie(l, run_load);
+                return 0;
+        }
         step(l);
         if (!l->membership.busy)
                 changed(l);
