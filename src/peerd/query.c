@@ -215,7 +215,9 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
                 if (k == 0 && q->rest.size > PROTO_PEER_LINE_MAX)
                         k = PROTO_BAD;
         }
-        q->bad = k != 0;
+        if (k < 0)      /* this host, and not the server */
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not take the list of a registration server");
+        q->bad = k > 0;
         return k == 0 ? 0 : -ECANCELED;
 }
 
@@ -243,8 +245,9 @@ static void want_registration(Query *q) {
 static void on_end(Call *call, CallEnd end, int error, void *userdata) {
         Query *q = userdata;
         Endpoint own;
-        (void) error;
 
+        if (end == CALL_FAILED)
+                (void) log_errno(LOG_LEVEL_ERR, error, "Could not ask a registration server");
         if (call_local(call, &own))
                 client_add_self(q->client, &own.address);
         q->call = NULL;

@@ -61,9 +61,13 @@ static void refresh_advance(Client *c, Refresh *f) {
                 if (!holders_may_dial(c->holders, peer, client_servers_away(c), &now)) {
                         e.unknown = true;
                         e.result = "unknown";
-                } else if (pull_index(c, peer, f->transaction) == 0) {
-                        f->asking[i] = true;
-                        continue;
+                } else {
+                        int k = pull_index(c, peer, f->transaction);
+                        if (k == 0) {
+                                f->asking[i] = true;
+                                continue;
+                        }
+                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not ask for an index");
                 }
                 f->n_ended++;
                 refresh_tell(c, f, &e);
@@ -154,8 +158,13 @@ static void begin(Client *c, Refresh *f) {
         f->waits_for_query = true;
         if (c->settings.n_servers == 0)
                 refresh_query_done(c, LOOKUP_EMPTY);
-        else if (query_start(c, f->transaction, false) < 0)
+        else {
+                int k = query_start(c, f->transaction, false);
+                if (k == 0)
+                        return;
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not ask who there is");
                 refresh_query_done(c, LOOKUP_GONE);
+        }
 }
 
 int refresh_for_sync(Client *c, Sync *s, uint64_t transaction) {

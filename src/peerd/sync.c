@@ -294,6 +294,7 @@ static void fetch(Sync *s) {
                 s->n_active++;
                 int k = operation_add_bulk(s->client, s->progress.transaction, item.number);
                 if (k < 0) {
+                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not start the download of RFC %u", item.number);
                         s->n_active--;
                         count_failure(&s->progress, item.number, "failed");
                 }
