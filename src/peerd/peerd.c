@@ -117,7 +117,7 @@ static void on_reload(void *userdata) {
                 peerd_update_status(p);
         } else
                 log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL,
-                          "The new configuration is not used, the old one stays.");
+                          "The new configuration is not used, the old one stays%s%s.", k < 0 ? ": " : "", k < 0 ? error_text(k) : "");
         notify_ready();
 }
 
@@ -356,7 +356,7 @@ static int start(Peerd *p) {
         if (k == 0)
                 k = control_new(p, &p->control);
         if (k < 0)
-                return k;               /* logged where it happened */
+                return k;
         inherited_close_rest();
         k = documents_start(p->documents);
         if (k == 0)
@@ -414,6 +414,8 @@ static int run(Peerd *p) {
         apply_log_settings(p->conf);
         k = start(p);
         if (k < 0) {
+                if (!*log_last_error()) /* no memory, as a rule, where nobody had more to say */
+                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not start");
                 notify_status("%s", log_last_error());
                 notify_error(k);
                 return EXIT_FAILURE;

@@ -84,7 +84,7 @@ static void on_reload(void *userdata) {
                 rsd_update_status(r);
         } else
                 log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL,
-                          "The new configuration is not used, the old one stays.");
+                          "The new configuration is not used, the old one stays%s%s.", k < 0 ? ": " : "", k < 0 ? error_text(k) : "");
         notify_ready();
 }
 
@@ -271,6 +271,8 @@ static int run(Rsd *r) {
         apply_conf(r);
         k = start(r);
         if (k < 0) {
+                if (!*log_last_error()) /* no memory, as a rule, where nobody had more to say */
+                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not start");
                 notify_status("%s", log_last_error());
                 notify_error(k);
                 return EXIT_FAILURE;
