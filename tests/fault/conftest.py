@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import os
+import shutil
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
 sys.dont_write_bytecode = True
 
 pytest.register_assert_rewrite("p2pdi")
+import fault  # noqa: E402
 import p2pdi  # noqa: E402
 
 
@@ -17,3 +19,12 @@ def world():
     w = p2pdi.World()
     yield w
     w.close()
+
+
+def pytest_sessionstart():
+    shutil.rmtree(fault.OUT, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in fault.totals.lines():
+        terminalreporter.write_line(line)

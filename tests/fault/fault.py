@@ -29,6 +29,31 @@ LIBRARY = os.path.join(BUILD, "tests/fault/failing-host.so")
 # As the enum in failing-host.c.
 KINDS = ["memory", "library-memory", "map", "open", "descriptor", "file-read", "file-write", "sync", "name", "stat",
          "socket-read", "socket-write", "sendfile", "event-read", "wait", "watch", "thread", "random", "resolve", "setup"]
+# The functions of which a program's own calls are looked for, to tell which were never reached. (fcntl() is left out: it
+# gives a descriptor only with some commands. Memory of libraries has no call sites in the program.)
+CALLED = {
+    "memory": ["malloc", "calloc", "realloc", "reallocarray", "strdup", "strndup", "asprintf"],
+    "library-memory": [],
+    "map": ["mmap"],
+    "open": ["open", "openat", "opendir", "fdopendir"],
+    "descriptor": ["socket", "accept4", "epoll_create1", "eventfd", "timerfd_create", "signalfd", "inotify_init1", "memfd_create",
+                   "dup3"],
+    "file-read": ["read", "pread"],
+    "file-write": ["write", "pwrite", "fallocate", "ftruncate"],
+    "sync": ["fsync", "fdatasync", "syncfs"],
+    "name": ["rename", "renameat", "renameat2", "linkat", "unlink", "unlinkat", "mkdir", "chmod", "fchmod"],
+    "stat": ["stat", "lstat", "fstat", "fstatat", "faccessat"],
+    "socket-read": ["recv", "recvmsg"],
+    "socket-write": ["send", "sendmsg", "sendto"],
+    "sendfile": ["sendfile"],
+    "event-read": ["eventfd_read"],
+    "wait": ["epoll_wait", "sem_wait", "poll", "nanosleep"],
+    "watch": ["epoll_ctl", "inotify_add_watch"],
+    "thread": ["pthread_create"],
+    "random": ["getrandom"],
+    "resolve": ["getaddrinfo"],
+    "setup": ["bind", "listen", "connect", "setsockopt", "getsockopt", "getsockname"],
+}
 SHORT = 0
 NEVER = 0xFFFFFFFF
 # How each kind fails: what a kernel really says, once.
@@ -56,6 +81,12 @@ WAYS = {
 }
 # These are no failures: who is told so tries again, and nobody notices.
 HARMLESS = (SHORT, errno.EINTR, errno.EAGAIN)
+# Whoever was talked to has gone: that is told as it is, and is no failure of this host.
+GONE = (errno.ECONNRESET, errno.EPIPE)
+# How long a line in the log may come after the answer that it belongs to.
+WORD_SEC = 1
+# A daemon logs some hundred warnings without pause, and then one a second (log-rate.h).
+HEARD_MAX = 80
 # How long a daemon may take to do again what it did before.
 RECOVERY_SEC = 10
 # A fault may have had a connection made beside the one that is used else: it stays open for so long (CALL_POOL_IDLE_USEC).
@@ -68,8 +99,58 @@ def some(ways):
     return ways[:1] + [w for w in ways[1:] if w == SHORT]
 
 
+def plain(function):
+    """__vasprintf_chk is asprintf, openat64 is openat."""
+    m = re.fullmatch(r"__(\w+)_chk", function)
+    return re.sub(r"64$", "", m[1] if m else function).replace("vasprintf", "asprintf")
+
+
 def way_name(what):
     return "short" if what == SHORT else errno.errorcode[what]
+
+
+class Totals:
+    """What all campaigns of a session did together, told at its end."""
+
+    def __init__(self):
+        self.injected = collections.Counter()
+        self.reached = collections.defaultdict(set)     # program: (function, return address)
+        self.paths = collections.Counter()
+        self.seconds = collections.Counter()
+
+    def add(self, program_name, injected, sites):
+        for (kind, _), n in injected.items():
+            self.injected[program_name, kind] += n
+        for s in sites:
+            self.paths[program_name, s.kind] += 1
+            if s.frames:
+                self.reached[program_name].add((plain(s.function), s.frames[0]))
+
+    def lines(self):
+        if not self.reached:
+            return
+        os.makedirs(OUT, exist_ok=True)
+        with open(os.path.join(OUT, "never-reached"), "w", encoding="utf-8") as f:
+            for name in sorted(self.reached):
+                yield from self.program_lines(name, f)
+        yield f"What was never reached: {f.name}"
+
+    def program_lines(self, name, f):
+        source = Source(program(name))
+        functions = {function for kinds in CALLED.values() for function in kinds}
+        calls = source.calls(functions)
+        yield f"{name}: kind, faults, seconds, paths; call sites reached, of how many, never:"
+        for kind in KINDS:
+            here = {(o, c) for o, c in calls.items() if c in CALLED[kind]}
+            missed = {(o, c) for o, c in here if not source.is_reached(o, c, self.reached[name])}
+            source.resolve([o for o, _ in missed])
+            for o, c in sorted(missed, key=lambda x: source.name(x[0])):
+                f.write(f"{name} {kind}: {c} in {source.name(o)}\n")
+            yield (f"  {kind:15} {self.injected[name, kind]:6} {self.seconds[name, kind]:7.1f} {self.paths[name, kind]:6}   "
+                   f"{len(here) - len(missed):4} {len(here):4} {len(missed):4}")
+
+
+totals = Totals()
 
 
 class Refused(Exception):
@@ -154,16 +235,20 @@ class Source:
     def __init__(self, path):
         self.path = path
         self.known = {}
+        self.called = {}        # return address: the function called there
+        self.last_acts = {}     # address of a jump: the function that it is in
 
     def resolve(self, offsets):
         missing = sorted({o for o in offsets if o not in self.known})
         if not missing:
             return
         # What is given are return addresses: the call is before.
-        r = subprocess.run(["addr2line", "-fse", self.path] + [hex(o - 1) for o in missing], capture_output=True, text=True, check=True)
-        lines = r.stdout.split("\n")
-        for i, o in enumerate(missing):
-            self.known[o] = (lines[2 * i], lines[2 * i + 1].split(" ")[0])
+        r = subprocess.run(["addr2line", "-afise", self.path] + [hex(o - 1) for o in missing], capture_output=True, text=True, check=True)
+        for o, found in zip(missing, re.split(r"^0x[0-9a-f]+\n", r.stdout, flags=re.MULTILINE)[1:]):
+            lines = found.split("\n")
+            inlined = [(f, at.split(" ")[0]) for f, at in zip(lines[::2], lines[1::2])]
+            # The innermost that is ours: the C library's headers have functions of their own.
+            self.known[o] = next((x for x in inlined if ".c:" in x[1]), inlined[0])
 
     def name(self, offset):
         self.resolve([offset])
@@ -171,20 +256,31 @@ class Source:
         return f"{line} {function}()"
 
     def calls(self, functions):
-        """All places that call one of those: {return address: function}."""
+        """All places that call one of those: {return address: function}. One that is called as the last act has none: its own address."""
         r = subprocess.run(["objdump", "-d", "--no-show-raw-insn", self.path], capture_output=True, text=True, check=True)
-        found, pending = {}, None
+        found, pending, inside = {}, None, None
         for line in r.stdout.split("\n"):
-            m = re.match(r"\s*([0-9a-f]+):\s+(.*)", line)
+            if m := re.match(r"[0-9a-f]+ <([^>]+)>:", line):
+                inside = m[1]
+            m = re.match(r"\s*([0-9a-f]+):\s+(call|jmp)?\w*\s*(?:[0-9a-f]+ <([^>@+]+)(?:@[\w.]+)?>)?", line)
             if not m:
                 continue
+            at = int(m[1], 16)
             if pending:
-                found[int(m[1], 16)] = pending
-                pending = None
-            c = re.search(r"\bcall\w*\s.*<([\w]+)(@[\w.]+)?@plt>|\bcall\w*\s.*<([\w]+)@plt", m[2])
-            if c and (c[1] or c[3]) in functions:
-                pending = c[1] or c[3]
+                self.called[at] = pending
+                if plain(pending) in functions:
+                    found[at] = plain(pending)
+            pending = m[3] if m[2] == "call" else None
+            if m[2] == "jmp" and m[3] and plain(m[3]) in functions and inside != m[3]:
+                self.last_acts[at] = inside
+                found[at] = plain(m[3])
         return found
+
+    def is_reached(self, at, function, reached):
+        """reached: {(function, return address)}. Whoever was called as the last act returns to the caller of who called it."""
+        if at not in self.last_acts:
+            return (function, at) in reached
+        return any(f == function and self.called.get(a) == self.last_acts[at] for f, a in reached)
 
 
 # ---- campaigns ----
@@ -203,6 +299,7 @@ class Campaign:
         self.borne = collections.Counter()
         self.silent = collections.OrderedDict()
         self.slowest = (0, "")
+        self.n_heard = 0        # since the daemon was started: see HEARD_MAX
         self.source = Source(program(daemon.program))
         os.makedirs(OUT, exist_ok=True)
         self.report = open(os.path.join(OUT, f"{daemon.program}-{daemon.name}.log"), "a", encoding="utf-8")
@@ -213,6 +310,17 @@ class Campaign:
         self.problems.append(f"{where}: {text}")
         self.report.write(f"PROBLEM {where}: {text}\n")
         self.report.flush()
+
+    def describe(self, name, kind, what, n, site):
+        self.source.resolve(site.frames)
+        path = " < ".join(self.source.name(f) for f in site.frames[:5])
+        return f"{name}: {way_name(what)} at call {n} ({kind}), {site.function} in {path}"
+
+    @contextlib.contextmanager
+    def timed(self, kind):
+        start = time.monotonic()
+        yield
+        totals.seconds[self.daemon.program, kind] += time.monotonic() - start
 
     def alive(self, where):
         poll = select.poll()
@@ -246,11 +354,15 @@ class Campaign:
             assert time.monotonic() < end, told
             select.select([], [], [], 0.02)
 
-    def one_fault(self, name, prepare, act, kind, what, n, last=None, every=False):
+    def one_fault(self, name, prepare, act, kind, what, n):
         """Lets the n-th call fail. False: there is none any more."""
+        if self.n_heard > HEARD_MAX:
+            self.n_heard = 0
+            self.restart()
+            self.recover(name, prepare, act)
         self.prepared(prepare)
         mark = self.daemon.mark()
-        self.fault.arm([kind], what, n, last, every)
+        self.fault.arm([kind], what, n, every=ALL)
         start = time.monotonic()
         told = None
         wrong = None
@@ -270,21 +382,46 @@ class Campaign:
             if not wrong:
                 return counted >= n
         site = self.fault.last_failed()
-        self.source.resolve(site.frames)
-        path = " < ".join(self.source.name(f) for f in site.frames[:5])
-        where = f"{name}: {way_name(what)}{' from then on' if last else ''} at call {n} ({kind}), {site.function} in {path}"
+        where = self.describe(name, kind, what, n, site)
         self.injected[kind, what] += 1
         if wrong:
             self.problem(where, wrong + "\n" + self.daemon.log(mark)[-3000:])
         if not self.alive(where):
             return True
-        said = [line for line in self.daemon.lines[mark:]]
+        self.n_heard += told is not None
+        if told is not None and what not in HARMLESS + GONE and not self.named(what, site, told, mark):
+            self.problem(where, f"nobody says what failed: {told}\n" + self.daemon.log(mark)[-3000:])
+        said = self.daemon.log(mark).split("\n")
         self.report.write(f"{where}: {time.monotonic() - start:.3f} s, {told or 'went well'}\n" + "".join(f"    {line}\n" for line in said))
         if told is None:
             self.borne[kind, what] += 1
         elif what in HARMLESS:
             self.problem(where, f"this is no failure, but: {told}")
         self.recover(where, prepare, act)
+        return True
+
+    # In other words: which limit was in the way; whose fault it was that another's connection ended; which socket is of no use
+    # (whatever the kernel says of it); a database that SQLite could not open, of which it forgets why; a thread that could not be
+    # made, for which the C library has one word; a document that could not be read, which is damage; the limit of inotify's
+    # watches, which the kernel calls a lack of space.
+    WORDS = (r"over LimitNOFILE|no memory to take it|this host could not go on with it|socket named \"rs\"|passed as .* can't be used"
+             r"|Could not open .*\.db: |: Resource temporarily unavailable|is damaged|Could not open the library .*: Too many open files")
+    # The same in answers. (What was passed with a call and can't be looked at is not what the call needs.)
+    ANSWERS = r"no-space|NoSpace|out of memory|InvalidParameter"
+    # The log has a rate: who once said what failed at a place need not say it each time.
+    heard = set()
+
+    def named(self, what, site, told, mark):
+        """Does the answer or the log say, in the kernel's words, what failed?"""
+        name, words = errno.errorcode[what], os.strerror(what)
+        place = (self.daemon.program, what, site.function, *site.frames[:3])
+        if name in told or words in told or place in self.heard or re.search(self.ANSWERS, told):
+            return True
+        try:
+            self.daemon.wait_log(f"{re.escape(words)}|{self.WORDS}", mark, timeout=WORD_SEC)
+        except AssertionError:
+            return False
+        self.heard.add(place)
         return True
 
     def recover(self, where, prepare, act):
@@ -306,15 +443,16 @@ class Campaign:
         self.daemon.kill()
         self.restart()
 
-    def run(self, name, prepare, act, kinds=None, ways=None, lasting=False):
-        """All n of all kinds. lasting: all calls from the n-th on fail, until it is over."""
+    def run(self, name, prepare, act, kinds=None, ways=None):
+        """All n of all kinds."""
         for kind in kinds or KINDS:
             for what in ways or (WAYS[kind] if ALL else some(WAYS[kind])):
                 self.recover(name, prepare, act)        # so that nothing is new
                 before = self.descriptors()
-                n = 1
-                while self.one_fault(name, prepare, act, kind, what, n, NEVER if lasting else None, ALL):
-                    n += 1
+                with self.timed(kind):
+                    n = 1
+                    while self.one_fault(name, prepare, act, kind, what, n):
+                        n += 1
                 self.compare_descriptors(f"{name} {kind} {way_name(what)}", before)
 
     def compare_descriptors(self, where, before):
@@ -328,6 +466,7 @@ class Campaign:
             select.select([], [], [], 0.02)
 
     def finish(self):
+        totals.add(self.daemon.program, self.injected, self.fault.sites())
         for (kind, what), n in sorted(self.injected.items()):
             self.report.write(f"injected: {kind} {way_name(what)}: {n}, of which {self.borne[kind, what]} were not noticed outside\n")
         self.report.write(f"slowest recovery: {self.slowest[0]:.3f} s, {self.slowest[1]}\n")

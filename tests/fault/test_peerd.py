@@ -13,6 +13,8 @@ PEER = "org.p2pdi.Peer."
 OWN = {101: document(101, 4000), 102: document(102, 300000), 103: document(103, 20000)}
 HELD = {1: document(1, 5000), 2: document(2, 150000), 3: document(3, 9000)}
 IMPORTED = document(50, 30000)
+# What can't be read is told, and looked at again when it changes.
+LEFT_OUT = r"rfc60\.txt is left out of the library: "
 DROPPED = document(60, 3000)
 QUICK = {
     "Server.RequestTimeoutSec": "2s",
@@ -28,6 +30,7 @@ class Life:
     def __init__(self, world):
         self.world = world
         self.fault = Fault(world.dir)
+        self.patience = HANG_SEC
         self.rs = world.rs()
         self.bob = world.peer("bob", HELD, self.rs, ini=QUICK)
         index = os.path.join(world.dir, "index.txt")
@@ -61,11 +64,11 @@ class Life:
     # -- asking --
 
     def call(self, method, parameters=None):
-        with Varlink(self.alice.control, HANG_SEC) as v:
+        with Varlink(self.alice.control, self.patience) as v:
             return self.good(v.call(PEER + method, parameters))
 
     def stream(self, method, parameters=None):
-        with Varlink(self.alice.control, HANG_SEC) as v:
+        with Varlink(self.alice.control, self.patience) as v:
             return [self.good(r) for r in v.call_more(PEER + method, parameters)]
 
     @staticmethod
@@ -124,7 +127,7 @@ class Life:
         """import"""
         fd = sealed(IMPORTED)
         try:
-            with Varlink(self.alice.control, HANG_SEC) as v:
+            with Varlink(self.alice.control, self.patience) as v:
                 v.send(PEER + "Import", {"files": [{"number": 50, "size": len(IMPORTED), "sha256": sha256(IMPORTED)}]}, fd=fd)
                 r = self.good(v.reply())["imported"][0]
         finally:
@@ -154,7 +157,7 @@ class Life:
             self.call(method)
 
     def open(self):
-        with Varlink(self.alice.control, HANG_SEC) as v:
+        with Varlink(self.alice.control, self.patience) as v:
             v.send(PEER + "Open", {"number": 102})
             data, fds, _, _ = socket.recv_fds(v.socket, 65536, 1)
             v.buffer = data
@@ -167,7 +170,7 @@ class Life:
                     os.close(fd)
 
     def monitor(self):
-        with Varlink(self.alice.control, HANG_SEC) as v:
+        with Varlink(self.alice.control, self.patience) as v:
             v.send(PEER + "Monitor", more=True)
             if not self.good(v.reply()).get("ready"):
                 raise Wrong("not ready")
@@ -177,7 +180,7 @@ class Life:
                 raise Wrong(event)
 
     def serve(self):
-        with Wire(self.alice.endpoint, timeout=HANG_SEC) as w:
+        with Wire(self.alice.endpoint, timeout=self.patience) as w:
             for number, content in OWN.items():
                 r = w.ask(f"GET RFC {number}")
                 if r.status != 200:
@@ -194,7 +197,7 @@ class Life:
 
     def http(self):
         for path, content in (("/rfc/rfc102.txt", OWN[102]), ("/", None)):
-            with Wire(self.alice.endpoint, timeout=HANG_SEC) as w:
+            with Wire(self.alice.endpoint, timeout=self.patience) as w:
                 w.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
                 data = b""
                 while more := w.socket.recv(1 << 20):
@@ -229,8 +232,11 @@ class Life:
         until(lambda: 60 not in self.held(), "the end of RFC 60")
 
     def drop_in(self):
+        mark = self.alice.mark()
         self.alice.put(60, DROPPED)
-        until(lambda: 60 in self.held(), "RFC 60")
+        until(lambda: 60 in self.held() or self.alice.count_log(LEFT_OUT, mark), "RFC 60, or why it is not there")
+        if 60 not in self.held():
+            raise Refused(self.alice.log(mark))
 
     def ops(self):
         return {

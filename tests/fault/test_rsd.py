@@ -14,6 +14,7 @@ class Life:
 
     def __init__(self, world):
         self.fault = Fault(world.dir)
+        self.patience = HANG_SEC
         self.rs = world.rs({"Server.RequestTimeoutSec": "2s"}, start=False)
         self.rs.environment = dict(self.fault.environment)
         self.rs.start()
@@ -29,7 +30,7 @@ class Life:
         self.rs.start()
 
     def ask(self, line, status=200, **headers):
-        with Wire(self.rs.endpoint, timeout=HANG_SEC) as w:
+        with Wire(self.rs.endpoint, timeout=self.patience) as w:
             reply = w.ask(line, headers)
             if reply.status != status:
                 raise Refused(reply.head)
@@ -73,7 +74,7 @@ class Life:
             self.register()
 
     def control(self):
-        with Varlink(self.rs.control, HANG_SEC) as v:
+        with Varlink(self.rs.control, self.patience) as v:
             for method in ("GetStatus", "GetMetrics", "GetListeners"):
                 self.good(v.call(REGISTRATION + method))
             listed = [self.good(r) for r in v.call_more(REGISTRATION + "List", {"all": True})]
