@@ -344,14 +344,17 @@ static void take_back(Library *l, const LibraryCommit *c) {
                 (void) unlinkat(l->dir_fd, name, 0);
 }
 
-/* Somebody may have moved or removed it, or the library, while the disk was waited for. */
-static bool is_still_there(const Library *l, const LibraryCommit *c) {
+/* Somebody may have moved or removed it, or the library, while the disk was waited for. -EIO: that can't be told. */
+static int is_still_there(const Library *l, const LibraryCommit *c, bool *ret) {
         char name[RFC_FILE_NAME_SIZE];
         LibraryReading reading = { .name = name, .max_size = UINT64_MAX };
 
         file_name(c->file, name);
-        return c->directory == l->n_directories && library_look(l, &reading) == 0 &&
-                library_stamp_equal(&reading.stamp, &c->stamp);
+        int r = library_look(l, &reading);
+        if (r == LIBRARY_READ_UNFIT && reading.error == -EIO)
+                return reading.error;
+        *ret = r == 0 && c->directory == l->n_directories && library_stamp_equal(&reading.stamp, &c->stamp);
+        return 0;
 }
 
 /* It is not, or must not be: what there is instead counts, or nothing. */
@@ -372,7 +375,10 @@ static int adopt(Library *l, LibraryCommit *c) {
                 d->publishing = false;
         if (!c->published)
                 return c->result == -EEXIST && f->number != LIBRARY_EDITOR_INDEX ? accept_other(l, f->number) : c->result;
-        if (c->result < 0 || !is_still_there(l, c))
+        bool there = false;
+        if (c->result == 0)
+                c->result = is_still_there(l, c, &there);
+        if (c->result < 0 || !there)
                 return withdraw(l, c);
         if (f->number == LIBRARY_EDITOR_INDEX)
                 return library_refresh_index(l);
