@@ -60,7 +60,8 @@ static const struct {
 } refusals[_LISTENER_REFUSAL_MAX] = {
         [LISTENER_ACCESS] = { "Access", "Connection refused: not allowed by [Access].", false },
         [LISTENER_CONNECTIONS] = { "MaxConnections", "Connection refused: over MaxConnections.", true },
-        [LISTENER_PER_SOURCE] = { "MaxConnectionsPerSource", "Connection refused: over MaxConnectionsPerSource.", false },
+        [LISTENER_PER_SOURCE] = { "MaxConnectionsPerSource",
+                                  "Connection refused: over MaxConnectionsPerSource.", false },
         [LISTENER_RATE] = { "RatePerSource", "Connection refused: over RatePerSource.", false },
         [LISTENER_DESCRIPTORS] = { "LimitNOFILE", "Connection refused: over LimitNOFILE.", true },
         [LISTENER_MEMORY] = { "memory", "Connection refused: no memory to take it.", true },

@@ -205,7 +205,7 @@ void documents_scan(Documents *d) {
         worker_post(d->conf.disk, &d->scan_message);
 }
 
-/* The loop has let go of the descriptor meanwhile, and takes it in anew: that needs memory, and is limited for each user. */
+/* The loop has let go of the descriptor, and takes it in anew: that needs memory, and is limited for each user. */
 static void watch_again(Documents *d) {
         int k = sd_event_source_set_enabled(d->watch, SD_EVENT_ONESHOT);
         if (k >= 0)

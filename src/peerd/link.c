@@ -174,7 +174,7 @@ static void run_loaded(Message *m) {
         now_of_event(l->conf->event, &now);
         if (l->store_result < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, l->store_result, "Could not read the cookie of %s", l->server.text);
-                /* Without it this peer would be another one from now on, beside that which it was: not for a moment's trouble. */
+                /* Without it this peer would be another one, beside that which it was: not for a moment's trouble. */
                 l->load_due = ++l->n_loads < LOADS_MAX;
                 if (l->load_due && loop_timer_set(l->timer, usec_add(now.boottime, LOAD_RETRY_USEC)) >= 0)
                         return;

@@ -117,7 +117,8 @@ static void on_reload(void *userdata) {
                 peerd_update_status(p);
         } else
                 log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL,
-                          "The new configuration is not used, the old one stays%s%s.", k < 0 ? ": " : "", k < 0 ? error_text(k) : "");
+                          "The new configuration is not used, the old one stays%s%s.", k < 0 ? ": " : "",
+                          k < 0 ? error_text(k) : "");
         notify_ready();
 }
 
