@@ -304,6 +304,7 @@ int main(int argc, char *argv[]) {
                 return status;
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not read the options");
+                daemon_options_done(&r.options);
                 return EXIT_FAILURE;
         }
         status = run(&r);

@@ -7,7 +7,7 @@ import pytest
 from fault import ALL, GONE, HARMLESS, KINDS, WAYS, Campaign, Refused, Wrong, some
 from test_peerd import Life as PeerLife
 from test_peerd import OWN
-from p2pdi import until
+from p2pdi import Closed, until
 from test_rsd import Life as RsdLife
 
 EX_CONFIG = 78
@@ -67,7 +67,7 @@ class Start:
         told = None
         try:
             self.kept()
-        except (AssertionError, Refused, Wrong, OSError) as e:
+        except (AssertionError, Refused, Wrong, Closed, OSError) as e:
             told = repr(e)
         if told:
             self.campaign.problem(where, f"lost something: {told}\n{self.daemon.log()[-3000:]}")
