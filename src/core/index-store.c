@@ -180,7 +180,10 @@ static void number_move(RfcIndex *x, uint32_t id) {
         bool only = rec->number_next == 0 && rec->number_prev == 0;
 
         if (only) {
-                index_number_find(x, rec->number)->n_hearsay = kind == INDEX_HEARSAY;
+                IndexNumber *n = index_number_find(x, rec->number);
+
+                assert(n);
+                n->n_hearsay = kind == INDEX_HEARSAY;
                 return;
         }
         number_unlink(x, id, kind == INDEX_HEARSAY ? INDEX_FIRST_HAND : INDEX_HEARSAY);

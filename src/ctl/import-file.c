@@ -166,7 +166,7 @@ static int tell(const ImportFile *f, const Reading *r, int k) {
 
 int import_file_read(const ImportFile *f, uint64_t max_size, int to, uint64_t *ret_size, Digest *ret_digest) {
         _cleanup_(reading_done) Reading reading = { .to = to };
-        int fd, r;
+        int fd = -1, r;
 
         reading.max = f->number > 0 ? max_size : RFC_META_BYTES_MAX;
         r = reading_init(&reading);

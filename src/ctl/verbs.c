@@ -93,6 +93,7 @@ int verb_find(int argc, char **argv, const Verb **ret, int *ret_skip) {
                 v = verb_by_name("get");
         else
                 return fail_unknown(argv[0]);
+        assert(v);      /* the table has "status" and "get" */
         if (argc - skip < v->min_arguments)
                 return ctl_fail(CTL_USAGE, "Too few arguments: %s %s.", v->name, v->arguments);
         if (v->max_arguments >= 0 && argc - skip > v->max_arguments)

@@ -303,9 +303,9 @@ static void list_put(const ConfKey *key, void *conf, void *list, size_t n) {
 /* 0: the list owns the items now. */
 static int list_append(const ConfKey *key, void *conf, const ConfItem *items, size_t n_items) {
         size_t size = kind_element_size(key->kind), n;
-        char *list = list_get(key, conf, &n);
+        void *old = list_get(key, conf, &n);
+        char *list = reallocarray(old, n + n_items, size);
 
-        list = reallocarray(list, n + n_items, size);
         if (!list)
                 return -ENOMEM;
         memcpy(list + n * size, items, n_items * size);

@@ -65,8 +65,9 @@ static char *append_title(char *p) {
 
 /* The answer that all of them give: the same documents everywhere. */
 static char *make_body(size_t *ret_size) {
-        char *body = calloc(arg_numbers, 256), *p = body;
+        char *body = calloc(arg_numbers, 256);
         check(body, "memory");
+        char *p = body;
         for (unsigned i = 1; i <= arg_numbers; i++) {
                 p += sprintf(p, "%u\t%u\t-\t%" PRIu64 "\t", i, TTL_SEC, 1000 + draw() % 100000);
                 for (unsigned j = 0; j < 4; j++)

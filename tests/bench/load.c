@@ -242,7 +242,7 @@ static void go_on(Client *c, bool failed) {
                 if (failed) {
                         n_failed++;
                         if (++n_failed_in_a_row >= FAILURES_MAX) {
-                                fprintf(stderr, "load: %u failed one after the other\n", FAILURES_MAX);
+                                fprintf(stderr, "load: %d failed one after the other\n", FAILURES_MAX);
                                 exit(1);
                         }
                 }

@@ -18,6 +18,8 @@ static int feed(const char *path) {
         FILE *f = fopen(path, "re");
         if (!f || fstat(fileno(f), &st) < 0) {
                 perror(path);
+                if (f)
+                        (void) fclose(f);
                 return -1;
         }
         size_t size = (size_t) st.st_size;
