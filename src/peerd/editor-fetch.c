@@ -71,15 +71,15 @@ static void end_fetch(EditorFetch *f) {
         editor_fetched(ed, &holder, &result);
 }
 
-static void quarantine(EditorFetch *f, const char *why) {
+/* found: the digest that was not the one expected; NULL: that is not the fault. */
+static void quarantine(EditorFetch *f, const char *why, const Digest *found) {
         const Editor *ed = f->editor;
-        const bool hashed = f->stored == LIBRARY_MISMATCH;
 
         (void) judge_fault(ed->client, &f->holder, why, (LogFields){
                 .transaction = ed->transaction,
                 .operation = verb_operation(VERB_GET_EDITOR_INDEX),
-                .sha256 = hashed ? &f->found : NULL,
-                .sha256_expected = hashed ? &ed->choice.digest : NULL,
+                .sha256 = found,
+                .sha256_expected = found ? &ed->choice.digest : NULL,
         });
         f->result = (EditorFetchResult){ .how = EDITOR_FETCH_GONE, .why = why };
 }
@@ -172,7 +172,7 @@ static void run_finished(Message *m) {
                 f->result = (EditorFetchResult){ .how = EDITOR_FETCH_FAILED, .error = f->stored };
         else if (f->stored == LIBRARY_MISMATCH) {
                 atomic_fetch_add(&f->editor->client->counters.n_mismatches, 1);
-                quarantine(f, "its rfc-index.txt is not what its digest says");
+                quarantine(f, "its rfc-index.txt is not what its digest says", &f->found);
         } else if (f->stored == LIBRARY_NONE)
                 f->result = (EditorFetchResult){ .how = EDITOR_FETCH_REFUSED, .answer = EDITOR_EMPTY };
         else
@@ -237,9 +237,9 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
         if (end == CALL_FAILED || (end == CALL_ABORTED && error < 0 && error != -ECANCELED))
                 f->result = (EditorFetchResult){ .how = EDITOR_FETCH_FAILED, .error = error < 0 ? error : -ENOMEM };
         else if (f->fault)
-                quarantine(f, "its rfc-index.txt has another length than it said");
+                quarantine(f, "its rfc-index.txt has another length than it said", NULL);
         else if (f->storing && (end == CALL_BROKEN || end == CALL_BAD))
-                quarantine(f, end == CALL_BROKEN ? "its rfc-index.txt came short" : "more came than was announced");
+                quarantine(f, end == CALL_BROKEN ? "its rfc-index.txt came short" : "more came than was announced", NULL);
         else if (end == CALL_REFUSED || end == CALL_TIMEOUT || end == CALL_TOO_SLOW)
                 holders_failed(c->holders, &f->holder);
         if (f->storing)
