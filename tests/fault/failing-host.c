@@ -105,9 +105,10 @@ static __thread int busy __attribute__((tls_model("initial-exec")));
 #define NEXT(name)                                                                                                      \
         ({                                                                                                              \
                 static __typeof__(&(name)) _Atomic next;                                                                \
-                if (!next)                                                                                              \
-                        next = (__typeof__(&(name))) dlsym(RTLD_NEXT, #name);                                           \
-                next;                                                                                                   \
+                __typeof__(&(name)) _found = next;                                                                      \
+                if (!_found)                                                                                            \
+                        next = _found = (__typeof__(&(name))) dlsym(RTLD_NEXT, #name);                                  \
+                _found;                                                                                                 \
         })
 
 static int find_program(struct dl_phdr_info *info, size_t size, void *userdata) {
