@@ -438,8 +438,8 @@ bool peer_list_next(const PeerList *l, uint32_t after, PeerInfo *ret) {
         return show(l, peer_order_next(&l->order, after), ret);
 }
 
-void peer_list_look(const PeerList *l, uint32_t slot, PeerListing *ret) {
-        const PeerRecord *p = peer_table_at(&l->table, slot);
+void peer_list_look(const PeerList *l, uint32_t sampled, PeerListing *ret) {
+        const PeerRecord *p = peer_table_at(&l->table, sampled);
 
         ret->endpoint = (Endpoint){ .address = p->address, .port = p->port };
         ret->id = p->id;
@@ -447,8 +447,8 @@ void peer_list_look(const PeerList *l, uint32_t slot, PeerListing *ret) {
         ret->host = (Slice){ peer_record_host(p), p->host_size };
 }
 
-void peer_list_look_ahead(const PeerList *l, uint32_t slot) {
-        __builtin_prefetch(peer_table_at(&l->table, slot));
+void peer_list_look_ahead(const PeerList *l, uint32_t sampled) {
+        __builtin_prefetch(peer_table_at(&l->table, sampled));
 }
 
 bool peer_list_next_active(const PeerList *l, uint32_t after, bool loopback, PeerListing *ret) {
@@ -523,7 +523,7 @@ int peer_list_restore(PeerList *l, const PeerInfo *info) {
         r = reserve_record(l);
         if (r == 0)
                 r = peer_table_add(&l->table, info->cookie, slice_of(info->host), &slot);
-        if (r < 0)
+        if (r != 0)
                 return r;
 
         p = peer_table_at(&l->table, slot);

@@ -133,7 +133,7 @@ void request_done(Request *r);
  * 0, BUF_FULL (also for a head over MSG_HEAD_MAX, which nobody would take: too long a list in `rfcs`), -ENOMEM. Always
  * P2P-DI/1.0. host and os must hold no control bytes (assert).
  */
-int proto_write_request(Buf *b, const Request *r) _must_check_;
+int proto_write_request(Buf *b, const Request *q) _must_check_;
 
 /*
  * 0, PROTO_BAD. A reply without Content-Length is PROTO_BAD, but for 204 and 304. So is one without what its reader
@@ -146,7 +146,7 @@ int proto_parse_reply(const MsgHead *head, Verb verb, Reply *ret) _must_check_;
  * unless 204 or 304, Connection: close where proto_status_closes(), and every field that is set. 0, BUF_FULL,
  * -ENOMEM.
  */
-int proto_write_reply(Buf *b, Verb verb, const Reply *r, const char *server, usec_t realtime) _must_check_;
+int proto_write_reply(Buf *b, Verb verb, const Reply *p, const char *server, usec_t realtime) _must_check_;
 
 /*
  * The transaction and the wish to close, from any head that parsed, so that an error reply can echo them. Never fails.

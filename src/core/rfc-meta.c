@@ -155,7 +155,7 @@ static int add_issued(RfcMeta *m, const RfcMetaEntry *e, MetaItem *item) {
                 r = add_related(m, e->related[i], &item->n_related[i]);
         if (r == 0)
                 r = add_aliases(m, e, item);
-        if (r < 0)
+        if (r != 0)
                 return r;
         item->title_size = (uint16_t) title;
         item->authors_size = (uint16_t) authors;

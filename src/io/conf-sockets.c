@@ -111,6 +111,25 @@ static void close_dir(DIR **d) {
                 (void) closedir(*d);
 }
 
+/* A file of the directory: nothing to do, or one name more. */
+static int find_instance(const char *dir, const char *file, ConfReport *report, StringList *ret) {
+        bool is_one;
+        _cleanup_free_ char *name = instance_of(file, &is_one);
+
+        if (!is_one)
+                return 0;
+        if (!name)
+                return -ENOMEM;
+        if (!conf_is_instance(name))
+                return report_name(dir, file, report);
+        if (list_contains(*ret, name))
+                return 0;
+        if (string_list_size(*ret) == CONF_INSTANCES_MAX)
+                return conf_report(report, true, dir, 0, "There are more than %zu instances of the peer.",
+                                   CONF_INSTANCES_MAX);
+        return string_list_append(ret, TAKE_PTR(name));
+}
+
 static int find_instances_in(const char *dir, ConfReport *report, StringList *ret) {
         _cleanup_(close_dir) DIR *d = opendir(dir);
         const struct dirent *entry;
@@ -119,24 +138,8 @@ static int find_instances_in(const char *dir, ConfReport *report, StringList *re
         if (!d)
                 return errno == ENOENT || errno == ENOTDIR ? 0 :
                        conf_report(report, true, dir, 0, "The directory can't be read: %s.", strerror(errno));
-        while (r == 0 && (entry = readdir(d))) {
-                bool is_one;
-                _cleanup_free_ char *name = instance_of(entry->d_name, &is_one);
-
-                if (!is_one)
-                        continue;
-                if (!name)
-                        return -ENOMEM;
-                if (!conf_is_instance(name))
-                        r = report_name(dir, entry->d_name, report);
-                else if (list_contains(*ret, name))
-                        continue;
-                else if (string_list_size(*ret) == CONF_INSTANCES_MAX)
-                        return conf_report(report, true, dir, 0, "There are more than %zu instances of the peer.",
-                                           CONF_INSTANCES_MAX);
-                else
-                        r = string_list_append(ret, TAKE_PTR(name));
-        }
+        while (r == 0 && (entry = readdir(d)))
+                r = find_instance(dir, entry->d_name, report, ret);
         return r;
 }
 

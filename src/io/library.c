@@ -205,7 +205,7 @@ int library_look_at(const Library *l, uint32_t number, const LibraryStamp *stamp
 int library_load(const Library *l, uint32_t number, const LibraryStamp *stamp, const Digest *digest, char *ret) {
         Digest found;
         size_t n = 0;
-        int fd, r;
+        int fd = -1, r;
 
         r = library_open(l, number, stamp, &fd);
         if (r != 0)

@@ -392,7 +392,7 @@ static int listen_anywhere(uint16_t port, int *ret_fd) {
 int listener_bind(Listener *l, const Endpoint *e, bool any_address) {
         struct sockaddr_storage address;
         unsigned size;
-        int fd, r;
+        int fd = -1, r;
 
         if (any_address)
                 r = listen_anywhere(e->port, &fd);

@@ -125,7 +125,7 @@ void log_head(const Endpoint *from, Slice bytes);
  * not log. There is one for good, set before it is first switched on.
  */
 struct LogEntry;
-void log_set_observer(void (*observer)(const struct LogEntry *e, void *userdata), void *userdata);
+void log_set_observer(void (*f)(const struct LogEntry *e, void *userdata), void *userdata);
 void log_observe(bool on);
 
 /* Once a second, from the main loop while it returns true: writes the summaries that are due. */

@@ -226,7 +226,7 @@ usec_t judge_fault(Client *c, const Endpoint *peer, const char *why, LogFields f
 /* ---- count.c ---- */
 
 /* never_issued: and it is not held. */
-void client_count_download(Client *c, PeerdSource source, LookupResult result, bool never_issued);
+void client_count_download(Client *c, PeerdSource source, LookupResult how, bool never_issued);
 /* result: as in the journal; what is not known there counts as this host's failure. */
 void client_count_pull(Client *c, PeerdPullKind kind, const char *result);
 

@@ -37,7 +37,7 @@ typedef struct OwnIndex {
 } OwnIndex;
 
 OwnIndex *own_index_ref(OwnIndex *o);
-void own_index_unref(void *o);          /* takes void *: it is a ConnBody's release */
+void own_index_unref(void *p);          /* takes void *: it is a ConnBody's release */
 
 typedef struct Documents Documents;
 

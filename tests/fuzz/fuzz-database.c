@@ -177,7 +177,8 @@ static PeerList *load(RegistryDb *db, const Now *now, RegistryDbLoaded *ret) {
         Restored x = { 0 };
 
         assert(peer_list_new(&limits, key, &x.list) == 0 && peer_list_restore_begin(x.list, 0) == 0);
-        assert(registry_db_load(db, &boot, now, restore, &x, ret) == 0);
+        int r = registry_db_load(db, &boot, now, restore, &x, ret);
+        assert(r == 0);
         assert(peer_list_restore_end(x.list) == 0 && ret->n_loaded == x.n && peer_list_count(x.list) == x.n);
         assert(ret->last_id >= x.last_id);
         peer_list_set_last_id(x.list, ret->last_id);

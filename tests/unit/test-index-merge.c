@@ -348,6 +348,7 @@ static void test_hearsay_changes_no_first_hand_record(void **state) {
         assert_true(rec.first_hand);
         assert_int_equal(rec.digest.bytes[0], 0x11);
         r = merge(x, INDEX_MERGE_ALL, A, H("5", "1", B), 1050);
+        assert_int_equal(r.n_ignored, 1);
         assert_int_equal(ends(x, 5, B, 1050, NULL), 1100);
 }
 
