@@ -459,6 +459,15 @@ class Peerd(Daemon):
             return reply, parse_index(reply.body) if reply.status == 200 else []
 
 
+# ---- memory of a daemon ----
+
+def sanitizer(daemon):
+    """Of what gcc puts into a program, and has memory of its own: "asan", "tsan", or None."""
+    with open(f"/proc/{daemon.pid}/maps", encoding="utf-8") as maps:
+        found = re.search(r"/lib([at]san)\b", maps.read())
+    return found and found.group(1)
+
+
 # ---- threads of a daemon ----
 
 def threads(daemon):

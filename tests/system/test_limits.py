@@ -12,7 +12,7 @@ import time
 import pytest
 
 import p2pdi
-from p2pdi import Closed, Wire, document, request, sha256, until
+from p2pdi import Closed, Wire, document, request, sanitizer, sha256, until
 
 PROGRAMS = ["p2pdi-rsd", "p2pdi-peerd"]
 
@@ -154,7 +154,8 @@ def test_half_heads_cost_bounded_memory(world, either):
             w.send(b"GET " + b"x" * 8000)
         with d.connect() as w:
             assert w.ask("GET Nothing").status == 404
-        assert memory(d) < 64 << 20
+        # ThreadSanitizer notes who has read what.
+        assert memory(d) < (192 if sanitizer(d) == "tsan" else 64) << 20
 
 
 def test_pipeline_that_nobody_reads_costs_bounded_memory(world):
