@@ -26,6 +26,7 @@ step() {
 jobs=$(nproc)
 make=${MAKE:-make}
 step "make check" "$make" -s -j"$jobs" check
+step "make lint: three analyzers" "$make" -s lint
 step "make check-sim: hours of virtual time" "$make" -s check-sim
 step "make check-slow-disk" "$make" -s check-slow-disk
 step "make check-boot: under a real systemd" "$make" -s check-boot
