@@ -300,7 +300,7 @@ int conf_read_file(const char *path, bool regular, ConfReport *report, Buf *byte
         if (r == BUF_FULL)
                 return conf_report(report, true, path, 0, "The file is larger than %zu bytes.", CONF_INI_FILE_MAX);
         /* This host fails, and may not the next time: the file is not at fault, nobody shall wait for another one. */
-        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO)
+        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
                 return r;
         return conf_report(report, true, path, 0, "The file can't be read: %s.", strerror(-r));
 }

@@ -111,7 +111,11 @@ static void close_dir(DIR **d) {
                 (void) closedir(*d);
 }
 
-/* A file of the directory: nothing to do, or one name more. */
+enum {
+        INSTANCES_FULL = 1,
+};
+
+/* A file of the directory: nothing to do, or one name more. 0, INSTANCES_FULL, -errno. */
 static int find_instance(const char *dir, const char *file, ConfReport *report, StringList *ret) {
         bool is_one;
         _cleanup_free_ char *name = instance_of(file, &is_one);
@@ -125,8 +129,7 @@ static int find_instance(const char *dir, const char *file, ConfReport *report, 
         if (list_contains(*ret, name))
                 return 0;
         if (string_list_size(*ret) == CONF_INSTANCES_MAX)
-                return conf_report(report, true, dir, 0, "There are more than %zu instances of the peer.",
-                                   CONF_INSTANCES_MAX);
+                return INSTANCES_FULL;
         return string_list_append(ret, TAKE_PTR(name));
 }
 
@@ -140,6 +143,9 @@ static int find_instances_in(const char *dir, ConfReport *report, StringList *re
                        conf_report(report, true, dir, 0, "The directory can't be read: %s.", strerror(errno));
         while (r == 0 && (entry = readdir(d)))
                 r = find_instance(dir, entry->d_name, report, ret);
+        if (r == INSTANCES_FULL)
+                return conf_report(report, true, dir, 0, "There are more than %zu instances of the peer.",
+                                   CONF_INSTANCES_MAX);
         return r;
 }
 

@@ -53,7 +53,7 @@ class Start:
             self.keeps(where)
             return
         log = self.daemon.log(mark)
-        if ended <= 0 or ended == EX_CONFIG:
+        if ended <= 0 or (ended == EX_CONFIG and what != errno.EIO):     # a file that can not be read is told of as wrong
             self.campaign.problem(where, f"ended with {ended}:\n{log}")
         elif what in HARMLESS and kind != "thread":
             self.campaign.problem(where, f"this is no failure, but it did not start:\n{log}")
