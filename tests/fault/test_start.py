@@ -2,6 +2,7 @@
 """Daemons that start on a host that fails: each start goes well or ends with a status and a line that says what failed, and
 the next one is well, with all that was kept before."""
 
+import errno
 import pytest
 
 from fault import ALL, GONE, HARMLESS, KINDS, WAYS, Campaign, Refused, Wrong, some
