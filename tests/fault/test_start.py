@@ -3,6 +3,7 @@
 the next one is well, with all that was kept before."""
 
 import errno
+
 import pytest
 
 from fault import ALL, GONE, HARMLESS, KINDS, WAYS, Campaign, Refused, Wrong, some
