@@ -160,6 +160,7 @@ def test_a_peer_that_was_suspended_is_back_at_once(rs, peer):
     peer.clocks.set(boottime=3 * 3600)
     rs.wait_active(1)
     assert [r["peerId"] for r in rs.json("registrations", "--all")] == [before]
+    peer.wait_log(r"Registered at .* as peer", n=2)   # the answer is not on the way any more
     # It sleeps on: after the next night the same.
     rs.clocks.set(boottime=11 * 3600)
     rs.wait_log(f"The lease of peer {before} at .* has ended", n=2)
