@@ -129,14 +129,14 @@ def stand_still(pid, tid):
 
 
 @pytest.mark.parametrize("daemon, thread", [("p2pdi-rsd", "main"), ("p2pdi-rsd", "commit"), ("p2pdi-peerd", "main"),
-                                            ("p2pdi-peerd", "client"), ("p2pdi-peerd", "disk"),
+                                            ("p2pdi-peerd", "client"), ("p2pdi-peerd", "disk"), ("p2pdi-peerd", "flush"),
                                             ("p2pdi-peerd", "download-0")])
 def test_hung_thread_is_caught(host, daemon, thread):
     host.drop_in(f"{daemon}.service", "[Service]\nWatchdogSec=1s\n")
     host.start(daemon)
     found = host.threads(daemon)
     assert set(found) - {"resolver"} == {"p2pdi-rsd": {"main", "commit"},
-                                         "p2pdi-peerd": {"main", "client", "disk"} |
+                                         "p2pdi-peerd": {"main", "client", "disk", "flush"} |
                                          {f"download-{i}" for i in range(os.cpu_count())}}[daemon]
     before = host.show(daemon, "MainPID")
     stand_still(found["main"], found[thread])
