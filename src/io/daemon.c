@@ -113,8 +113,10 @@ int daemon_parse_options(int argc, char *argv[], const char *program, const char
                 return -ENOMEM;
         o.state_dir = directory_of("STATE_DIRECTORY", state_dir, built_in_state);
         o.runtime_dir = directory_of("RUNTIME_DIRECTORY", runtime_dir, built_in_runtime);
-        if (!o.state_dir || !o.runtime_dir)
+        if (!o.state_dir || !o.runtime_dir) {
+                daemon_options_done(&o);
                 return -ENOMEM;
+        }
         *ret = o;
         return 0;
 }
@@ -151,10 +153,17 @@ int daemon_path(const char *directory, const char *name, char **ret) {
 int daemon_confine(Confinement what) {
         int k = confine(what);
         if (k < 0)
-                return log_errno(LOG_LEVEL_ERR, k, "Could not give up to run other programs");
+                return log_errno(LOG_LEVEL_ERR, k, "Could not give up running other programs");
         if (k == CONFINE_NOT_HERE)
                 log_notice("This system can not keep a daemon from running other programs: the unit's sandbox has to do.");
         return 0;
+}
+
+void daemon_tell_not_started(int error) {
+        if (!*log_last_error()) /* no memory, as a rule, where nobody had more to say */
+                (void) log_errno(LOG_LEVEL_ERR, error, "Could not start");
+        notify_status("%s", log_last_error());
+        notify_error(error);
 }
 
 void daemon_log_issues(const ConfIssues *issues) {
@@ -203,6 +212,16 @@ void daemon_listener_conf(const ConfCommon *c, uint32_t max_connections, Listene
                 .burst = c->burst,
                 .access = { .allow = c->allow, .n_allow = c->n_allow, .deny = c->deny, .n_deny = c->n_deny },
         };
+}
+
+void daemon_log_not_reloaded(int result) {
+        log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL, "The new configuration is not used, the old one stays%s%s.",
+                  result < 0 ? ": " : "", result < 0 ? error_text(result) : "");
+}
+
+void daemon_log_refused(const Endpoint *remote, ListenerRefusal why) {
+        const LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "%s", listener_refusal_text(why));
 }
 
 void daemon_log_restart_key(const char *key) {

@@ -44,6 +44,9 @@ int daemon_path(const char *directory, const char *name, char **ret) _must_check
 /* confine(); says so in the log where it can not be had, which is no error. 0 or -errno, logged. */
 int daemon_confine(Confinement what) _must_check_;
 
+/* To the service manager, and to the log where nobody has said what failed: the start ends with that error. */
+void daemon_tell_not_started(int error);
+
 /* Logs each issue of a configuration with file and line. Also STATUS= for the first error. */
 void daemon_log_issues(const ConfIssues *issues);
 
@@ -54,6 +57,10 @@ void daemon_log_issues(const ConfIssues *issues);
 uint32_t daemon_limit_connections(uint32_t wanted, unsigned per_connection, unsigned others);
 
 void daemon_listener_conf(const ConfCommon *c, uint32_t max_connections, ListenerConf *ret);
+/* At a reload: tells that all stays as it was. result: of conf_load_*(), an answer or an error. */
+void daemon_log_not_reloaded(int result);
+/* A connection that the listener did not take. */
+void daemon_log_refused(const Endpoint *remote, ListenerRefusal why);
 /* At a reload: tells that a key which needs a restart is another one now. */
 void daemon_log_restart_key(const char *key);
 

@@ -104,9 +104,7 @@ static void after(void *userdata) {
 }
 
 static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, _unused_ void *userdata) {
-        LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
-
-        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "%s", listener_refusal_text(why));
+        daemon_log_refused(remote, why);
         if (fd < 0)
                 return;
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);

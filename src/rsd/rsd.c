@@ -83,9 +83,7 @@ static void on_reload(void *userdata) {
                 r->n_told = SIZE_MAX;   /* it may tell of an error still */
                 rsd_update_status(r);
         } else
-                log_entry(LOG_LEVEL_ERR, LOG_EVENT_CONF_INVALID, NULL,
-                          "The new configuration is not used, the old one stays%s%s.", k < 0 ? ": " : "",
-                          k < 0 ? error_text(k) : "");
+                daemon_log_not_reloaded(k);
         notify_ready();
 }
 
@@ -272,10 +270,7 @@ static int run(Rsd *r) {
         apply_conf(r);
         k = start(r);
         if (k < 0) {
-                if (!*log_last_error()) /* no memory, as a rule, where nobody had more to say */
-                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not start");
-                notify_status("%s", log_last_error());
-                notify_error(k);
+                daemon_tell_not_started(k);
                 return EXIT_FAILURE;
         }
         log_loaded(r);
@@ -304,7 +299,6 @@ int main(int argc, char *argv[]) {
                 return status;
         if (k < 0) {
                 (void) log_errno(LOG_LEVEL_ERR, k, "Could not read the options");
-                daemon_options_done(&r.options);
                 return EXIT_FAILURE;
         }
         status = run(&r);

@@ -311,10 +311,8 @@ static void on_connection(int fd, const Endpoint *remote, void *userdata) {
 }
 
 static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
-        const LogFields f = { .result = "refused", .peer = remote, .limit = listener_refusal_name(why) };
-
         rsd_count_refused_connection(userdata, why);
-        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_SOURCE_LIMITED, &f, "%s", listener_refusal_text(why));
+        daemon_log_refused(remote, why);
         if (fd < 0)
                 return;
         _cleanup_buf_ Buf head = BUF_INIT(MSG_HEAD_MAX);
