@@ -175,10 +175,8 @@ void call_leave_wire(Call *c) {
         call_cut(c);
         w = call_part(c);
         w->cut = true;
-        if (w->n_calls > 0)
-                return;
-        call_pool_forget(w);
-        wire_free(w);
+        if (w->n_calls == 0)
+                call_pool_drop(w);
 }
 
 void call_finish_broken(Call *c) {
@@ -210,8 +208,6 @@ void call_hand_over(Call *c) {
                 call_begin_turn(TAILQ_FIRST(&w->calls));
         else if (pool && !w->cut)
                 call_pool_put(pool, w);
-        else {
-                call_pool_forget(w);
-                wire_free(w);
-        }
+        else
+                call_pool_drop(w);
 }

@@ -16,7 +16,7 @@ struct CallPool {
         size_t n_idle;
 };
 
-void call_pool_forget(Wire *w) {
+static void forget(Wire *w) {
         CallPool *p = w->pool;
 
         if (!p)
@@ -30,8 +30,8 @@ void call_pool_forget(Wire *w) {
         }
 }
 
-static void drop(Wire *w) {
-        call_pool_forget(w);
+void call_pool_drop(Wire *w) {
+        forget(w);
         wire_free(w);
 }
 
@@ -48,7 +48,7 @@ static int on_timer(_unused_ sd_event_source *s, _unused_ uint64_t usec, void *u
 
         now_of_event(p->event, &now);
         while ((w = TAILQ_FIRST(&p->idle)) && w->ends_at <= now.boottime)
-                drop(w);
+                call_pool_drop(w);
         pool_arm(p);
         return 0;
 }
@@ -82,9 +82,9 @@ void call_pool_clear(CallPool *p) {
         Wire *w;
 
         while ((w = TAILQ_FIRST(&p->idle)))
-                drop(w);
+                call_pool_drop(w);
         while ((w = TAILQ_FIRST(&p->used)))
-                call_pool_forget(w);
+                forget(w);
 }
 
 Wire *call_pool_take(CallPool *p, const Endpoint *to) {
@@ -95,7 +95,7 @@ Wire *call_pool_take(CallPool *p, const Endpoint *to) {
                         break;
         if (!w)
                 return NULL;
-        call_pool_forget(w);
+        forget(w);
         w->pool = p;
         w->ends_at = USEC_INFINITY;
         w->takes_more = false;
@@ -116,14 +116,14 @@ void call_pool_put(CallPool *p, Wire *w) {
         Now now;
 
         assert(w->n_calls == 0 && w->in.bytes.size == 0 && w->n_skip == 0);
-        call_pool_forget(w);
+        forget(w);
         wire_watch(w, EPOLLIN);
         now_of_event(p->event, &now);
         w->pool = p;
         w->ends_at = usec_add(now.boottime, CALL_POOL_IDLE_USEC);
         TAILQ_INSERT_TAIL(&p->idle, w, link);
         if (++p->n_idle > CALL_POOL_MAX)
-                drop(TAILQ_FIRST(&p->idle));
+                call_pool_drop(TAILQ_FIRST(&p->idle));
         pool_arm(p);
 }
 

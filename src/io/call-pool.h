@@ -35,8 +35,8 @@ Wire *call_pool_take(CallPool *p, const Endpoint *to);
 Wire *call_pool_find(CallPool *p, const Endpoint *to, unsigned max_calls);
 /* Takes w, on which a whole exchange is over. */
 void call_pool_put(CallPool *p, Wire *w);
-/* w is of no use any more; it is the caller's then. Also of one that no pool knows. */
-void call_pool_forget(Wire *w);
+/* Closes w, which has no Call and is of no use any more. Also one that no pool knows. */
+void call_pool_drop(Wire *w);
 /* Closes all that are idle, and forgets those in use: the next Call connects anew (the own address has changed). */
 void call_pool_clear(CallPool *p);
 /* Those that are idle. */

@@ -123,11 +123,8 @@ int call_on_wire(_unused_ sd_event_source *s, _unused_ int fd, _unused_ uint32_t
         bool over = true;
 
         wire_enter(w);
-        if (TAILQ_EMPTY(&w->calls)) {
-                /* Closed, reset, or bytes that nobody asked for: of no use any more. */
-                call_pool_forget(w);
-                wire_free(w);
-        }
+        if (TAILQ_EMPTY(&w->calls))
+                call_pool_drop(w);      /* closed, reset, or bytes that nobody asked for */
         /* Further answers only where they have come already. */
         for (unsigned n = 0; over && !w->dead && !TAILQ_EMPTY(&w->calls) && (n == 0 || w->in.unparsed); n++) {
                 if (n >= TURN_ANSWERS)
