@@ -69,7 +69,7 @@ void serve_give_up(ServeClient *c, const ConnBody *body);
 /* A request that follows no protocol: logged, counted, and charged to its source. why: a sentence, or "". */
 void serve_count_refused(ServeClient *c, uint64_t transaction, unsigned status, const char *phrase, const char *why);
 
-/* Files of the cache are open, perhaps: sees to it that they are closed when nobody asks for them any more. */
+/* The cache has files open: sees to it that they are closed when nobody asks for them any more. */
 void serve_watch_files(ServeThread *t, const Now *now);
 
 /* ---- serve-query.c ---- */
