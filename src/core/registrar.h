@@ -53,7 +53,7 @@ typedef struct RegistrarOutcome {
         bool moved;                             /* a known cookie came from another address than it is listed under
                                                    (and not from advertise_from) */
         bool was_active;                        /* Leave */
-        bool durable;                           /* the list has changed by Register or Leave: the reply waits until that is on disk */
+        bool durable;                           /* Register or Leave: the reply waits until it is on disk */
         uint32_t n_listed;                      /* PQuery */
         RegistrarRefusal refused;
 } RegistrarOutcome;

@@ -112,7 +112,7 @@ static int quick_check(sqlite3 *db) {
         return text && strcmp((const char *) text, "ok") == 0 ? 0 : -EUCLEAN;
 }
 
-/* All that the schema is, as one text: owned by the caller. What SQLite keeps for itself, such as statistics, is not of it. */
+/* All that the schema is, as one text: owned by the caller. What SQLite keeps for itself is not of it (statistics). */
 static int describe_schema(sqlite3 *db, char **ret) {
         _cleanup_(sqlite_finalize_p) sqlite3_stmt *statement = NULL;
         const char *text;
@@ -210,7 +210,7 @@ static int open_file(const char *path, int user_version, const char *schema, boo
                 r = query_number(db, "PRAGMA user_version", &found);
         if (r == 0)
                 r = query_number(db, "SELECT count(*) FROM sqlite_master", &n_tables);
-        /* Of a format that this SQLite does not know. Whether the file may be written was seen before: then it is one to be read only. */
+        /* Of a format that this SQLite does not know, or only reads: whether the file may be written was seen before. */
         if (r == -EINVAL || (r == 0 && sqlite3_db_readonly(db, "main") == 1))
                 r = -EUCLEAN;
         if (r == 0 && found != user_version && (found != 0 || n_tables != 0))

@@ -24,9 +24,9 @@ enum {
  *   schema:       SQL that makes what is not there ("CREATE TABLE IF NOT EXISTS …"), run at each opening
  *   full_sync:    a commit is on disk when it returns (synchronous=FULL); else only whole: the last ones may be lost
  *                 with the power
- * A file that SQLite finds damaged, or that has anything else in its schema, is renamed to NAME.damaged-1 (or -2 …; with its -wal)
- * and a new one is made: SQLITE_UTIL_DAMAGED, *ret is set as with 0. A full or read-only disk, missing rights and the
- * like are -errno and move nothing.
+ * A file that SQLite finds damaged, or that has anything else in its schema, is renamed to NAME.damaged-1 (or -2 …; with
+ * its -wal) and a new one is made: SQLITE_UTIL_DAMAGED, *ret is set as with 0. A full or read-only disk, missing rights
+ * and the like are -errno and move nothing.
  */
 int sqlite_open(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) _must_check_;
 /* Takes NULL, gives NULL. All statements must be finalized before. */

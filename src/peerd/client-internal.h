@@ -235,7 +235,7 @@ void client_count_pull(Client *c, PeerdPullKind kind, const char *result);
 /* Of one that goes on: left out where there is no memory for it, or the main loop does not keep up. */
 void download_event_post(Client *c, const DownloadEvent *e);
 
-/* Someone who wants to hear of an operation. In the end it becomes what tells that, so that there need not be memory by then. */
+/* Someone who wants to hear of an operation. In the end it becomes what tells that: there may be no memory by then. */
 typedef struct Watcher {
         DownloadEvent end;                      /* first; until then only request and number */
         TAILQ_ENTRY(Watcher) link;
