@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: BSD-2-Clause
-import faulthandler
 import os
 import sys
 
@@ -10,9 +9,7 @@ sys.dont_write_bytecode = True
 
 pytest.register_assert_rewrite("box")
 import box  # noqa: E402
-
-# A test that hangs for all its own deadlines must not hang for ever: show where it stands, and end.
-TEST_SECONDS_MAX = 300
+from hooks import pytest_runtest_logfinish, pytest_runtest_protocol  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,15 +54,6 @@ def calm():
     one.wait_registered()
     yield one
     h.close()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item):
-    faulthandler.dump_traceback_later(TEST_SECONDS_MAX, exit=True)
-
-
-def pytest_runtest_logfinish():
-    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(hookwrapper=True)

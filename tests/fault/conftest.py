@@ -11,14 +11,7 @@ sys.dont_write_bytecode = True
 
 pytest.register_assert_rewrite("p2pdi")
 import fault  # noqa: E402
-import p2pdi  # noqa: E402
-
-
-@pytest.fixture
-def world():
-    w = p2pdi.World()
-    yield w
-    w.close()
+from hooks import world  # noqa: E402, F401
 
 
 def pytest_sessionstart():

@@ -199,14 +199,21 @@ def test_rsd_on_a_full_file_system(world):
             assert ask_rs(rs, "POST KeepAlive", Cookie=cookie).status == 200, port
 
 
-def test_peerd_on_a_full_file_system(world):
-    """A download is refused with what is the matter, the library stays as it is, and goes on when there is room."""
+@contextlib.contextmanager
+def alice_on_a_mount(world):
+    """alice has RFC 1, from bob who holds more; (alice, the mounts)."""
     world.peer("bob", HELD, (rs := world.rs()))
     alice = world.peer("alice", None, rs, place=world.place(), start=False)
     with mounts_for(alice, "2m") as m:
         alice.start()
         alice.wait_registered()
         alice.get(1)
+        yield alice, m
+
+
+def test_peerd_on_a_full_file_system(world):
+    """A download is refused with what is the matter, the library stays as it is, and goes on when there is room."""
+    with alice_on_a_mount(world) as (alice, m):
         filling = m.path(os.path.join(alice.state_dir, "filling"))
         fill(filling)
         r = alice.ctl("get", "2")
@@ -239,12 +246,7 @@ def test_rsd_on_a_read_only_file_system(world):
 
 
 def test_peerd_on_a_read_only_file_system(world):
-    world.peer("bob", HELD, (rs := world.rs()))
-    alice = world.peer("alice", None, rs, place=world.place(), start=False)
-    with mounts_for(alice, "2m") as m:
-        alice.start()
-        alice.wait_registered()
-        alice.get(1)
+    with alice_on_a_mount(world) as (alice, m):
         alice.stop()
         m.run("mount", "-o", "remount,ro", alice.state_dir)
         mark = alice.mark()

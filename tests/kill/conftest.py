@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The same as for the system tests, but that one may take longer: it kills a daemon many times."""
 
-import importlib.util
 import os
 import sys
 
-SYSTEM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system")
-spec = importlib.util.spec_from_file_location("system_conftest", os.path.join(SYSTEM, "conftest.py"))
-system_conftest = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = system_conftest
-spec.loader.exec_module(system_conftest)
-system_conftest.TEST_SECONDS_MAX = 3600
+import pytest
 
-from system_conftest import *  # noqa: E402, F401, F403
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
+sys.dont_write_bytecode = True
+
+pytest.register_assert_rewrite("p2pdi")
+import hooks  # noqa: E402
+from hooks import (pytest_runtest_logfinish, pytest_runtest_makereport, pytest_runtest_protocol,  # noqa: E402, F401
+                   pytest_sessionfinish, shared, world)
+
+hooks.TEST_SECONDS_MAX = 3600

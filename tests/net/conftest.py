@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: BSD-2-Clause
-import faulthandler
 import os
 import sys
 
@@ -12,9 +11,8 @@ sys.dont_write_bytecode = True
 pytest.register_assert_rewrite("p2pdi", "group")
 import group as groups  # noqa: E402
 import hosts  # noqa: E402
+from hooks import pytest_runtest_logfinish, pytest_runtest_protocol, pytest_sessionfinish  # noqa: E402, F401
 
-# A test that hangs for all its own deadlines must not hang for ever: show where it stands, and end.
-TEST_SECONDS_MAX = 300
 # Lines of each log that are shown of a test that failed.
 LOG_LINES_MAX = 100
 
@@ -38,21 +36,6 @@ def group():
     yield make
     for g in made:
         g.close()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item):
-    faulthandler.dump_traceback_later(TEST_SECONDS_MAX, exit=True)
-
-
-def pytest_runtest_logfinish():
-    faulthandler.cancel_dump_traceback_later()
-
-
-def pytest_sessionfinish(session, exitstatus):
-    told = session.config.pluginmanager.get_plugin("terminalreporter").stats
-    if exitstatus == 0 and told.get("skipped") and not told.get("passed"):
-        session.exitstatus = hosts.SKIPPED
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Calls whose requests are sent one behind the other on a connection that stays open. */
+#include "call-test.h"
 #include "io-test.h"
 
 #include <stdio.h>
@@ -141,14 +142,8 @@ static int setup(void **state) {
         f->e = test_event_new();
         f->listening = test_listen(10, &f->at);
         assert_int_equal(call_pool_new(f->e, &f->pool), 0);
-        f->conf = (CallConf){
-                .connect_timeout = USEC_PER_MINUTE,
-                .answer_timeout = USEC_PER_MINUTE,
-                .idle_timeout = USEC_PER_MINUTE,
-                .total_timeout = USEC_INFINITY,
-                .pool = f->pool,
-                .n_pipelined = CALL_PIPELINE_MAX,
-        };
+        f->conf = test_call_conf(f->pool);
+        f->conf.n_pipelined = CALL_PIPELINE_MAX;
         f->server.fd = f->other.fd = -1;
         ask(f, 0);
         run_until(f->e, accept_as(f, &f->server));

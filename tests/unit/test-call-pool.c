@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Calls whose connections stay open. */
+#include "call-test.h"
 #include "io-test.h"
 
 #include <stdio.h>
@@ -57,13 +58,7 @@ static int setup(void **state) {
         f->e = test_event_new();
         f->listening = test_listen(10, &f->at);
         assert_int_equal(call_pool_new(f->e, &f->pool), 0);
-        f->conf = (CallConf){
-                .connect_timeout = USEC_PER_MINUTE,
-                .answer_timeout = USEC_PER_MINUTE,
-                .idle_timeout = USEC_PER_MINUTE,
-                .total_timeout = USEC_INFINITY,
-                .pool = f->pool,
-        };
+        f->conf = test_call_conf(f->pool);
         f->server.fd = -1;
         *state = f;
         return 0;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "call-test.h"
 #include "io-test.h"
 
 #include <stdio.h>
@@ -80,12 +81,7 @@ static const Request get_rfc = { .verb = VERB_GET_RFC, .version = MSG_P2PDI_1_0,
 static void fixture_init(Fixture *f) {
         *f = (Fixture){
                 .e = test_event_new(),
-                .conf = {
-                        .connect_timeout = USEC_PER_MINUTE,
-                        .answer_timeout = USEC_PER_MINUTE,
-                        .idle_timeout = USEC_PER_MINUTE,
-                        .total_timeout = USEC_INFINITY,
-                },
+                .conf = test_call_conf(NULL),
                 .server = { .fd = -1 },
         };
         f->listening = test_listen(10, &f->at);
