@@ -273,6 +273,7 @@ def test_a_full_store(world, source):
 
 def test_a_damaged_file_is_not_replaced(world, source):
     a = world.peer("a", {7: document(7)})
+    a.wait_scanned(1)
     stat = os.stat(a.path(7))
     with open(a.path(7), "r+b") as f:
         f.write(b"#")
