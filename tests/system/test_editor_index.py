@@ -258,6 +258,7 @@ def test_accept_and_manifest_count_as_for_documents(world):
         f.write(f"{hashlib.sha256(old).hexdigest()}  rfc-index.txt\n")
     a.write_config({"Integrity.Accept": "verified", "Integrity.Manifest": manifest})
     a.reload()
+    a.wait_log(r"The manifest \S+ is read")        # by the disk worker, in its own time
     mark = ask(a)
     assert a.wait_log(TAKEN, mark).groups()[:3] == ("2026-08-05", q.text, "verified")
     assert held(a) == old
