@@ -5,7 +5,7 @@
  * and what it is compared with get the same client.
  *
  *   load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep]
- *        [--rate=R] [--times]
+ *        [--rate=R] [--times] [--restarts=FILE]
  *   load --connect=… --requests=FILE --connections=N --hold [--slow=BYTES]
  *
  * FILE is one request after the other: "SOURCE LENGTH [STATUS [SHA256]]\n", then so many bytes; SOURCE is the address that it comes
@@ -14,6 +14,9 @@
  * answer that says that it is the last of its connection is followed by a new one.
  *
  * --rate: so many requests a second and no more; for one connection, which waits for its turn.
+ *
+ * --restarts: FILE begins with a number of 32 bits, in the host's order, that whoever restarts the server adds one to before and after: it
+ * is odd meanwhile. A connection that ends before its answer is whole is counted as cut, not as failed, if a restart went over it.
  *
  * --hold: each connection asks once, and is kept until stdin ends; "ready" is written once all have their answers. With
  * --slow the answers are not read but for so many bytes a second on each connection, and "ready" comes once all have the first of them.
@@ -35,6 +38,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -58,6 +62,12 @@ typedef struct Request {
         unsigned char digest[DIGEST_SIZE];
 } Request;
 
+typedef enum Result {
+        RESULT_GOOD,
+        RESULT_BAD,                     /* another answer than it should be */
+        RESULT_LOST,                    /* the connection broke before the answer was whole */
+} Result;
+
 typedef struct Client {
         int fd;                         /* -1: none */
         size_t request;                 /* its number in the file */
@@ -68,6 +78,7 @@ typedef struct Client {
         bool last;                      /* the answer said so */
         bool writing;                   /* waits until it may send */
         uint64_t begin;                 /* nsec */
+        uint32_t n_restarts;            /* when the connection was made */
         EVP_MD_CTX *hash;               /* NULL: was not needed yet */
         char head[HEAD_SIZE_MAX + 1];
 } Client;
@@ -78,11 +89,12 @@ static uint64_t arg_count = UINT64_MAX;
 static bool arg_keep, arg_hold, arg_times;
 static unsigned arg_slow, arg_rate;
 
+static const uint32_t *restarts;        /* NULL: there are none */
 static Request *requests;
 static size_t n_requests, next_request;
 static Client *clients;
 static int epoll_fd;
-static uint64_t n_done, n_failed, n_failed_in_a_row, n_bytes, n_lines, n_begun, worst_usec;
+static uint64_t n_done, n_failed, n_cut, n_failed_in_a_row, n_bytes, n_lines, n_begun, worst_usec;
 static uint32_t times[USEC_MAX + 1];
 static char buffer[1 << 18];
 
@@ -148,6 +160,19 @@ static void read_requests(const char *path) {
         }
 }
 
+static const uint32_t *map_restarts(const char *path) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        void *page = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(uint32_t), PROT_READ, MAP_SHARED, fd, 0);
+        if (page == MAP_FAILED)
+                fail(path);
+        (void) close(fd);
+        return page;
+}
+
+static uint32_t count_restarts(void) {
+        return restarts ? __atomic_load_n(restarts, __ATOMIC_ACQUIRE) : 0;
+}
+
 static void watch(Client *c, int operation, uint32_t events) {
         /* Who reads slowly looks by the clock, not when there is something. */
         struct epoll_event e = { .events = arg_slow ? events & ~(uint32_t) EPOLLIN : events, .data.ptr = c };
@@ -195,6 +220,7 @@ static bool open_connection(Client *c) {
         if (!arg_keep && !arg_hold)
                 c->request = next_request++ % n_requests;
         const Request *q = &requests[c->request];
+        c->n_restarts = count_restarts();
         c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (c->fd < 0)
                 fail("socket");
@@ -209,6 +235,11 @@ static bool open_connection(Client *c) {
         if (connect(c->fd, (const struct sockaddr *) &arg_connect, sizeof(arg_connect)) < 0 && errno != EINPROGRESS)
                 return false;
         return begin_exchange(c);
+}
+
+/* A restart went over its connection, so it is in the nature of things that it broke. */
+static bool was_restarted(const Client *c) {
+        return c->n_restarts % 2 == 1 || c->n_restarts != count_restarts();
 }
 
 /* Why an exchange failed; what came of its answer. */
@@ -237,24 +268,26 @@ static void wait_for_turn(void) {
 }
 
 /* The next exchange, on a new connection or on this one, for as long as there is one to make. */
-static void go_on(Client *c, bool failed) {
+static void go_on(Client *c, Result result) {
         for (;;) {
-                if (failed) {
+                if (result == RESULT_LOST && was_restarted(c))
+                        n_cut++;
+                else if (result != RESULT_GOOD) {
                         n_failed++;
                         if (++n_failed_in_a_row >= FAILURES_MAX) {
                                 fprintf(stderr, "load: %d failed one after the other\n", FAILURES_MAX);
                                 exit(1);
                         }
                 }
-                if (c->fd >= 0 && (failed || !arg_keep || c->last))
+                if (c->fd >= 0 && (result != RESULT_GOOD || !arg_keep || c->last))
                         close_connection(c);
                 if (n_begun >= arg_count)
                         return;
                 if (arg_rate)
                         wait_for_turn();
-                failed = !(c->fd >= 0 ? begin_exchange(c) : open_connection(c));
-                if (!failed)
+                if (c->fd >= 0 ? begin_exchange(c) : open_connection(c))
                         return;
+                result = RESULT_LOST;
         }
 }
 
@@ -282,6 +315,14 @@ static bool is_right(const Client *c) {
 static int bad(const Client *c, const char *why) {
         tell(c, why);
         return -1;
+}
+
+/* n: what recv() gave that is no bytes. */
+static Result lost(const Client *c, ssize_t n) {
+        const char *why = n == 0 ? "closed" : strerror(errno);
+        if (!was_restarted(c))
+                tell(c, why);
+        return RESULT_LOST;
 }
 
 /* Bytes that have come. 1: the answer is whole, 0: more is needed, -1: it is bad. */
@@ -324,24 +365,29 @@ static void count_time(const Client *c) {
 }
 
 static void on_readable(Client *c) {
+        Result result;
         ssize_t n;
-        int r;
 
         if (arg_slow)
                 return;
         n = recv(c->fd, buffer, sizeof(buffer), 0);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
-        r = n <= 0 ? bad(c, n == 0 ? "closed" : strerror(errno)) : take(c, buffer, (size_t) n);
-        if (r == 0)
-                return;
-        if (r > 0)
+        if (n <= 0)
+                result = lost(c, n);
+        else {
+                int r = take(c, buffer, (size_t) n);
+                if (r == 0)
+                        return;
+                result = r > 0 ? RESULT_GOOD : RESULT_BAD;
+        }
+        if (result == RESULT_GOOD)
                 count_time(c);
         if (!arg_hold) {
-                go_on(c, r < 0);
+                go_on(c, result);
                 return;
         }
-        if (r < 0) {            /* also: what was held has been cut */
+        if (result != RESULT_GOOD) {    /* also: what was held has been cut */
                 n_failed++;
                 close_connection(c);
         }
@@ -362,9 +408,9 @@ static double percentile(double part) {
 static void report(double seconds) {
         const char *separator = "";
 
-        printf("{\"requests\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"seconds\": %.6f, \"bytes\": %" PRIu64 ", \"body_lines\": %" PRIu64
-               ", \"p50_usec\": %.0f, \"p99_usec\": %.0f, \"max_usec\": %" PRIu64,
-               n_done, n_failed, seconds, n_bytes, n_lines, percentile(0.5), percentile(0.99), worst_usec);
+        printf("{\"requests\": %" PRIu64 ", \"failed\": %" PRIu64 ", \"cut\": %" PRIu64 ", \"seconds\": %.6f, \"bytes\": %" PRIu64
+               ", \"body_lines\": %" PRIu64 ", \"p50_usec\": %.0f, \"p99_usec\": %.0f, \"max_usec\": %" PRIu64,
+               n_done, n_failed, n_cut, seconds, n_bytes, n_lines, percentile(0.5), percentile(0.99), worst_usec);
         if (arg_times) {
                 printf(", \"times\": [");
                 for (size_t i = 0; i <= USEC_MAX; i++)
@@ -386,7 +432,7 @@ static void wait_for_events(int timeout_ms) {
                 if (c->fd < 0)
                         continue;
                 if ((events[i].events & EPOLLOUT) && !go_on_sending(c)) {
-                        go_on(c, true);
+                        go_on(c, RESULT_LOST);
                         continue;
                 }
                 if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))
@@ -399,8 +445,8 @@ static void run_load(void) {
 
         for (unsigned i = 0; i < arg_connections && n_begun < arg_count; i++)
                 if (!open_connection(&clients[i]))
-                        go_on(&clients[i], true);
-        while (n_done + n_failed < arg_count && (arg_count != UINT64_MAX || now_nsec() < end))
+                        go_on(&clients[i], RESULT_LOST);
+        while (n_done + n_failed + n_cut < arg_count && (arg_count != UINT64_MAX || now_nsec() < end))
                 wait_for_events(100);
         report((double) (now_nsec() - begin) / 1e9);
 }
@@ -483,6 +529,7 @@ int main(int argc, char **argv) {
                 { "count", required_argument, NULL, 'N' },       { "keep", no_argument, NULL, 'k' },
                 { "hold", no_argument, NULL, 'h' },              { "slow", required_argument, NULL, 'S' },
                 { "rate", required_argument, NULL, 'R' },        { "times", no_argument, NULL, 't' },
+                { "restarts", required_argument, NULL, 'a' },
                 { NULL, 0, NULL, 0 },
         };
         struct rlimit limit;
@@ -499,12 +546,13 @@ int main(int argc, char **argv) {
                 case 'h': arg_hold = true; break;
                 case 'R': arg_rate = (unsigned) strtoul(optarg, NULL, 10); break;
                 case 't': arg_times = true; break;
+                case 'a': restarts = map_restarts(optarg); break;
                 case 'S': arg_slow = (unsigned) strtoul(optarg, NULL, 10); break;
                 default: return 2;
                 }
         if (arg_connect.sin_port == 0 || n_requests == 0 || arg_connections == 0 || (arg_slow && !arg_hold)) {
                 fprintf(stderr, "usage: load --connect=ADDRESS:PORT --requests=FILE [--connections=N] [--seconds=S | --count=N] [--keep] [--rate=R]\n"
-                                "       [--times]\n"
+                                "       [--times] [--restarts=FILE]\n"
                                 "       load --connect=ADDRESS:PORT --requests=FILE --connections=N --hold [--slow=BYTES]\n");
                 return 2;
         }

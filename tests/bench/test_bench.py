@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -305,6 +306,31 @@ def test_load_keeps_connections(tmp_path):
                     connection.sendall(piece)
             said = json.loads(process.communicate(timeout=p2pdi.PATIENCE)[0])
     assert (said["requests"], said["failed"], said["body_lines"]) == (3, 0, 6)
+
+
+@pytest.mark.parametrize("before,after,cut", [(0, 2, True), (1, 1, True), (1, 2, True), (0, 0, False), (2, 2, False)])
+def test_load_counts_apart_what_a_restart_cuts(tmp_path, before, after, cut):
+    """The restarts that there were as the connection was made, and as it broke."""
+    counter = tmp_path / "restarts"
+    counter.write_bytes(struct.pack("=I", before))
+    with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen([p2pdi.program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}",
+                                    requests(tmp_path, ("127.0.0.4", "GET RFC 1")), "--count=2", "--keep", f"--restarts={counter}"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(1000).endswith(b"\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            with open(counter, "r+b") as f:
+                f.write(struct.pack("=I", after))
+        connection, _ = listener.accept()
+        with connection:            # another answer is wrong, whatever is restarted
+            assert connection.recv(1000).endswith(b"\r\n\r\n")
+            connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+        out, err = process.communicate(timeout=p2pdi.PATIENCE)
+    said = json.loads(out)
+    assert (said["requests"], said["failed"], said["cut"]) == (0, 1 + (not cut), cut)
+    assert (b"closed" in err) != cut and b"its status is another one" in err
 
 
 def test_index_is_measured_whole():
