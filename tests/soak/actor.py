@@ -9,6 +9,7 @@ import sys
 import time
 
 import p2pdi
+from restarts import Restarts
 
 # Of what went wrong so many are told, the others counted.
 TOLD_MAX = 20
@@ -29,6 +30,7 @@ class Peer:
     def __init__(self, said):
         self.address = tuple(said["address"])
         self.control, self.library = said["control"], said["library"]
+        self.restarts = Restarts(said["restarts"]) if said["restarts"] else None
 
     def connect(self, source=None):
         return p2pdi.Wire(self.address, source)
@@ -50,14 +52,15 @@ class Actor:
         self.documents = {int(n): tuple(d) for n, d in scene["documents"].items()}
         self.churned = set(scene["churned"])
         self.draw = random.Random(type(self).__name__)
-        self.kinds, self.told = {}, []
+        self.kinds, self.cut, self.told = {}, {}, []
         self.steps = 0
+        self.doing = None           # the kind of exchange that was begun last
 
     # -- what children use --
 
     @contextlib.contextmanager
     def timed(self, kind):
-        begin = time.monotonic()
+        self.doing, begin = kind, time.monotonic()
         yield
         self.took(kind, begin)
 
@@ -65,6 +68,17 @@ class Actor:
         usec = int((time.monotonic() - begin) * 1e6)
         times = self.kinds.setdefault(kind, [{}, 0])[0]
         times[usec] = times.get(usec, 0) + 1
+
+    def again(self, daemon, exchange):
+        """At a daemon that is restarted: what a restart cut is counted apart, and asked again. exchange() makes connections of its own."""
+        while True:
+            since = daemon.restarts.count
+            try:
+                return exchange()
+            except (p2pdi.Closed, ConnectionError):
+                if not daemon.restarts.over(since):
+                    raise
+                self.cut[self.doing] = self.cut.get(self.doing, 0) + 1
 
     def call(self, kind, varlink, method, **parameters):
         """One reply, which must be no error."""
@@ -129,5 +143,7 @@ class Actor:
             self.end()
 
     def said(self):
-        kinds = {k: {"times": sorted(times.items()), "failed": failed} for k, (times, failed) in self.kinds.items()}
+        kinds = {k: {"times": sorted(times.items()), "failed": failed, "cut": 0} for k, (times, failed) in self.kinds.items()}
+        for kind, n in self.cut.items():
+            kinds.setdefault(kind, {"times": [], "failed": 0})["cut"] = n
         return {"kinds": kinds, "told": self.told}

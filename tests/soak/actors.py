@@ -5,7 +5,7 @@
   actors.py SCENE NAME SECONDS
 
 SCENE: what soak.py has written of the group, JSON. It ends after so many seconds, or when stdin ends, and prints one line of JSON:
-{"kinds": {kind: {"times": [[µs, how many]], "failed": n}}, "told": [what went wrong, the first of it]}.
+{"kinds": {kind: {"times": [[µs, how many]], "failed": n, "cut": n}}, "told": [what went wrong, the first of it]}.
 """
 
 import json
@@ -20,7 +20,7 @@ import actors_wire as wire  # noqa: E402
 
 ACTORS = {a.__name__.lower(): a for a in (
     wire.Registrar, wire.Follower, wire.Churn, wire.Restarted,
-    control.Circle, control.Sync, control.Control, control.Monitor, control.Verify, control.Tool)}
+    control.Circle, control.Sync, control.Control, control.Registry, control.Monitor, control.Verify, control.Tool)}
 
 
 def main():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Clients of the soak that speak P2P-DI: at the registration server, and at peers whose state changes meanwhile."""
 
+import collections
 import os
 import time
 
@@ -16,25 +17,31 @@ class Registrar(Actor):
     per_sec = 60
     N = 50
     FRESH = 8           # each such registration is of a peer that was never there
+    Known = collections.namedtuple("Known", "cookie id used_at", defaults=(None, None, 0))
     KNOWN_SEC = 30      # a cookie is surely known for so long: half of CookieRetentionSec=
 
     def __init__(self, scene):
         super().__init__(scene)
-        self.cookies = [(None, 0)] * self.N     # (cookie, when it was used last)
+        self.known = [self.Known()] * self.N
 
-    def cookie_of(self, i):
-        cookie, used_at = self.cookies[i]
-        return cookie if time.monotonic() < used_at + self.KNOWN_SEC and self.draw.randrange(self.FRESH) > 0 else None
+    def known_of(self, i):
+        known = self.known[i]
+        return known if time.monotonic() < known.used_at + self.KNOWN_SEC and self.draw.randrange(self.FRESH) > 0 else self.Known()
 
     def step(self):
         i = self.draw.randrange(self.N)
+        # What was answered before a restart holds after it: who asks again does so with the cookie that it was told.
+        self.again(self.rs, lambda: self.come_and_go(i, self.known_of(i)))
+
+    def come_and_go(self, i, had):
         asker = p2pdi.Registrant(self.rs, f"127.4.0.{1 + i}")
         try:
-            had = asker.cookie = self.cookie_of(i)
+            asker.cookie = had.cookie
             with self.timed("Register"):
                 reply = asker.register(self.peers["bob"].port)
-            expect(reply["Address"] == f"127.4.0.{1 + i}" and (had is None or had == asker.cookie) and int(reply["TTL"]) > 0, reply)
-            self.cookies[i] = asker.cookie, time.monotonic()
+            expect(reply["Address"] == f"127.4.0.{1 + i}" and int(reply["TTL"]) > 0, reply)
+            expect(had.cookie in (None, asker.cookie) and had.id in (None, asker.id), f"peer {had.id} came back as peer {asker.id}")
+            self.known[i] = self.Known(asker.cookie, asker.id, time.monotonic())
             with self.timed("PQuery, a connection each"):
                 active, listed = asker.peers()
             endpoints = {(address, port) for address, port, *_ in listed}
@@ -128,14 +135,11 @@ class Restarted(Actor):
 
     def step(self):
         number = self.draw.choice(self.scene["of_eve"])
-        for attempt in range(3):
-            try:
-                with self.timed("GetRFC of a peer that restarts"), self.peers["eve"].connect("127.5.0.3") as w:
-                    reply = w.ask(f"GET RFC {number}", {"Host": "soak", "OS": "test", "Connection": "close"})
-                break
-            except (p2pdi.Closed, ConnectionError):
-                if attempt == 2:
-                    raise
+
+        def get():
+            with self.timed("GetRFC of a peer that restarts"), self.peers["eve"].connect("127.5.0.3") as w:
+                return w.ask(f"GET RFC {number}", {"Host": "soak", "OS": "test", "Connection": "close"})
+        reply = self.again(self.peers["eve"], get)
         # Until she has looked at her library.
         expect(reply.status in (200, 503), reply)
         if reply.status == 200:

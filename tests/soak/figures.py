@@ -82,6 +82,12 @@ def second_half(samples):
     return [s for s in samples if s[0] >= middle]
 
 
+def since_start(samples):
+    """Of the process that was seen last: one that was restarted has used less of the CPU than before."""
+    first = max((i for i in range(1, len(samples)) if samples[i][4] < samples[i - 1][4]), default=0)
+    return samples[first:]
+
+
 @dataclasses.dataclass
 class Kind:
     """All exchanges of one kind."""
@@ -89,11 +95,13 @@ class Kind:
     name: str
     times: dict = dataclasses.field(default_factory=dict)   # {µs: how many}
     failed: int = 0
+    cut: int = 0                # by a restart, and made again
 
-    def add(self, times, failed=0):
+    def add(self, times, failed=0, cut=0):
         for usec, n in times:
             self.times[usec] = self.times.get(usec, 0) + n
         self.failed += failed
+        self.cut += cut
 
     @property
     def n(self):
@@ -106,12 +114,13 @@ class Process:
 
     name: str
     samples: list
-    judged: bool                # its memory tells something: it ran from the beginning to the end, without a sanitizer
+    judged: bool                # its memory tells something: there is no sanitizer
     at_rest: tuple = None       # descriptors at rest before and after, connections not counted
 
     @property
     def trend(self):
-        return trend([(s[0], s[1]) for s in second_half(self.samples)])
+        late, of_this = second_half(self.samples), since_start(self.samples)
+        return trend([(s[0], s[1]) for s in late[-len(of_this):]])
 
     @property
     def problems(self):
@@ -135,15 +144,15 @@ def msec(usec):
     return "-" if usec is None else f"{usec / 1000:.2f}" if usec < 100000 else f"{usec / 1000:,.0f}"
 
 
-KIND_HEAD = ("EXCHANGE", "COUNT", "PER-SEC", "P50-MS", "P99-MS", "P99.9-MS", "MAX-MS", "FAILED")
+KIND_HEAD = ("EXCHANGE", "COUNT", "PER-SEC", "P50-MS", "P99-MS", "P99.9-MS", "MAX-MS", "CUT", "FAILED")
 
 
 def kind_rows(kinds, seconds):
     whole = Kind("all")
     for k in kinds:
-        whole.add(k.times.items(), k.failed)
+        whole.add(k.times.items(), k.failed, k.cut)
     return [KIND_HEAD] + [(k.name, f"{k.n:,}", f"{k.n / seconds:,.1f}", *(msec(percentile(k.times, p)) for p in (0.5, 0.99, 0.999, 1)),
-                           f"{k.failed:,}") for k in [*kinds, whole]]
+                           f"{k.cut:,}", f"{k.failed:,}") for k in [*kinds, whole]]
 
 
 PROCESS_HEAD = ("DAEMON", "MB-BEGIN", "MB-MIDDLE", "MB-END", "KB/MIN", "FLAT", "FDS-MAX", "AT-REST", "THREADS", "CPU")

@@ -11,6 +11,7 @@ import time
 
 import p2pdi
 import programs
+from restarts import Restarts
 from test_editor_index import index as editors_index
 
 # What differs from what is shipped, and why.
@@ -35,6 +36,8 @@ EXPECTED = [re.compile(p) for p in (
 )]
 # What each holds in the beginning: parts of the corpus.
 BOB, CAROL, CHURNED, EVE = (0, 0.7), (0.4, 0.9), (0.9, 1), (0, 0.15)
+# Whose clients ask again.
+RESTARTED = ("rs", "eve")
 # Peers that are registered all the time, each at an address of its own, where bob answers.
 N_STANDING = 20
 WARNING = 4
@@ -74,7 +77,8 @@ def part(numbers, bounds):
 
 
 class Group:
-    """bob and carol hold documents, carol's library changes; dave gets and evicts; alice syncs and evicts; eve is restarted."""
+    """bob and carol hold documents, carol's library changes; dave gets and evicts; alice syncs and evicts; eve is restarted; a guest comes and
+    goes."""
 
     def __init__(self, bench, watch, n_documents):
         self.bench, self.watch = bench, watch
@@ -82,11 +86,14 @@ class Group:
         numbers = self.corpus.numbers
         self.of_bob, self.of_carol, self.churned, self.of_eve = (part(numbers, b) for b in (BOB, CAROL, CHURNED, EVE))
         self.n_seen = {}        # lines of stderr that were looked at
-        self.rs = self.begin(bench.world.rs({**programs.SHIPPED, **self.log_level(), **RS_KEYS}, start=False))
+        self.restarts = {name: Restarts.create(os.path.join(bench.work, f"restarts-{name}")) for name in RESTARTED}
+        self.rs = self.server()
         self.peers = {}
         for name, address, held in (("bob", "0.0.0.0", self.of_bob), ("carol", "127.0.0.2", self.of_carol), ("dave", "127.0.0.3", []),
                                     ("alice", "127.0.0.4", []), ("eve", "127.0.0.5", self.of_eve)):
             self.peers[name] = self.peer(name, address, held)
+        self.guest = bench.world.peer("guest", rs=self.rs, ini=self.peer_ini(), listen="127.0.0.6:auto", start=False)
+        self.sources = [f"127.3.0.{1 + i}" for i in range(N_STANDING)]
         self.standing = []
 
     def log_level(self):
@@ -97,16 +104,33 @@ class Group:
         self.watch.names[daemon.pid] = daemon.name
         return daemon
 
+    def server(self):
+        """Its sockets are ours, as they are the service manager's, so that nobody is refused while it is restarted."""
+        rs = self.bench.world.rs({**programs.SHIPPED, **self.log_level(), **RS_KEYS}, start=False)
+        place, rs.place = rs.place, None
+        os.makedirs(rs.runtime_dir)
+        control = self.bench.world.keep(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        control.bind(rs.control)
+        control.listen(4096)
+        rs.more_sockets = [("rs", self.bench.world.keep(place.listen())), ("varlink", control)]
+        return self.begin(rs)
+
+    def peer_ini(self):
+        return {**programs.SHIPPED, **self.log_level(), **PEER_KEYS}
+
+    def fill(self, peer, numbers):
+        os.makedirs(peer.library, exist_ok=True)
+        for n in numbers:
+            shutil.copyfile(self.corpus.path(n), peer.path(n))
+
     def peer(self, name, address, held):
-        # Its socket is ours, so that nobody is refused while it is restarted.
+        # As with the server.
         listener = self.bench.world.keep(socket.create_server((address, 0), backlog=4096))
         text = p2pdi.endpoint(*listener.getsockname())
-        peer = self.bench.world.peer(name, rs=self.rs, ini={**programs.SHIPPED, **self.log_level(), **PEER_KEYS}, listen=text, start=False)
+        peer = self.bench.world.peer(name, rs=self.rs, ini=self.peer_ini(), listen=text, start=False)
         peer.more_sockets = [("rfc", listener)]
         peer.address = ("127.0.0.1" if address == "0.0.0.0" else address, listener.getsockname()[1])
-        os.makedirs(peer.library)
-        for n in held:
-            shutil.copyfile(self.corpus.path(n), peer.path(n))
+        self.fill(peer, held)
         if name == "bob":
             with open(os.path.join(peer.library, "rfc-index.txt"), "wb") as f:
                 f.write(editors_index(n=max(self.corpus.numbers)))
@@ -126,8 +150,8 @@ class Group:
                     status = v.call("org.p2pdi.Peer.GetStatus")["parameters"]
                     return not status["scanning"] and status["servers"][0]["state"] == "registered"
                 p2pdi.until(ready, f"{peer.name}: the library, and the registration", 60)
-        for i in range(N_STANDING):
-            r = p2pdi.Registrant(self.rs, f"127.3.0.{1 + i}")
+        for source in self.sources:
+            r = p2pdi.Registrant(self.rs, source)
             r.register(self.peers["bob"].address[1])
             self.standing.append(r)
         for peer in self.peers.values():
@@ -140,7 +164,16 @@ class Group:
         """(source, cookie) of those that stay."""
         for r in self.standing:
             r.close()
-        return [(f"127.3.0.{1 + i}", r.cookie) for i, r in enumerate(self.standing)]
+        return [(source, r.cookie) for source, r in zip(self.sources, self.standing)]
+
+    @staticmethod
+    def peer_id(peer):
+        """That the registration server gave it."""
+        with peer.varlink() as v:
+            return v.call("org.p2pdi.Peer.GetStatus")["parameters"]["servers"][0]["peerId"]
+
+    def peer_ids(self):
+        return {name: self.peer_id(peer) for name, peer in self.peers.items()}
 
     def quiet(self):
         """Nothing is asked any more that nobody asks for."""
@@ -150,21 +183,9 @@ class Group:
 
     # -- meanwhile --
 
-    def reload(self, n):
-        """With a setting changed, so that there is something to do."""
-        for d in self.daemons:
-            d.write_config({"Limits.Burst": 1000 + n % 2})
-            d.reload()
-
-    def restart_eve(self):
-        eve = self.peers["eve"]
-        eve.stop()
-        self.look_at_stderr()
-        self.begin(eve)
-
     def look_at_stderr(self):
         """With a journal nothing is written there but by sanitizers and the like."""
-        for d in self.daemons:
+        for d in [*self.daemons, self.guest]:
             lines = d.lines[self.n_seen.get(d.name, 0):]
             self.n_seen[d.name] = self.n_seen.get(d.name, 0) + len(lines)
             for line in lines:
@@ -173,9 +194,10 @@ class Group:
     def end(self):
         """Peers first: they leave. What a sanitizer has to say of leaks it says now."""
         problems = []
-        for d in [*self.peers.values(), self.rs]:
+        for d in [*self.peers.values(), self.guest, self.rs]:
             try:
-                d.stop()
+                if d.running:
+                    d.stop()
             except AssertionError as e:
                 problems.append(str(e))
         self.look_at_stderr()

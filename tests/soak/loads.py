@@ -103,8 +103,11 @@ def of_the_server(rs, registered):
     ]
 
 
-def write(loads, directory, registered):
-    """The files of requests: from the addresses that are registered at the server, from many elsewhere. Gives load's arguments of each."""
+def write(loads, directory, registered, restarts):
+    """The files of requests: from the addresses that are registered at the server, from many elsewhere. Gives load's arguments of each.
+
+    restarts: of the server, a file.
+    """
     found = []
     for i, load in enumerate(loads):
         of_server = b"Cookie: " in load.requests[0][0]
@@ -113,5 +116,5 @@ def write(loads, directory, registered):
         path = os.path.join(directory, f"requests-{i}")
         programs.write_requests(path, [(source, *r) for source, r in zip(sources, requests)])
         arguments = [f"--connect={p2pdi.endpoint(*load.to)}", f"--requests={path}", f"--connections={load.connections}", "--times"]
-        found.append((load, arguments + (["--keep"] if load.keep else [])))
+        found.append((load, arguments + (["--keep"] if load.keep else []) + ([f"--restarts={restarts}"] if of_server else [])))
     return found

@@ -26,10 +26,10 @@ import group as groups  # noqa: E402
 import loads  # noqa: E402
 import p2pdi  # noqa: E402
 import programs  # noqa: E402
+from rounds import Rounds, lost  # noqa: E402
 
-# Seconds from one sample to the next, and from one reload and restart to the next; a short run has as many of them.
-SAMPLE_SEC, ROUND_SEC = 5, 60
-SAMPLES, ROUNDS = 60, 3
+# Seconds from one sample to the next; a short run has as many of them.
+SAMPLE_SEC, SAMPLES = 5, 60
 # A sanitizer keeps what was freed for a while: with the default of 256 MB memory grows for the better part of an hour before it is flat.
 SANITIZER_OPTIONS = "quarantine_size_mb=8:thread_local_quarantine_size_kb=64"
 
@@ -65,6 +65,7 @@ class Soak:
         self.bench, self.watch, self.seconds = bench, watch, seconds
         self.group = groups.Group(bench, watch, n_documents)
         self.samples = {d.name: [] for d in self.group.daemons}
+        self.rounds = Rounds(self.group, seconds)
         self.problems = []
         self.n_told = 0             # of what was logged
         self.clients = []
@@ -78,7 +79,8 @@ class Soak:
         g = self.group
 
         def told(d, address):
-            return {"address": address, "control": d.control, "library": getattr(d, "library", None)}
+            return {"address": address, "control": d.control, "library": getattr(d, "library", None),
+                    "restarts": g.restarts[d.name].path if d.name in g.restarts else None}
         path = os.path.join(self.bench.work, "scene.json")
         with open(path, "w", encoding="utf-8") as f:
             json.dump({"rs": told(g.rs, g.rs.endpoint), "peers": {name: told(p, p.address) for name, p in g.peers.items()},
@@ -94,7 +96,7 @@ class Soak:
         chosen = loads.of_documents(g.corpus, bob, carol, g.of_bob[:loads.REQUESTS], g.of_carol[:loads.REQUESTS]) + \
             loads.of_the_index(bob, carol) + loads.of_the_server(g.rs.endpoint, registered)
         seconds = max(int(self.seconds), 1)
-        for load, arguments in loads.write(chosen, self.bench.work, registered):
+        for load, arguments in loads.write(chosen, self.bench.work, registered, g.restarts["rs"].path):
             self.clients.append(Client(load.kind, [self.bench.helper("load"), *arguments, f"--seconds={seconds}"]))
         scene = self.scene()
         for name in actors.ACTORS:
@@ -108,7 +110,7 @@ class Soak:
                 continue
             kinds = said.get("kinds") or {c.kind: said}
             for name, of_kind in kinds.items():
-                self.kinds.setdefault(name, figures.Kind(name)).add(of_kind["times"], of_kind["failed"])
+                self.kinds.setdefault(name, figures.Kind(name)).add(of_kind["times"], of_kind["failed"], of_kind["cut"])
                 if of_kind["failed"]:
                     self.problems.append(f"{name}: {of_kind['failed']} failed")
 
@@ -119,31 +121,30 @@ class Soak:
             self.samples[d.name].append((at, *groups.sample(d)))
 
     def run(self):
-        g = self.group
+        g, rounds = self.group, self.rounds
         g.settle()
+        ids = g.peer_ids()
         resting = {d.name: groups.at_rest(d.pid) for d in g.daemons}
         cpu_before = cpu_of_machine()
         self.begin_clients()
         begin = time.monotonic()
-        every, round_every = min(SAMPLE_SEC, self.seconds / SAMPLES), min(ROUND_SEC, self.seconds / ROUNDS)
-        n_samples = n_rounds = 0
+        every, n_samples = min(SAMPLE_SEC, self.seconds / SAMPLES), 0
         while (now := time.monotonic() - begin) < self.seconds:
-            if now >= (n_rounds + 1) * round_every:
-                n_rounds += 1
-                g.reload(n_rounds)
-                g.restart_eve()
+            if now >= rounds.next_at:
+                rounds.go_on()
                 self.tell(now)
             if now >= n_samples * every:
                 n_samples = int(now / every) + 1
                 self.sample(now)
-            next_at = min(n_samples * every, (n_rounds + 1) * round_every, self.seconds)
+            next_at = min(n_samples * every, rounds.next_at, self.seconds)
             time.sleep(max(next_at - (time.monotonic() - begin), 0))
         self.busy = busy(cpu_before, cpu_of_machine())
         self.end_clients()
+        self.problems += rounds.problems + lost(g, ids)
         g.quiet()
         end = time.monotonic() + groups.REST_SEC
         rested = {d.name: groups.rested(d.pid, resting[d.name], end) for d in g.daemons}
-        judged = {d.name: d.name != "eve" and not groups.sanitized(d.pid) for d in g.daemons}
+        judged = {d.name: not groups.sanitized(d.pid) for d in g.daemons}
         dropped = {d.name: log_dropped(d) for d in g.daemons}
         self.problems += g.end() + self.watch.problems
         self.dropped = sum(dropped.values())
@@ -177,11 +178,12 @@ class Soak:
             if self.bench.journal.wrapper else self.bench.journal.why
         text = [figures.aligned(kinds), "", figures.aligned(processes), "",
                 f"{self.seconds / 60:.2f} minutes, {os.cpu_count()} CPUs, {self.busy:.0%} busy. Other keys than shipped: {keys}.",
+                f"Ended meanwhile: {self.rounds}.",
                 f"{log}; {self.watch.n_expected} expected warnings.",
                 f"KB/MIN: a line through the second half, and its standard error. It grows if it is {figures.ERRORS_MIN} of them above 0, and more "
                 f"than {figures.GROWTH_MAX >> 20} MB an hour and {figures.GROWTH_PART_MAX:.0%} of it in that time.",
-                "-: not judged, since it was restarted, or since a sanitizer keeps books of its own; that one tells of leaks at the end.",
-                "AT-REST: descriptors before and after, no connections among them."]
+                "-: not judged, since it did not run for long enough, or since a sanitizer keeps books of its own; that one tells of leaks at the end.",
+                "AT-REST: descriptors before and after, no connections among them. CUT: those whose connection ended with the daemon; asked again."]
         text += ["", f"{len(self.problems)} problems" + (":" if self.problems else "."), *self.problems[:200]]
         text = "\n".join(text)
         print(text)

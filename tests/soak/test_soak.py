@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -21,8 +22,10 @@ import group  # noqa: E402
 import loads  # noqa: E402
 import p2pdi  # noqa: E402
 import programs  # noqa: E402
+import rounds  # noqa: E402
 from actor import Wrong  # noqa: E402
 from figures import Kind, Process  # noqa: E402
+from restarts import Restarts  # noqa: E402
 
 # As samples of the second half of a quarter of an hour.
 TIMES = [5.0 * i for i in range(90)]
@@ -39,12 +42,12 @@ def test_percentiles_are_of_what_was_measured():
 def test_kinds_add_up():
     kind = Kind("Get")
     kind.add([[10, 1], [20, 2]])
-    kind.add([[20, 1]], failed=3)
-    assert (kind.times, kind.n, kind.failed) == ({10: 1, 20: 3}, 4, 3)
+    kind.add([[20, 1]], failed=3, cut=5)
+    assert (kind.times, kind.n, kind.failed, kind.cut) == ({10: 1, 20: 3}, 4, 3, 5)
     rows = figures.kind_rows([kind, Kind("List", {1500000: 6}), Kind("none")], 2)
-    assert rows[1] == ("Get", "4", "2.0", "0.02", "0.02", "0.02", "0.02", "3")
+    assert rows[1] == ("Get", "4", "2.0", "0.02", "0.02", "0.02", "0.02", "5", "3")
     assert rows[2][:4] == ("List", "6", "3.0", "1,500") and rows[3][1:4] == ("0", "0.0", "-")
-    assert rows[4] == ("all", "10", "5.0", "1,500", "1,500", "1,500", "1,500", "3")
+    assert rows[4] == ("all", "10", "5.0", "1,500", "1,500", "1,500", "1,500", "5", "3")
 
 
 # ---- memory ----
@@ -107,8 +110,18 @@ def test_processes_tell_what_is_wrong():
 
 
 def test_cpu_of_what_was_restarted_counts_on():
-    p = Process("eve", [(0, 1, 1, 1, 5.0), (10, 1, 1, 1, 6.0), (20, 1, 1, 1, 0.5), (30, 1, 1, 1, 2.5)], False)
+    p = Process("eve", [(0, 1, 1, 1, 5.0), (10, 1, 1, 1, 6.0), (20, 1, 1, 1, 0.5), (30, 1, 1, 1, 2.5)], True)
     assert figures.process_row(p)[-1] == "10%" and figures.process_row(p)[5] == "-"
+
+
+@pytest.mark.parametrize("at,judged", [(0.2, True), (0.45, True), (0.6, True), (0.9, False)])
+def test_memory_is_judged_since_the_last_restart(at, judged):
+    """It leaks, and has all back at its restart, after that part of the time."""
+    end = 2 * TIMES[-1]
+    runs = [(2 * t, 2 * t - (at * end if 2 * t >= at * end else 0)) for t in TIMES]
+    p = Process("rs", [(t, 2000 + 10 * since, 40, 2, since / 10) for t, since in runs], True)
+    assert figures.since_start(p.samples) == [s for s in p.samples if s[0] >= at * end]
+    assert (len(p.problems) == 1) == judged and (abs(p.trend.slope - 600) < 1 if judged else p.trend is None)
 
 
 def test_tables_are_written(tmp_path):
@@ -140,10 +153,71 @@ def test_descriptors_that_are_connections_are_told_apart():
         assert n >= resting + 3 and group.rested(pid, n, 0) == group.rested(pid, n - 1, 0) == n
 
 
+# ---- rounds ----
+
+class Life:
+    """What is done to a daemon, as a list."""
+
+    def __init__(self, name, done, running=True):
+        self.name, self.done, self.running, self.state_dir = name, done, running, "/nonexistent"
+
+    def __getattr__(self, verb):
+        def do(*_):
+            self.running = {"kill": False, "stop": False}.get(verb, self.running)
+            if verb in ("kill", "stop"):
+                self.done.append((self.name, verb))
+        return do
+
+
+class Lives:
+    """A group in which nothing runs."""
+
+    def __init__(self, tmp_path):
+        self.done = []
+        self.rs, self.guest = Life("rs", self.done), Life("guest", self.done, running=False)
+        self.peers = {"eve": Life("eve", self.done)}
+        self.daemons = [self.rs, *self.peers.values()]
+        self.restarts = {name: Restarts.create(str(tmp_path / name)) for name in group.RESTARTED}
+
+    def begin(self, daemon):
+        daemon.running = True
+
+    def look_at_stderr(self):
+        pass
+
+
+def test_all_kinds_of_ends_come(tmp_path, monkeypatch):
+    g = Lives(tmp_path)
+    r = rounds.Rounds(g, 600)
+    monkeypatch.setattr(r, "welcome", lambda: g.begin(g.guest))
+    monkeypatch.setattr(rounds.shutil, "rmtree", lambda path: None)
+    for _ in range(9):
+        assert r.next_at == (r.n + 1) * 60
+        r.go_on()
+    assert [how for name, how in g.done if name == "eve"] == ["stop", "kill"] * 4 + ["stop"]
+    # In the second half it runs on.
+    assert [how for name, how in g.done if name == "rs"] == ["stop", "kill", "stop", "kill", "stop"]
+    assert [how for name, how in g.done if name == "guest"] == ["kill", "stop", "kill", "stop"]
+    assert g.restarts["eve"].count == 18 and g.restarts["rs"].count == 10
+    assert not r.problems and str(r).startswith("eve 4 times by SIGKILL, eve 5 times by SIGTERM, guest 2")
+
+
+def test_who_ends_badly_is_told_and_comes_back(tmp_path, monkeypatch):
+    def stop():
+        eve.running = False
+        raise AssertionError("eve ended with 1")
+    g = Lives(tmp_path)
+    eve = g.peers["eve"]
+    monkeypatch.setattr(eve, "stop", stop, raising=False)
+    r = rounds.Rounds(g, 600)
+    r.restart(eve, kill=False)
+    assert r.problems == ["eve ended with 1"] and eve.running and g.restarts["eve"].count == 2
+
+
 # ---- clients see what is wrong ----
 
-def scene(holder, **more):
-    peer = {"address": (holder.address, holder.port), "control": "", "library": ""}
+def scene(holder, restarts=None, **more):
+    peer = {"address": (holder.address, holder.port), "control": "", "library": "", "restarts": restarts and restarts.path}
     return {"rs": peer, "peers": {"carol": peer, "eve": peer, "bob": peer}, "churned": [], "of_eve": [7], "of_bob": [7],
             "documents": {7: (4000, hashlib.sha256(p2pdi.document(7)).hexdigest(), "")}, **more}
 
@@ -156,6 +230,22 @@ class Holder(p2pdi.FakePeer):
         return p2pdi.FakePeer.head(status, length, Date="Fri, 27 Nov 2026 06:00:00 GMT", **headers)
 
 
+class Server(p2pdi.FakeServer):
+    """With a peer whose cookie and id a test chooses."""
+
+    cookie_and_id = "77", 7
+
+    @staticmethod
+    def head(status, length=0, **headers):
+        return Holder.head(status, length, **headers)
+
+    def answer(self, connection, line, headers):
+        cookie, peer_id = self.cookie_and_id
+        if headers.get("cookie", cookie) != cookie:
+            return self.head(401)
+        return self.head(200, Cookie=cookie, Peer_Id=peer_id, TTL=7200, Address=connection.getpeername()[0])
+
+
 @pytest.fixture
 def holder():
     fake = Holder({7: p2pdi.document(7)})
@@ -163,8 +253,20 @@ def holder():
     fake.close()
 
 
-def test_other_bytes_are_seen(holder):
-    actor = actors.ACTORS["restarted"](scene(holder))
+@pytest.fixture
+def server():
+    fake = Server()
+    yield fake
+    fake.close()
+
+
+@pytest.fixture
+def restarts(tmp_path):
+    return Restarts.create(str(tmp_path / "restarts"))
+
+
+def test_other_bytes_are_seen(holder, restarts):
+    actor = actors.ACTORS["restarted"](scene(holder, restarts))
     actor.step()
     holder.documents[7] = p2pdi.flip(p2pdi.document(7), 100)
     with pytest.raises(Wrong, match="RFC 7 has other bytes"):
@@ -188,8 +290,52 @@ def test_an_index_that_is_not_what_it_says_is_seen(holder):
     follower.end()
 
 
-def test_a_client_counts_tells_and_goes_on(holder):
-    actor = actors.ACTORS["restarted"](scene(holder, of_eve=[8], documents={8: (1, "", "")}))
+def test_a_restart_went_over_what_was_begun_before_its_end(restarts):
+    assert not restarts.over(0)
+    with restarts:
+        assert restarts.over(0) and restarts.over(1)
+    assert restarts.over(0) and restarts.over(1) and not restarts.over(2)
+    assert Restarts(restarts.path).count == 2
+
+
+def test_only_a_restart_may_cut(holder, restarts):
+    def restart(fake, connection, number):
+        fake.on_get = None
+        with restarts:
+            return None                 # which ends the connection
+    actor = actors.ACTORS["restarted"](scene(holder, restarts))
+    holder.on_get = restart
+    actor.step()
+    assert actor.said()["kinds"]["GetRFC of a peer that restarts"]["cut"] == 1 and holder.connections == 2
+    holder.on_get = lambda fake, connection, number: None
+    with pytest.raises(p2pdi.Closed):
+        actor.step()
+
+
+def test_who_is_taken_for_another_one_is_seen(server):
+    registrar = actors.ACTORS["registrar"](scene(server))
+    had, well = registrar.Known("77", 7, 0), (p2pdi.Closed, ConnectionError)      # a fake answers once
+    for before, after, error in ((registrar.Known(), ("77", 7), well), (had, ("77", 7), well), (had, ("77", 8), Wrong),
+                                 (had, ("78", 7), AssertionError)):
+        server.cookie_and_id = after
+        with pytest.raises(error):
+            registrar.come_and_go(0, before)
+
+
+def test_who_is_lost_is_told(server):
+    def group_of(ids):
+        standing = types.SimpleNamespace(cookie="77", id=7)
+        rs = types.SimpleNamespace(connect=lambda source: p2pdi.Wire((server.address, server.port), source))
+        return types.SimpleNamespace(peer_ids=lambda: ids, sources=["127.3.0.1"], standing=[standing], rs=rs, peers={"bob": holder_at})
+    holder_at = types.SimpleNamespace(address=("127.0.0.1", 1))
+    assert rounds.lost(group_of({"bob": 1}), {"bob": 1}) == []
+    assert rounds.lost(group_of({"bob": 2}), {"bob": 1}) == ["bob was peer 1, and is 2"]
+    for server.cookie_and_id in (("77", 8), ("78", 7)):
+        assert rounds.lost(group_of({"bob": 1}), {"bob": 1}) == ["the registration server does not know peer 7 any more"]
+
+
+def test_a_client_counts_tells_and_goes_on(holder, restarts):
+    actor = actors.ACTORS["restarted"](scene(holder, restarts, of_eve=[8], documents={8: (1, "", "")}))
     for _ in range(30):
         try:
             actor.step()
@@ -206,7 +352,7 @@ def test_load_is_given_what_must_be_answered(holder, tmp_path):
         with open(corpus.path(n), "rb") as f:
             holder.documents[n] = f.read()
     chosen = [kind for kind in loads.of_documents(corpus, bob, bob, corpus.numbers, corpus.numbers) if kind.kind == "GetRFC, a connection each"]
-    (load, arguments), = loads.write(chosen, str(tmp_path), [])
+    (load, arguments), = loads.write(chosen, str(tmp_path), [], "none")
     command = [p2pdi.program("tests/bench/load"), *arguments, "--count=16"]
     said = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert (load.keep, said["requests"], said["failed"]) == (False, 16, 0)
