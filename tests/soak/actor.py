@@ -32,8 +32,8 @@ class Peer:
         self.control, self.library = said["control"], said["library"]
         self.restarts = Restarts(said["restarts"]) if said["restarts"] else None
 
-    def connect(self, source=None):
-        return p2pdi.Wire(self.address, source)
+    def connect(self, source=None, **options):
+        return p2pdi.Wire(self.address, source, **options)
 
     @property
     def port(self):
@@ -93,8 +93,9 @@ class Actor:
         expect(not any("error" in r for r in replies), f"{method} {parameters}: {replies[-1]}")
         return [r["parameters"] for r in replies]
 
-    def evict(self, kind, numbers, **more):
-        return [r["kept"] for r in self.call_more(kind, self.varlink, "Peer.Evict", numbers=numbers, **more)]
+    def keep(self, verb, numbers, kind=None, **more):
+        """Pin, Unpin, Evict: what became of each."""
+        return [r["kept"] for r in self.call_more(kind or verb, self.varlink, f"Peer.{verb}", numbers=numbers, **more)]
 
     def check(self, number, content, what):
         size, digest, _ = self.documents[number]

@@ -19,8 +19,8 @@ import actors_control as control  # noqa: E402
 import actors_wire as wire  # noqa: E402
 
 ACTORS = {a.__name__.lower(): a for a in (
-    wire.Registrar, wire.Follower, wire.Churn, wire.Restarted,
-    control.Circle, control.Sync, control.Control, control.Registry, control.Monitor, control.Verify, control.Tool)}
+    wire.Registrar, wire.Follower, wire.Churn, wire.Restarted, wire.Slow,
+    control.Circle, control.Keeper, control.Sync, control.Control, control.Registry, control.Monitor, control.Verify, control.Tool)}
 
 
 def main():

@@ -28,13 +28,51 @@ class Circle(Actor):
         number = self.draw.choice(self.numbers)
         path = os.path.join(self.peers["dave"].library, f"rfc{number}.txt")
         if os.path.exists(path):                # what a step left that went wrong
-            self.evict("Evict", [number], force=True)
+            self.keep("Evict", [number], force=True)
         download = self.call("Get", self.varlink, "Peer.Get", numbers=[number])["download"]
         expect(download["result"] == "ok" and download["source"] == "peer", download)
         with open(path, "rb") as f:
             self.check(number, f.read(), "dave")
-        kept, = self.evict("Evict", [number])
+        kept, = self.keep("Evict", [number])
         expect(kept["result"] == "ok" and not os.path.exists(path), kept)
+
+
+class Keeper(Actor):
+    """dave is brought one that comes and goes elsewhere, is to keep it, need not any more, and evicts it."""
+
+    per_sec = 4
+    N = 3               # numbers; what a sync has seen here may have gone when it wants it
+
+    def begin(self):
+        self.varlink = p2pdi.Varlink(self.peers["dave"].control)
+        self.numbers = sorted(self.churned)[:self.N]
+
+    def end(self):
+        self.varlink.close()
+
+    def bring(self, number):
+        size, digest, source = self.documents[number]
+        with open(source, "rb") as f:
+            fd = p2pdi.sealed(f.read())
+        try:
+            with self.timed("Import"):
+                self.varlink.send("org.p2pdi.Peer.Import", {"files": [{"number": number, "size": size, "sha256": digest}]}, fd)
+                reply = self.varlink.reply()
+        finally:
+            os.close(fd)
+        # It is there where a step left it that went wrong.
+        expect("error" not in reply and reply["parameters"]["imported"][0]["result"] in ("ok", "present"), reply)
+
+    def step(self):
+        number = self.draw.choice(self.numbers)
+        path = os.path.join(self.peers["dave"].library, f"rfc{number}.txt")
+        self.bring(number)
+        with open(path, "rb") as f:
+            self.check(number, f.read(), "dave, brought")
+        results = [self.keep(verb, [number])[0]["result"] for verb in ("Pin", "Evict", "Unpin", "Evict")]
+        if results[-1] == "last-copy":          # carol's went meanwhile
+            results[-1] = self.keep("Evict", [number], force=True)[0]["result"]
+        expect(results == ["ok", "pinned", "ok", "ok"] and not os.path.exists(path), f"RFC {number}: {results}")
 
 
 class Sync(Actor):
@@ -74,11 +112,11 @@ class Sync(Actor):
         self.call_more("Refresh", self.varlink, "Peer.Refresh")
 
     def evict_all(self, held):
-        kept = self.evict("Evict of all", held)
+        kept = self.keep("Evict", held, kind="Evict of all")
         # What carol has no longer is the last copy.
         last = [k["number"] for k in kept if k["result"] == "last-copy" and k["number"] in self.churned]
         if last:
-            kept += self.evict("Evict", last, force=True)
+            kept += self.keep("Evict", last, force=True)
         bad = [k for k in kept if k["result"] != "ok" and k["number"] not in last]
         expect(not bad, bad[:5])
         left = self.held()
@@ -205,13 +243,14 @@ class Tool(Actor):
     per_sec = 3
     VERBS = (("alice", "status"), ("bob", "list"), ("carol", "list", "--all"), ("alice", "peers"), ("dave", "search", "title"),
              ("dave", "metrics"), ("alice", "sync", "--dry-run"), ("bob", "show", "{}"), ("alice", "where", "{}"),
-             ("bob", "cat", "{}"), ("dave", "why", "{}"), ("carol", "get", "{}"))
+             ("bob", "cat", "{}"), ("dave", "why", "{}"), ("carol", "get", "{}"), ("bob", "pin", "{}"), ("bob", "unpin", "{}"),
+             ("bob", "import", "{path}"))
 
     def step(self):
         number = self.draw.choice(self.scene["of_bob"])
         name, *verb = self.draw.choice(self.VERBS)
         with self.timed("p2pdi-ctl"):
-            r = p2pdi.ctl(*(v.format(number) for v in verb), control=self.peers[name].control)
+            r = p2pdi.ctl(*(v.format(number, path=self.documents[number][2]) for v in verb), control=self.peers[name].control)
         if verb[0] == "why" and r.code == 1:    # it was not asked for yet
             return
         if verb[0] == "sync" and "under way already" in r.err:

@@ -3,6 +3,7 @@
 
 import collections
 import os
+import socket
 import time
 
 import p2pdi
@@ -144,3 +145,54 @@ class Restarted(Actor):
         expect(reply.status in (200, 503), reply)
         if reply.status == 200:
             self.check(number, reply.body, "eve")
+
+
+class Slow(Actor):
+    """Many at once who read documents slowly, to their ends: nobody else waits for them, and they are not cut."""
+
+    per_sec = 4
+    N = 40
+    SIZE_MIN = 60000    # so that it takes some seconds
+    RATE = 8000         # bytes a second of each; one that is slower than MinTransferRate= would be cut
+    WINDOW = 16384
+
+    def begin(self):
+        self.numbers = [n for n in self.scene["of_bob"] if self.documents[n][0] >= self.SIZE_MIN] or self.scene["of_bob"]
+        self.readers = []           # (number, its connection)
+        self.looked_at = time.monotonic()
+
+    def end(self):
+        for _, wire in self.readers:
+            wire.close()
+
+    def ask(self):
+        number = self.draw.choice(self.numbers)
+        wire = self.peers["bob"].connect("127.5.0.4", window=self.WINDOW)
+        self.readers.append((number, wire))
+        with self.timed("GetRFC, read slowly, the first of it"):
+            wire.send(p2pdi.request(f"GET RFC {number}", {"Host": "soak", "OS": "test", "Connection": "close"}))
+            wire.receive()
+        wire.socket.setblocking(False)
+
+    @staticmethod
+    def ended(wire, size):
+        """Takes so many bytes, if they are there."""
+        try:
+            data = wire.socket.recv(size)
+        except BlockingIOError:
+            return False
+        wire.buffer += data
+        return not data
+
+    def step(self):
+        now = time.monotonic()
+        size = min(max(int((now - self.looked_at) * self.RATE), 1), self.WINDOW)
+        self.looked_at = now
+        for number, wire in [r for r in self.readers if self.ended(r[1], size)]:
+            self.readers.remove((number, wire))
+            with wire:
+                reply = wire.reply()
+            expect(reply.status == 200, reply)
+            self.check(number, reply.body, "read slowly")
+        while len(self.readers) < self.N:
+            self.ask()

@@ -334,6 +334,24 @@ def test_who_is_lost_is_told(server):
         assert rounds.lost(group_of({"bob": 1}), {"bob": 1}) == ["the registration server does not know peer 7 any more"]
 
 
+def test_who_reads_slowly_reads_to_the_end(holder, monkeypatch):
+    content = p2pdi.document(7, 300000)
+    holder.documents[7] = content
+    slow = actors.ACTORS["slow"](scene(holder, documents={7: (len(content), hashlib.sha256(content).hexdigest(), "")}))
+    monkeypatch.setattr(slow, "N", 2)
+    monkeypatch.setattr(slow, "RATE", 1 << 24)
+
+    def step():
+        slow.step()
+        return holder.connections > 4
+    slow.begin()
+    p2pdi.until(step, "the next documents, once the first were whole")
+    holder.documents[7] = p2pdi.flip(content, 200000)
+    with pytest.raises(Wrong, match="RFC 7 has other bytes"):
+        p2pdi.until(lambda: slow.step(), "a document that is another one")
+    slow.end()
+
+
 def test_a_client_counts_tells_and_goes_on(holder, restarts):
     actor = actors.ACTORS["restarted"](scene(holder, restarts, of_eve=[8], documents={8: (1, "", "")}))
     for _ in range(30):

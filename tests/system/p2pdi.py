@@ -785,9 +785,12 @@ class Closed(Exception):
 class Wire:
     """A connection as client. Each reply that is read is held to section 1 of the protocol."""
 
-    def __init__(self, to, source=None, timeout=PATIENCE):
+    def __init__(self, to, source=None, timeout=PATIENCE, window=None):
+        """window: about how many bytes may come before they are read."""
         self.socket = socket.socket(family_of(to[0]), socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
+        if window:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         if source:
             self.socket.bind((source, 0))
         self.socket.connect(to)
