@@ -227,14 +227,18 @@ def main():
     os.makedirs(arg.dir, exist_ok=True)
     watch = groups.Watch()
     bench = programs.Bench(arg.dir, rfcs=arg.rfcs, on_entry=watch.on_entry)
-    soak = None
+    soak, problems = None, []
     try:
         soak = Soak(bench, watch, arg.minutes * 60, arg.documents)
         soak.run()
     finally:
         if soak:
             soak.close()
-        bench.close()
+        try:
+            bench.close()
+        except AssertionError as e:     # that a sanitizer said something: what it said is known by now
+            problems.append(str(e))
+    soak.problems += problems
     soak.report(arg.dir)
     return 1 if soak.problems else 0
 
