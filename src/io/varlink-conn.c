@@ -340,29 +340,35 @@ static int conn_on_wake(_unused_ sd_event_source *source, void *userdata) {
 
 /* ---- life ---- */
 
+static int read_groups(int fd, gid_t **ret, size_t *ret_n) {
+        _cleanup_free_ gid_t *groups = NULL;
+        socklen_t size = 64 * sizeof(gid_t);
+
+        for (;;) {
+                free(groups);
+                groups = malloc(size);
+                if (!groups)
+                        return -ENOMEM;
+                if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) >= 0)
+                        break;
+                /* Too short: now size says how much is needed. */
+                if (errno != ERANGE)
+                        return -errno;
+        }
+        *ret = TAKE_PTR(groups);
+        *ret_n = size / sizeof(gid_t);
+        return 0;
+}
+
 static int conn_read_credentials(VarlinkConn *c, int fd) {
         struct ucred cred;
-        socklen_t size = sizeof(cred), size_groups = 64 * sizeof(gid_t);
+        socklen_t size = sizeof(cred);
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
                 return -errno;
         c->uid = cred.uid;
         c->gid = cred.gid;
-
-        for (;;) {
-                gid_t *groups = realloc(c->groups, MAX_OF(size_groups, (socklen_t) sizeof(gid_t)));
-
-                if (!groups)
-                        return -ENOMEM;
-                c->groups = groups;
-                if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, c->groups, &size_groups) >= 0)
-                        break;
-                /* Too short: now size_groups says how much is needed. */
-                if (errno != ERANGE)
-                        return -errno;
-        }
-        c->n_groups = size_groups / sizeof(gid_t);
-        return 0;
+        return read_groups(fd, &c->groups, &c->n_groups);
 }
 
 int varlink_conn_new(VarlinkServer *s, int fd, VarlinkConn **ret) {

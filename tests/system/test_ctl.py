@@ -453,8 +453,8 @@ def opened(world):
     return a
 
 
-def as_nobody(peer, *verb):
-    return ctl(*verb, control=peer.control, user=NOBODY, group=NOBODY, extra_groups=[])
+def as_nobody(peer, *verb, groups=()):
+    return ctl(*verb, control=peer.control, user=NOBODY, group=NOBODY, extra_groups=list(groups))
 
 
 def test_readers_may_read_and_get_and_no_more(opened):
@@ -476,6 +476,15 @@ def test_readers_may_read_and_get_and_no_more(opened):
     a.write_config({"Control.AllowGroups": str(NOBODY)})
     a.reload()
     assert as_nobody(a, "join").code == 0
+
+
+def test_all_groups_of_a_caller_count(opened):
+    """Also of one who is in more than the daemon has room for at first."""
+    groups = range(70000, 70200)
+    opened.write_config({"Control.AllowGroups": str(groups[-1])})
+    opened.reload()
+    assert as_nobody(opened, "leave", groups=groups[:-1]).code == 10
+    assert as_nobody(opened, "leave", groups=groups).code == 0
 
 
 def test_who_may_not_connect(opened):
