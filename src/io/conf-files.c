@@ -61,9 +61,10 @@ int conf_report(ConfReport *r, bool is_error, const char *file, unsigned line, c
         name = strdup(file);
         if (!name)
                 return -ENOMEM;
-        issues->issues[issues->n_issues++] = (ConfIssue){
-                .is_error = is_error, .file = TAKE_PTR(name), .line = line, .text = TAKE_PTR(text),
-        };
+        ConfIssue *issue = &issues->issues[issues->n_issues++];
+        *issue = (ConfIssue){ .is_error = is_error, .line = line };
+        issue->file = TAKE_PTR(name);
+        issue->text = TAKE_PTR(text);
         return 0;
 }
 

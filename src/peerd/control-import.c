@@ -66,14 +66,16 @@ typedef struct ImportJob {
         ImportFile files[IMPORT_FILES_MAX];
 } ImportJob;
 
-static void job_free(ControlJob *job) {
-        ImportJob *j = MESSAGE_OF(job, ImportJob, job);
-
+static void import_free(ImportJob *j) {
         for (size_t i = 0; i < j->n; i++)
                 (void) library_store_abort(j->files[i].file);
         if (j->fd >= 0)
                 (void) close(j->fd);
         free(j);
+}
+
+static void job_free(ControlJob *job) {
+        import_free(MESSAGE_OF(job, ImportJob, job));
 }
 
 /* ---- in the disk worker ---- */
@@ -338,7 +340,7 @@ int control_import(VarlinkCall *call, json_t *parameters, void *userdata) {
         const bool good = read_files(j, json_object_get(parameters, "files"));
         r = good ? control_request_new(c, call) : NULL;
         if (!r) {
-                job_free(&j->job);
+                import_free(j);
                 return good ? -ENOMEM : varlink_call_invalid(call, "files");
         }
         j->request = r->id;

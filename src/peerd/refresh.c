@@ -86,8 +86,9 @@ static void refresh_advance(Client *c, Refresh *f) {
 
 /* Room for n peers. */
 static int refresh_alloc(Refresh *f, size_t n) {
-        f->peers = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof(*f->peers));
-        f->asking = calloc(MAX_OF(n, (size_t) 1), sizeof(*f->asking));
+        const size_t room = MAX_OF(n, (size_t) 1);
+        f->peers = reallocarray(NULL, room, sizeof(*f->peers));
+        f->asking = calloc(room, sizeof(*f->asking));
         return f->peers && f->asking ? 0 : -ENOMEM;
 }
 
