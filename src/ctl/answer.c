@@ -28,15 +28,14 @@ static _printf_(1, 0) void tell(const char *format, va_list ap) {
         fprintf(stderr, "%.*s\n", (int) b.size, b.data);
 }
 
-int ctl_fail(int code, const char *format, ...) {
+void ctl_complain(const char *format, ...) {
         va_list ap;
 
         if (arg_silent)
-                return code;
+                return;
         va_start(ap, format);
         tell(format, ap);
         va_end(ap);
-        return code;
 }
 
 void ctl_note(const char *format, ...) {

@@ -42,8 +42,9 @@ typedef struct Ctl {
  */
 int ctl_choose_daemon(Ctl *ctl, bool rs) _must_check_;
 
-/* One sentence to stderr, escaped as a whole. Gives code back. */
-int ctl_fail(int code, const char *format, ...) _printf_(2, 3);
+/* One sentence to stderr, escaped as a whole. Gives code back: a macro, so that compilers see that it is not 0. */
+#define ctl_fail(code, ...) (ctl_complain(__VA_ARGS__), (code))
+void ctl_complain(const char *format, ...) _printf_(1, 2);
 /* The same for what is no failure; nothing with --quiet. */
 void ctl_note(const char *format, ...) _printf_(1, 2);
 void ctl_set_quiet(bool quiet);

@@ -15,14 +15,13 @@
 
 static char told[256];
 
-/* Instead of call.c's: what would have gone to stderr. */
-int ctl_fail(int code, const char *format, ...) {
+/* Instead of answer.c's: what would have gone to stderr. */
+void ctl_complain(const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
         (void) vsnprintf(told, sizeof(told), format, ap);
         va_end(ap);
-        return code;
 }
 
 /* "1 2 3" of what was asked for. */
