@@ -165,9 +165,10 @@ static int follow_path(Library *l) {
                 return r;
         if (r < 0)
                 return lose_directory(l, r);
-        r = fstat(fd, &found) < 0 || fstat(l->dir_fd, &held) < 0 ? -errno : 0;
         /* Without a watch an earlier attempt came to nothing. */
-        if (r == 0 && (l->watch < 0 || !same_directory(&held, &found)))
+        if (fstat(fd, &found) < 0 || fstat(l->dir_fd, &held) < 0)
+                r = -errno;
+        else if (l->watch < 0 || !same_directory(&held, &found))
                 r = take_over(l, fd);
         (void) close(fd);
         return r;

@@ -232,7 +232,7 @@ int commit_load(Rsd *r, const char *path) {
                 return k;
         now_read(&now);
         k = load_list(r, &now, &loaded);
-        if (k < 0)
+        if (k != 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not read %s", path);
         if (loaded.last_id > 0)
                 peer_list_set_last_id(r->list, loaded.last_id);
