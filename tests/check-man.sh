@@ -15,11 +15,11 @@ man=$srcdir/man
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
-failed=0
 
+# What says that something is wrong is what makes the exit status, wherever it is called.
 fail() {
         echo "check-man.sh: $*" >&2
-        failed=1
+        : >"$tmp/failed"
 }
 # same PAGE WHAT: $tmp/code and $tmp/page, one item a line in any order, hold the same, and something.
 same() {
@@ -35,19 +35,26 @@ same() {
 section() { awk -v name="$2" '/^\.Sh / { inside = $0 == ".Sh " name; next } inside' "$man/$1"; }
 
 # ---- each page by itself ----
-for page in "$man"/*.[1-9]; do
-        name=${page##*/}
-        head -n 3 "$page" | grep -q '^\.\\" SPDX-License-Identifier: BSD-2-Clause$' || fail "$name has no SPDX line at its top."
-        title=$(awk '/^\.Dt / { print tolower($2) "." $3; exit }' "$page")
-        [ "$title" = "$name" ] || fail "$name calls itself $title."
-        grep -qx '\.Os P2P-DI' "$page" || fail "$name has another .Os line than the others."
-        # Our pages are called p2pdi, p2pdi-… or ….ini; others may not be installed.
-        awk '/^\.Xr / && ($2 ~ /^p2pdi(-|$)/ || $2 ~ /\.ini$/) { print $2 "." $3 }' "$page" | sort -u >"$tmp/references"
-        while read -r other; do
-                [ -e "$man/$other" ] || fail "$name refers to $other, which is not there."
-                [ "$other" != "$name" ] || fail "$name refers to itself."
-        done <"$tmp/references"
-done
+# Our pages are called p2pdi, p2pdi-… or ….ini; others may not be installed.
+awk '
+function say(why) { print page " " why }
+function done() {
+        if (page == "")
+                return
+        if (!licence) say("has no SPDX line at its top.")
+        if (title != page) say("calls itself " title ".")
+        if (!system_name) say("has another .Os line than the others.")
+}
+FNR == 1 { done(); page = FILENAME; sub(/.*\//, "", page); is_page[page]; licence = title = system_name = "" }
+FNR <= 3 && /^\.\\" SPDX-License-Identifier: BSD-2-Clause$/ { licence = 1 }
+/^\.Dt / && title == "" { title = tolower($2) "." $3 }
+/^\.Os P2P-DI$/ { system_name = 1 }
+/^\.Xr / && ($2 ~ /^p2pdi(-|$)/ || $2 ~ /\.ini$/) {
+        if ($2 "." $3 == page) say("refers to itself.")
+        refers[page " refers to " $2 "." $3 ", which is not there."] = $2 "." $3
+}
+END { done(); for (r in refers) if (!(refers[r] in is_page)) print r }' "$man"/*.[1-9] >"$tmp/only"
+while read -r line; do fail "$line"; done <"$tmp/only"
 
 # ---- options ----
 for program in p2pdi-rsd p2pdi-peerd p2pdi-socket-generator p2pdi-ctl; do
@@ -97,8 +104,9 @@ if [ -e "$tmp/help.p2pdi-ctl" ]; then
         : >"$tmp/code"
         cut -d ' ' -f 1 "$tmp/page" >"$tmp/verbs"
         while read -r verb; do
-                "$builddir/p2pdi-ctl" --complete -- "$verb" -- | sed "s/[=	].*//; s/^/$verb /"
-        done <"$tmp/verbs" >"$tmp/taken"
+                echo "$verb"
+                "$builddir/p2pdi-ctl" --complete -- "$verb" --
+        done <"$tmp/verbs" | awk '/^[^-]/ { verb = $1; next } { sub(/[=	].*/, ""); print verb, $0 }' >"$tmp/taken"
         awk -v n="$(wc -l <"$tmp/verbs")" '{ count[$2]++; line[NR] = $0 } END { for (i = 1; i <= NR; i++) { split(line[i], w, " "); if (count[w[2]] < n) print line[i] } }' \
                 "$tmp/taken" >"$tmp/code"
         section p2pdi-ctl.1 VERBS | awk '/^\.It Cm / { for (i = 4; i <= NF; i++) if ($i == "Fl") print $3, "-" $(i + 1) }' >"$tmp/page"
@@ -164,7 +172,7 @@ done
 # ---- mandoc ----
 if [ "$mandoc" = no ] || ! command -v "$mandoc" >/dev/null; then
         echo "There is no mandoc here: the pages were not linted." >&2
-        [ $failed = 0 ] && exit 77
+        [ ! -e "$tmp/failed" ] && exit 77
         exit 1
 fi
 "$mandoc" -T lint -W warning "$man"/*.[1-9] >"$tmp/lint" 2>&1 || :
@@ -172,4 +180,4 @@ if [ -s "$tmp/lint" ]; then
         cat "$tmp/lint" >&2
         fail "mandoc is not content."
 fi
-exit $failed
+[ ! -e "$tmp/failed" ]
