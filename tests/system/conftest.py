@@ -5,7 +5,10 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-sys.dont_write_bytecode = True
+# What is compiled goes to the build directory, for all files of tests: else each would compile p2pdi.py anew. The source may be read-only.
+sys.dont_write_bytecode = "P2PDI_BUILDDIR" not in os.environ
+if not sys.dont_write_bytecode:
+    sys.pycache_prefix = os.path.join(os.environ["P2PDI_BUILDDIR"], "tests", "pycache")
 
 pytest.register_assert_rewrite("p2pdi")
 from hooks import (pytest_runtest_logfinish, pytest_runtest_makereport, pytest_runtest_protocol,  # noqa: E402, F401

@@ -1238,7 +1238,8 @@ def document(number, size=4000, seed=0):
     parts = [f"Synthetic document {number}, of seed {seed}\n\n"]
     length = len(parts[0])
     # Not all of a big one needs to be drawn: a block that repeats, with its place in it, is as good.
-    block = "".join(" ".join(generator.choice(words) for _ in range(9)) + "\n" for _ in range(60))
+    drawn = generator.choices(words, k=540)
+    block = "".join(" ".join(drawn[i:i + 9]) + "\n" for i in range(0, 540, 9))
     while length < size:
         parts.append(f"[{length}]\n" + block)
         length += len(parts[-1])
