@@ -140,7 +140,8 @@ static void test_last_10000_changes_are_known_and_memory_is_bounded(void **state
         }
         const uint64_t now = rfc_index_generation(x).number;
         _cleanup_snapshot_ Snapshot s = take(x, 1000);
-        for (uint64_t back = 1; back <= RFC_INDEX_CHANGES_MIN; back++) {
+        /* The nearest, the farthest, and some between: each is as long as it is old. */
+        for (uint64_t back = 1; back <= RFC_INDEX_CHANGES_MIN; back += back <= 100 || back > RFC_INDEX_CHANGES_MIN - 100 ? 1 : 33) {
                 buf_clear(&b);
                 assert_int_equal(delta(&s, now - back, &b), 0);
                 assert_int_equal(b.size, (back + 1) / 2 * strlen("-1000000\t-\n"));
