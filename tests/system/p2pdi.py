@@ -44,11 +44,13 @@ def program(name):
 
 
 def until(condition, what, timeout=PATIENCE):
-    """Asks again until there is an answer, and gives it: for what nothing tells of. Others want to work meanwhile."""
+    """Asks again until there is an answer, and gives it: for what nothing tells of. The longer it takes the less it asks: others want to work."""
     end = time.monotonic() + timeout
+    pause = 0.002
     while not (found := condition()):
         assert time.monotonic() < end, f"{what} did not come"
-        select.select([], [], [], 0.005)
+        select.select([], [], [], pause)
+        pause = min(1.5 * pause, 0.05)
     return found
 
 
