@@ -438,7 +438,7 @@ def test_library_that_goes_and_comes_back(own):
     epoch, number = generation(own)
     away = own.library + ".away"
     os.rename(own.library, away)
-    until(lambda: not index_of(own), "the end of all", timeout=5)
+    until(lambda: not index_of(own), "the end of all")
     own.wait_log(f"The library {own.library} is gone: No such file or directory", after)
     assert get(own, 10).status == 404
     assert generation(own)[0] == epoch and generation(own)[1] > number
@@ -447,7 +447,7 @@ def test_library_that_goes_and_comes_back(own):
 
     os.mkdir(own.library)
     own.put(40, document(40))
-    until(lambda: sorted(index_of(own)) == [40], "the document in another directory", timeout=5)
+    until(lambda: sorted(index_of(own)) == [40], "the document in another directory")
     own.wait_log(f"The library {own.library} is there again", after)
     assert get(own, 40).body == document(40)
 
@@ -455,5 +455,5 @@ def test_library_that_goes_and_comes_back(own):
     os.rmdir(own.library)
     own.wait_log("is gone", after, n=2)
     os.rename(away, own.library)
-    until(lambda: {n: r.line for n, r in index_of(own).items()} == before, "all as it was", timeout=5)
+    until(lambda: {n: r.line for n, r in index_of(own).items()} == before, "all as it was")
     assert get(own, 10).body == own.content(10)
