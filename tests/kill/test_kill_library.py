@@ -21,6 +21,7 @@ from p2pdi import Closed, document, flip, sealed, sha256, start_ctl
 NUMBERS = range(1, 161)
 SIZES = (60, 4000, 70000, 300000)
 DOCUMENTS = {n: document(n, SIZES[n % len(SIZES)]) for n in NUMBERS}
+ROTTEN_AT = min(SIZES) // 2
 # More than so many are evicted before the next round, so that there is always something to fetch.
 HELD_MAX = 90
 INDEX = "RFC INDEX\n---------\n\n" + "".join(
@@ -135,17 +136,10 @@ class Library:
         """Bits turn in some, and nothing tells of it but their digest."""
         for number in self.some_held(3):
             if number not in self.rotten:
-                self.rot(number)
+                self.rotten[number] = flip(DOCUMENTS[number], ROTTEN_AT)
+                self.peer.rot(number, ROTTEN_AT)
         for number in self.downloads("Repair", {"numbers": sorted(self.rotten)}):
             self.settled.add(number)
-
-    def rot(self, number):
-        self.rotten[number] = flip(DOCUMENTS[number], len(DOCUMENTS[number]) // 2)
-        with open(self.peer.path(number), "r+b") as f:
-            st = os.fstat(f.fileno())
-            f.write(self.rotten[number])
-            f.flush()
-            os.utime(f.fileno(), ns=(st.st_atime_ns, st.st_mtime_ns))
 
     def tool(self, *arguments):
         """The tool is the one that is killed."""

@@ -354,6 +354,14 @@ class Daemon:
         self.terminate()
         assert self.wait_end() == 0, f"{self.name} ended with {self.status}"
 
+    @contextlib.contextmanager
+    def held_up(self):
+        """None of its threads does anything meanwhile; or it is killed by somebody else."""
+        self.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PIDFD, self.pidfd, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        yield
+        self.send_signal(signal.SIGCONT)
+
     def restart(self):
         if self.running:
             self.stop()
@@ -442,6 +450,17 @@ class Peerd(Daemon):
     def stored(self):
         """Names in the library, whatever they are."""
         return sorted(os.listdir(self.library))
+
+    def rot(self, number, position=100):
+        """One bit turns, and the file's status tells nothing of it: the old content. The peer stands still meanwhile, lest it
+        look while the file has another time, take it for a new one, and the bit for its own."""
+        before = self.content(number)
+        with self.held_up(), open(self.path(number), "r+b") as f:
+            st = os.fstat(f.fileno())
+            f.write(flip(before, position))
+            f.flush()
+            os.utime(f.fileno(), ns=(st.st_atime_ns, st.st_mtime_ns))
+        return before
 
     def wait_scanned(self, n):
         self.wait_status(rf", {n} document{'' if n == 1 else 's'}, ")

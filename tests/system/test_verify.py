@@ -11,17 +11,6 @@ from p2pdi import document, flip, sha256
 from test_ctl import NOBODY, as_nobody, opened  # noqa: F401
 
 
-def rot(peer, number, position=100):
-    """One bit turns, and the file's status tells nothing of it. The old content."""
-    before = peer.content(number)
-    with open(peer.path(number), "r+b") as f:
-        st = os.fstat(f.fileno())
-        f.write(flip(before, position))
-        f.flush()
-        os.utime(f.fileno(), ns=(st.st_atime_ns, st.st_mtime_ns))
-    return before
-
-
 def held(peer):
     return [d["number"] for d in peer.json("list")]
 
@@ -57,7 +46,7 @@ def test_an_empty_store(world):
 
 @pytest.mark.parametrize("position", [0, 2000, 3999])
 def test_a_damaged_one_goes_and_its_file_stays(three, position):
-    good = rot(three, 8, position)
+    good = three.rot(8, position)
     generation = three.json("status")["generation"]
     assert held(three) == [7, 8, 9], "nobody has looked yet"
     r = three.ctl("--json=short", "verify")
@@ -75,7 +64,7 @@ def test_a_damaged_one_goes_and_its_file_stays(three, position):
 
 
 def test_it_stays_out_over_restarts_until_there_is_another_file(three):
-    good = rot(three, 8)
+    good = three.rot(8)
     assert three.ctl("verify").code == 7
     three.stop()
     three.start()
@@ -85,14 +74,14 @@ def test_it_stays_out_over_restarts_until_there_is_another_file(three):
     three.wait_scanned(3)
     assert three.ctl("verify").code == 0
     # What turned and turned back was not damaged but misread.
-    rot(three, 9)
+    three.rot(9)
     assert three.ctl("verify", "9").code == 7 and held(three) == [7, 8]
-    rot(three, 9)
+    three.rot(9)
     assert three.ctl("verify", "9").code == 0 and held(three) == [7, 8, 9]
 
 
 def test_a_damaged_one_that_is_removed_is_gone(three):
-    rot(three, 8)
+    three.rot(8)
     assert three.ctl("verify").code == 7
     os.unlink(three.path(8))
     three.caught_up()
@@ -102,7 +91,7 @@ def test_a_damaged_one_that_is_removed_is_gone(three):
 
 def test_get_does_not_take_the_place_of_a_damaged_file(world):
     a = world.peer("a", {8: document(8)}, world.server([world.holder({8: document(8)})]))
-    bad = flip(rot(a, 8), 100)
+    bad = flip(a.rot(8), 100)
     assert a.ctl("verify").code == 7
     r = a.ctl("get", "8")
     assert r.code == 1 and r.err == "RFC 8 is damaged in the store: p2pdi-ctl verify --repair brings it anew.\n"
@@ -112,8 +101,8 @@ def test_get_does_not_take_the_place_of_a_damaged_file(world):
 def test_repair(world):
     holder = world.holder({8: document(8), 9: document(9)})
     a = world.peer("a", {n: document(n) for n in (7, 8, 9)}, world.server([holder]))
-    good = rot(a, 8)
-    rot(a, 9)
+    good = a.rot(8)
+    a.rot(9)
     with open(a.path(8), "rb") as open_before:
         r = a.ctl("verify", "--repair")
         assert r.code == 0, r
@@ -126,7 +115,7 @@ def test_repair(world):
     a.wait_log("User .* called org.p2pdi.Peer.Repair")
     # One that lies brings nothing, and what is there stays.
     holder.documents[8] = document(8, seed=1)
-    bad = flip(rot(a, 8), 100)
+    bad = flip(a.rot(8), 100)
     holder.on_get = lambda fake, *_: fake.document(8)[:-1] + b"?"
     r = a.ctl("--json=short", "verify", "--repair", "8")
     assert r.code in (3, 7) and a.content(8) == bad and held(a) == [7, 9]
@@ -135,7 +124,7 @@ def test_repair(world):
 
 
 def test_repair_where_nobody_has_it(three):
-    bad = flip(rot(three, 8), 100)
+    bad = flip(three.rot(8), 100)
     r = three.ctl("verify", "--repair")
     assert r.code == 6 and "RFC 8: damaged, sha256 should be " in r.err and "RFC 8: No peer is active." in r.err
     assert three.content(8) == bad
@@ -151,7 +140,7 @@ def test_an_older_catalogue_is_used_on(three):
     three.start()
     three.wait_scanned(3)
     assert [d["title"] for d in three.json("list")][1] == "Kept"
-    rot(three, 7)
+    three.rot(7)
     assert three.ctl("verify").code == 7
 
 
