@@ -2,12 +2,13 @@
 """Peers that drop every packet: a lookup goes past them, finds the one holder, and ends where there is none."""
 
 import contextlib
+import errno
 import socket
 from collections import namedtuple
 
 import pytest
 
-from p2pdi import Place, document
+from p2pdi import Place, document, until
 
 Peer = namedtuple("Peer", "address port")
 
@@ -16,10 +17,7 @@ class BlackHole:
     """A port on which all of 127.0.0.0/8 drops what comes: somebody listens there whose queue is full."""
 
     def __init__(self):
-        self.place = Place("127.0.0.1")
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        self.listener.bind(("0.0.0.0", self.place.port))
+        self.place, self.listener = until(self.listen_everywhere, "a port that is free on all addresses")
         self.listener.listen(0)
         self.fillers = []
         for _ in range(8):
@@ -31,6 +29,20 @@ class BlackHole:
             except TimeoutError:
                 return
         pytest.skip("a full queue does not make this kernel drop packets")
+
+    @staticmethod
+    def listen_everywhere():
+        """(Place, socket); None where the port is in use on another address, as by another test or a connection that has ended."""
+        place, listener = Place("127.0.0.1"), socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            listener.bind(("0.0.0.0", place.port))
+        except OSError as e:
+            assert e.errno == errno.EADDRINUSE
+            listener.close()
+            place.close()
+            return None
+        return place, listener
 
     def peers(self, n):
         return [Peer(f"127.7.{i // 250}.{i % 250 + 1}", self.place.port) for i in range(n)]

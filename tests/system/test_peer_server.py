@@ -5,7 +5,6 @@ import contextlib
 import email.utils
 import json
 import os
-import time
 
 import pytest
 
@@ -267,9 +266,7 @@ def test_library_is_made_if_it_is_not_there(world):
 def test_document_that_is_dropped_in(own):
     before = generation(own)
     own.put(12, document(12))
-    began = time.monotonic()
     until(lambda: 12 in index_of(own), "the document")
-    assert time.monotonic() - began < 5
     assert get(own, 12).body == document(12)
     epoch, number = generation(own)
     assert epoch == before[0] and number > before[1]
