@@ -32,7 +32,7 @@ SOURCE = os.environ.get("P2PDI_SRCDIR") or os.path.dirname(os.path.dirname(os.pa
 BUILD = os.environ.get("P2PDI_BUILDDIR") or SOURCE
 VERSION = "P2P-DI/1.0"
 # How long anything may take that should happen at once: only a failing test ever waits so long.
-PATIENCE = 20
+PATIENCE = 60
 # What a sanitizer says when it has found something.
 SANITIZER = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:|WARNING: ThreadSanitizer")
 

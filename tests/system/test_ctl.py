@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import p2pdi
-from p2pdi import Registrant, ctl, document, end_ctl, sha256, start_ctl
+from p2pdi import PATIENCE, Registrant, ctl, document, end_ctl, sha256, start_ctl
 
 DOCUMENTS = {7230: document(7230, 5000), 7231: document(7231, 118), 7232: document(7232, 70000), 10000: document(10000),
              5: b"\0\xff no end"}
@@ -375,7 +375,7 @@ def test_timeout_of_a_get(world):
     go_on = threading.Event()
 
     def when_told(fake, connection, number):
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         return fake.document(number)
 
     b = world.holder({7: document(7), 8: document(8)}, on_get=when_told)

@@ -12,7 +12,7 @@ import threading
 import pytest
 
 import p2pdi
-from p2pdi import Record, Varlink, document, end_ctl, flip, sha256, start_ctl, until
+from p2pdi import PATIENCE, Record, Varlink, document, end_ctl, flip, sha256, start_ctl, until
 
 SIXTY_SIZES = [118, 119, 1000, 4095, 4096, 4097, 65535, 65536, 65537, 1600000] + [2000 + 3571 * i for i in range(50)]
 
@@ -310,7 +310,7 @@ def liar(world, answer):
     def index(fake, connection, headers):
         if "rfc" in headers or caught.is_set() or fake.count("GET RFC-Index") < 2:
             return fake.index(headers)
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         return answer(fake, headers)
 
     holder = world.holder({7: document(7), 8: document(8)}, on_get=get, on_index=index)
@@ -451,12 +451,12 @@ def test_answer_that_two_wait_for(world):
         """The first question is answered after the second has come, the second after all has ended."""
         if "rfc" not in headers:
             return fake.index(headers)
-        (told if asked(fake) == 1 else ended).wait(20)
+        (told if asked(fake) == 1 else ended).wait(PATIENCE)
         return fake.head(200, 0)
 
     def later(fake, connection, headers):
         if "rfc" in headers:
-            refreshed.wait(20)
+            refreshed.wait(PATIENCE)
         return fake.index(headers)
 
     holder, other = world.holder({7: document(7)}, on_index=slow), world.holder(on_index=later)
@@ -513,7 +513,7 @@ def test_document_becomes_visible_only_whole(world):
         whole = fake.document(number)
         connection.sendall(whole[:2000000])
         sent.set()
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         connection.sendall(whole[2000000:])
 
     b = world.holder({7: content}, on_get=half)
@@ -523,7 +523,7 @@ def test_document_becomes_visible_only_whole(world):
         v.send("org.p2pdi.Peer.Get", {"numbers": [7]}, more=True)
         while v.reply()["parameters"]["download"]["state"] != "fetching":
             pass
-        sent.wait(20)
+        sent.wait(PATIENCE)
         assert [n for n in a.stored() if not n.startswith(".")] == []
         assert a.index(**{"If-Generation": "0.0"})[1] == []
         with a.connect() as w:
@@ -542,7 +542,7 @@ def test_peer_that_is_killed_while_it_fetches(world):
 
     def half(fake, connection, number):
         connection.sendall(fake.document(number)[:500000])
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
 
     b = world.holder({7: document(7, 1000000)}, on_get=half)
     b.join(rs)
@@ -566,7 +566,7 @@ def test_peer_that_is_stopped_while_it_fetches(world):
 
     def half(fake, connection, number):
         connection.sendall(fake.document(number)[:500000])
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
 
     b = world.holder({7: document(7, 1000000)}, on_get=half)
     b.join(rs)
@@ -603,7 +603,7 @@ def test_who_asked_hangs_up_in_the_middle(world):
     def half(fake, connection, number):
         whole = fake.document(number)
         connection.sendall(whole[:500000])
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         connection.sendall(whole[500000:])
 
     b = world.holder({7: document(7, 1000000), 8: document(8)}, on_get=half)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import p2pdi
-from p2pdi import Record, Varlink, document, index_digest, sha256, until
+from p2pdi import PATIENCE, Record, Varlink, document, index_digest, sha256, until
 
 
 def listed(peer, number):
@@ -356,7 +356,7 @@ def test_304_to_who_did_not_ask_for_news(world):
 
 def held_back(go_on):
     def index(fake, connection, headers):
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         return fake.index(headers)
     return index
 
@@ -367,7 +367,7 @@ def test_refreshes_at_the_same_time(world):
 
     def late(fake, line, headers):
         if "PQuery" in line and fake.count("PQuery") > 1:
-            listed.wait(20)
+            listed.wait(PATIENCE)
 
     b, c = (world.holder({n: document(n), n + 1: document(n + 1)}, on_index=held_back(go_on)) for n in (10, 20))
     server = world.server([b, c], on_request=late)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from p2pdi import VERSION, Held, document, end_ctl, start_ctl, threads
+from p2pdi import PATIENCE, VERSION, Held, document, end_ctl, start_ctl, threads
 
 ADVERTISED = "192.0.2.7"
 
@@ -31,7 +31,7 @@ def test_server_in_anothers_place_gets_nothing_of_it(world):
 
     def late(fake, line, headers):
         if "Register" in line:
-            registered.wait(20)
+            registered.wait(PATIENCE)
 
     holder = world.holder({7: document(7), 8: document(8)})
     old, new = world.server([holder]), world.server(on_request=late)
@@ -260,12 +260,12 @@ def test_refresh_and_get_beside_each_other(world):
     def slow(fake, line, headers):
         if "PQuery" in line:
             asked.set()
-            go_on.wait(20)
+            go_on.wait(PATIENCE)
 
     one, two = world.server([world.holder()]), world.server(on_request=slow)
     a = world.peer("a", {}, [one, two])
     getting = start_ctl("get", "9", control=a.control)
-    assert asked.wait(20)
+    assert asked.wait(PATIENCE)
     refreshing = start_ctl("refresh", control=a.control)
     go_on.set()
     assert end_ctl(getting).code == 3 and end_ctl(refreshing).code == 0

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from p2pdi import document, request, until
+from p2pdi import PATIENCE, document, request, until
 from test_limits import use_while_idle
 
 SIZE = 8_000_000
@@ -41,7 +41,7 @@ def read_all(downloads, enough, check=lambda: None):
         for d in downloads:
             s.register(d.wire.socket, selectors.EVENT_READ, d)
         while not enough():
-            ready = s.select(20)
+            ready = s.select(PATIENCE)
             assert ready, "nothing more came"
             for key, _ in ready:
                 key.data.read()
