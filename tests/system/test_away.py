@@ -48,13 +48,18 @@ def test_server_that_comes_back_is_registered_with_as_soon_as_it_is_heard(world)
 
 
 def test_end_does_not_wait_for_a_server_that_is_away(world):
-    rs = world.rs()
-    a = world.peer("a", {}, rs)
-    rs.kill()
-    begin = time.monotonic()
-    a.stop()
-    assert time.monotonic() - begin < 1.5       # else it gives up after 2 s
-    a.wait_log("it lists this peer until the lease ends")
+    def end(name):
+        rs = world.rs(name=f"rs-{name}")
+        a = world.peer(name, {}, rs)
+        rs.kill()
+        begin = time.monotonic()
+        a.stop()
+        duration = time.monotonic() - begin
+        a.wait_log("it lists this peer until the lease ends")
+        return duration
+
+    # Else it gives up after 2 s, each time; a busy machine is not that slow three times.
+    assert any(end(name) < 1.5 for name in ("a", "b", "c"))
 
 
 def test_reload_tells_what_needs_a_restart(world):
