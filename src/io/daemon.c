@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -228,18 +229,28 @@ void daemon_log_restart_key(const char *key) {
         log_warning("%s takes effect at a restart.", key);
 }
 
-const char *daemon_hostname(void) {
-        static char name[65];
+static struct {
+        pthread_once_t once;
+        char host[65], os[200];
+} names = { .once = PTHREAD_ONCE_INIT };
+
+static void find_names(void) {
+        struct utsname u;
+
         /* For people only: what can't be shown is left out. */
-        if (!name[0] && (gethostname(name, sizeof(name) - 1) < 0 || !text_is_utf8(slice_of(name)) || text_has_control(slice_of(name))))
-                strcpy(name, "localhost");
-        return name;
+        if (gethostname(names.host, sizeof(names.host) - 1) < 0 || !text_is_utf8(slice_of(names.host)) ||
+            text_has_control(slice_of(names.host)))
+                strcpy(names.host, "localhost");
+        if (uname(&u) >= 0)
+                snprintf(names.os, sizeof(names.os), "%s %s", u.sysname, u.release);
+}
+
+const char *daemon_hostname(void) {
+        (void) pthread_once(&names.once, find_names);   /* always 0 */
+        return names.host;
 }
 
 const char *daemon_os(void) {
-        static char os[200];
-        struct utsname u;
-        if (!os[0] && uname(&u) >= 0)
-                snprintf(os, sizeof(os), "%s %s", u.sysname, u.release);
-        return os;
+        (void) pthread_once(&names.once, find_names);
+        return names.os;
 }

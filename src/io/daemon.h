@@ -87,6 +87,6 @@ int daemon_describe_warnings(StringList warnings, Buf *b) _must_check_;
 /* Appends "127.0.0.1:65423, [::]:65423": for STATUS=. */
 int daemon_describe_listeners(const Listener *l, Buf *b) _must_check_;
 
-/* Host and OS of this machine, as told to others: "alpha", "Linux 6.1.0". Live as long as the program. */
+/* Host and OS of this machine, as told to others: "alpha", "Linux 6.1.0". Live as long as the program. From any thread. */
 const char *daemon_hostname(void);
 const char *daemon_os(void);
