@@ -339,12 +339,8 @@ def watch(daemons, ask, args, over):
     return n + 1, rows
 
 
-def has_sanitizer():
-    return b"__asan_init" in pathlib.Path(p2pdi.program("p2pdi-peerd")).read_bytes()
-
-
 def main(args):
-    if not has_sanitizer():
+    if not p2pdi.sanitizer():
         print("this build has no sanitizer, which would be half of what is looked for: configure with --enable-sanitizers", file=sys.stderr)
         return SKIPPED
     os.environ.setdefault("ASAN_OPTIONS", "quarantine_size_mb=8")

@@ -245,11 +245,6 @@ def rested(pid, like, end):
     return n
 
 
-def sanitized(pid):
-    with open(f"/proc/{pid}/maps", encoding="ascii") as f:
-        return "libasan" in f.read()
-
-
 def sample(daemon):
     """(kB resident, descriptors, threads, seconds of CPU)"""
     return (programs.resident(daemon.pid) // 1024, descriptors(daemon.pid), len(os.listdir(f"/proc/{daemon.pid}/task")),

@@ -144,11 +144,11 @@ class Soak:
         g.quiet()
         end = time.monotonic() + groups.REST_SEC
         rested = {d.name: groups.rested(d.pid, resting[d.name], end) for d in g.daemons}
-        judged = {d.name: not groups.sanitized(d.pid) for d in g.daemons}
+        judged = not p2pdi.sanitizer()
         dropped = {d.name: log_dropped(d) for d in g.daemons}
         self.problems += g.end() + self.watch.problems
         self.dropped = sum(dropped.values())
-        self.processes = [figures.Process(n, s, judged[n], (resting[n], rested[n])) for n, s in self.samples.items()]
+        self.processes = [figures.Process(n, s, judged, (resting[n], rested[n])) for n, s in self.samples.items()]
         for p in self.processes:
             self.problems += p.problems
 

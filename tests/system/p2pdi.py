@@ -482,11 +482,11 @@ class Peerd(Daemon):
 
 # ---- memory of a daemon ----
 
-def sanitizer(daemon):
-    """Of what gcc puts into a program, and has memory of its own: "asan", "tsan", or None."""
-    with open(f"/proc/{daemon.pid}/maps", encoding="utf-8") as maps:
-        found = re.search(r"/lib([at]san)\b", maps.read())
-    return found and found.group(1)
+def sanitizer():
+    """Of those that have memory of their own, the one that the daemons of this build have: "asan", "tsan", or None."""
+    with open(program("p2pdi-peerd"), "rb") as f:
+        found = re.search(rb"__([at]san)_init\b", f.read())
+    return found and found.group(1).decode()
 
 
 # ---- threads of a daemon ----

@@ -155,7 +155,7 @@ def test_half_heads_cost_bounded_memory(world, either):
         with d.connect() as w:
             assert w.ask("GET Nothing").status == 404
         # ThreadSanitizer notes who has read what.
-        assert memory(d) < (192 if sanitizer(d) == "tsan" else 64) << 20
+        assert memory(d) < (192 if sanitizer() == "tsan" else 64) << 20
 
 
 def test_pipeline_that_nobody_reads_costs_bounded_memory(world):
