@@ -29,9 +29,9 @@ class Group(p2pdi.World):
     def on(self, host):
         return self.hosts.on(host)
 
-    def rs_on(self, host, ini=None):
+    def rs_on(self, host, ini=None, name="rs"):
         with self.on(host):
-            return self.rs({**INI, **(ini or {})}, address=address(host))
+            return self.rs({**INI, **(ini or {})}, name=name, address=address(host))
 
     def peer_on(self, host, documents=None, rs=None, ini=None, name=None):
         with self.on(host):
@@ -118,8 +118,8 @@ def memory(daemon):
 
 
 @contextlib.contextmanager
-def timed(what, at_most=None):
-    """Prints how long it took; more than so many seconds is a failure."""
+def timed(what, at_most=p2pdi.PATIENCE):
+    """Prints how long it took; more than so many seconds is a failure, None: nothing is. (A kernel gives up after minutes.)"""
     begin = time.monotonic()
     yield
     took = time.monotonic() - begin
