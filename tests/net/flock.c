@@ -78,14 +78,15 @@ static void on_changed(Link *l, void *userdata) {
 }
 
 static void report(void) {
-        unsigned n_active = 0, n_lost = 0;
+        unsigned n_known = 0, n_active = 0, n_lost = 0;
 
         for (unsigned i = 0; i < n_peers; i++) {
+                n_known += peers[i].cookie != 0;
                 n_active += link_membership(peers[i].link)->state == MEMBERSHIP_ACTIVE;
                 n_lost += peers[i].lost;
         }
-        printf("{\"active\": %u, \"lost\": %u, \"answered\": %" PRIu64 ", \"inVain\": %" PRIu64, n_active, n_lost, answered.all,
-               in_vain.all);
+        printf("{\"known\": %u, \"active\": %u, \"lost\": %u, \"answered\": %" PRIu64 ", \"inVain\": %" PRIu64, n_known, n_active, n_lost,
+               answered.all, in_vain.all);
         printf(", \"mostAnswered\": %" PRIu64 ", \"mostTried\": %" PRIu64 ", \"peers\": [", answered.most, tried.most);
         for (unsigned i = 0; i < n_peers; i++)
                 printf("%s[%" PRIu64 ", %" PRIu32 "]", i > 0 ? ", " : "", peers[i].cookie, peers[i].id);
