@@ -109,8 +109,7 @@ class Hosts:
             subprocess.run(["ip", "-netns", f"h{i}", "-batch", "-"], check=True, input=(
                 f"link set lo up\naddress add {address(i)}/24 dev eth0\nlink set eth0 up\n").encode())
             if uplink:
-                subprocess.run(["tc", "-netns", f"h{i}", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", uplink,
-                                "burst", "16kb"] + QUEUE.split(), check=True)
+                self.limit(i, uplink)
 
     def __enter__(self):
         return self
@@ -129,7 +128,6 @@ class Hosts:
         with open(f"/run/netns/h{host}", "rb") as f:
             join(f)
 
-
     @classmethod
     @contextlib.contextmanager
     def on(cls, host):
@@ -142,6 +140,12 @@ class Hosts:
                 join(back)
 
     # -- the wire between them --
+
+    @staticmethod
+    def limit(host, uplink, burst="16kb"):
+        """What it sends, for tc. burst: bytes that are sent as quickly as can be."""
+        subprocess.run(["tc", "-netns", f"h{host}", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", uplink,
+                        "burst", burst] + QUEUE.split(), check=True)
 
     def cut(self, *hosts):
         """They are alone with each other: what they send to the others is lost, and so is what is sent to them.

@@ -12,6 +12,8 @@ def test_smallest_segments(group):
     g = group(3)
     for i in range(3):
         g.hosts.output(i, "link", "set", "eth0", "mtu", "68")
+        # One after the other, and no two at once: else what is many segments is there in one piece as a rule.
+        g.hosts.limit(i, "2mbit", burst="100")
     rs = g.rs_on(RS)
     documents = {n: document(n, 30000) for n in range(1, 6)}
     b = g.peer_on(B, documents, rs)
