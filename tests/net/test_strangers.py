@@ -6,7 +6,7 @@ import socket
 
 from group import ACK, PORT, RS_PORT, SYN, Packets
 from hosts import address
-from p2pdi import FakePeer, Place, Registrant, Wire, document, request
+from p2pdi import FakePeer, Place, Registrant, Wire
 
 RS, A, LIAR, VICTIM = range(4)
 
@@ -33,7 +33,8 @@ def registers_for_others(rs, victim):
             assert reply.status == 200
             r.cookie = reply["Cookie"]
             for verb in ("POST KeepAlive", "GET PQuery"):
-                assert r.wire.ask(verb, {"Cookie": r.cookie, "Advertise": victim, "Address": victim, "Host": victim}).status in (200, 204)
+                reply = r.wire.ask(verb, {"Cookie": r.cookie, "Advertise": victim, "Address": victim, "Host": victim})
+                assert reply.status in (200, 204, 401)          # 401: this took longer than its lease
             if i % 3 == 0:
                 assert r.leave().status == 200
     generator = random.Random(1)
@@ -79,14 +80,18 @@ def test_peer_opens_no_connection_to_whom_only_an_index_names(group):
     said = "".join(line(n, victim) + line(n, f"203.0.113.{n % 250 + 1}:80") for n in range(1, 10001))
 
     def answer(fake, _connection, headers):
+        if "if-generation" in headers:          # what he holds himself
+            return fake.head(200, 0)
         if "rfc" not in headers:
             return fake.head(200, len(said)) + said.encode()
         body = line(int(headers["rfc"]), victim)
         return fake.head(200, len(body)) + body.encode()
     liar.on_index = answer
-    a = g.peer_on(A, {}, rs, {"Index.PullIntervalSec": "1s", "Store.MinReplicas": 3})
+    a = g.peer_on(A, {}, rs, {"Store.MinReplicas": 3})
     with g.on(A), Packets() as packets:
         assert [r["added"] for r in a.json("refresh") if "added" in r] == [20000]
+        a.write_config({"Index.PullIntervalSec": "1s"})         # not before: such a pull may be under way, and brings what is his own alone
+        a.reload()
         assert [h["holder"] for h in a.json("where", "5")][:1] == [victim]
         assert a.ctl("get", *map(str, range(1, 101))).code == 3
         a.ctl("refresh", victim)
@@ -98,7 +103,9 @@ def test_peer_opens_no_connection_to_whom_only_an_index_names(group):
         if protocol != socket.IPPROTO_TCP or flags & (SYN | ACK) == SYN:
             syns[(protocol, to, port)] = syns.get((protocol, to, port), 0) + 1
     print(f"what it opened: {syns}")
-    assert set(syns) == {(socket.IPPROTO_TCP, address(RS), rs.port), (socket.IPPROTO_TCP, address(LIAR), PORT)}
+    asked = (socket.IPPROTO_TCP, address(LIAR), PORT)
+    assert asked in syns
+    assert set(syns) <= {(socket.IPPROTO_TCP, address(RS), rs.port), asked}     # the one to the server may be open from before
 
 
 def test_fixed_ports_are_what_others_see(group):
