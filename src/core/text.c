@@ -279,6 +279,18 @@ bool text_is_unfit(uint32_t c) {
                 (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
+bool text_is_fit(Slice s) {
+        while (s.size > 0) {
+                uint32_t c;
+                size_t n = text_next_character(s, &c);
+
+                if (n == 0 || text_is_unfit(c))
+                        return false;
+                s = (Slice){ s.data + n, s.size - n };
+        }
+        return true;
+}
+
 /* What the first character of s looks like; gives the bytes that it takes up in s. */
 static size_t escape_next(Slice s, char text[16], Slice *ret) {
         uint32_t c;

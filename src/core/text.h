@@ -84,6 +84,8 @@ bool text_has_control(Slice s);
 size_t text_next_character(Slice s, uint32_t *ret);
 /* Characters that move the cursor, turn the direction of text, or can't be seen: those that text_escape() escapes. */
 bool text_is_unfit(uint32_t character);
+/* May it be shown as it is? UTF-8, and no unfit character in it. */
+bool text_is_fit(Slice s);
 
 /*
  * Appends s so that it can be shown on a terminal, in a journal message and in STATUS=: C0 (also tab and line

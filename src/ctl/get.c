@@ -108,6 +108,9 @@ static int get_tell(Get *g, size_t place, json_t *d) {
                                 "only other formats.", number);
         if (!result || strcmp(result, "ok") != 0)
                 return ctl_fail_document(result, number, member_string(d, "message"), g->numbers.n > 1);
+        /* It goes out byte for byte, to programs, but a terminal may see it, too. */
+        if (path && !text_is_fit(slice_of(path)))
+                return ctl_fail(CTL_FAILURE, "RFC %u: the path of its file is nothing to be shown: %s", number, path);
         g->good[place] = true;
         if (g->quiet)
                 return 0;

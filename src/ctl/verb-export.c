@@ -136,8 +136,15 @@ int verb_export(Ctl *ctl, int argc, char **argv) {
         now_read(&now);
         e.began_at = now.boottime;
         e.documents = documents;
-        for (i = 0; i < json_array_size(documents); i++)
-                e.total += member_uint(json_array_get(documents, i), "size");
+        for (i = 0; i < json_array_size(documents); i++) {
+                const json_t *d = json_array_get(documents, i);
+                const uint64_t number = member_uint(d, "number");
+
+                /* A file is going to be named after it. */
+                if (number < 1 || number > RFC_NUMBER_MAX)
+                        return ctl_fail(CTL_FAILURE, "%s lists a document that has no number of an RFC.", ctl->daemon);
+                e.total += member_uint(d, "size");
+        }
         tally_begin(!ctl->quiet && ctl->json == SHOW_JSON_OFF);
         r = export_dir_open(&e.dir, ctl->to, is_wanted, &e);
         if (r != 0)

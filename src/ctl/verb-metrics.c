@@ -9,10 +9,8 @@
 static bool is_plain(const char *text) {
         Slice rest = slice_of(text), line;
 
-        if (!text_is_utf8(rest))
-                return false;
         while (rest.size > 0 && slice_split(&rest, '\n', &line))
-                if (text_has_control(line))
+                if (!text_is_fit(line))
                         return false;
         return true;
 }

@@ -56,6 +56,17 @@ static void test_numbers_are_plain_decimals(void **state) {
         assert_int_equal(text_to_uint32(SLICE_LITERAL("4294967296"), UINT32_MAX, &(uint32_t){ 0 }), TEXT_BAD);
 }
 
+static void test_what_is_fit_to_be_shown(void **state) {
+        static const char *const fit[] = { "", "/var/lib/p2pdi/rfc7.txt", "\\", "\xc3\xa4", "\xf0\x9f\x98\x80" };
+        static const char *const unfit[] = { "a\n", "\t", "\x1b[2J", "\x7f", "\xc2\x9b", "\xe2\x80\xae", "\xff", "\xc3", "\xed\xa0\x80" };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(fit); i++)
+                assert_true(text_is_fit(slice_of(fit[i])));
+        for (size_t i = 0; i < ELEMENTSOF(unfit); i++)
+                assert_false(text_is_fit(slice_of(unfit[i])));
+}
+
 static void test_hex_round_trip(void **state) {
         static const char *const bad[] = { "", "0", "00112233445566", "001122334455667g", "0011223344556677 ",
                                            "00112233445566778", "00112233 4556677" };
@@ -342,6 +353,7 @@ static void test_escape_is_all_or_nothing(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_numbers_are_plain_decimals),
+                cmocka_unit_test(test_what_is_fit_to_be_shown),
                 cmocka_unit_test(test_hex_round_trip),
                 cmocka_unit_test(test_digest_round_trip),
                 cmocka_unit_test(test_case_of_ascii_does_not_count),
