@@ -52,8 +52,8 @@ void ctl_set_quiet(bool quiet) {
         arg_quiet = quiet;
 }
 
-void ctl_set_silent(void) {
-        arg_quiet = arg_silent = true;
+void ctl_set_silent(bool silent) {
+        arg_quiet = arg_silent = silent;
 }
 
 int ctl_open_pager(const Ctl *ctl) {

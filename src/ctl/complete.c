@@ -280,7 +280,7 @@ int complete_words(Ctl *ctl, int n, char **words) {
         Line line = {};
         const char *typed = n > 0 ? words[n - 1] : "";
 
-        ctl_set_silent();
+        ctl_set_silent(true);
         for (int i = 0; i + 1 < n; i++)
                 read_word(ctl, &line, words[i]);
         ctl->timeout = COMPLETE_TIMEOUT;

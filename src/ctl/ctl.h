@@ -48,8 +48,8 @@ void ctl_complain(const char *format, ...) _printf_(1, 2);
 /* The same for what is no failure; nothing with --quiet. */
 void ctl_note(const char *format, ...) _printf_(1, 2);
 void ctl_set_quiet(bool quiet);
-/* From now on not even failures are told. */
-void ctl_set_silent(void);
+/* Not even failures are told. */
+void ctl_set_silent(bool silent);
 
 /* What comes now on stdout may be longer than the screen. 0, or < 0. */
 int ctl_open_pager(const Ctl *ctl) _must_check_;

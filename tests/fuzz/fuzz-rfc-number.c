@@ -27,6 +27,19 @@ static void check_set(Slice s) {
         assert(memcmp(first.ranges, second.ranges, first.n_ranges * sizeof(RfcRange)) == 0);
 }
 
+static void check_alias(Slice s) {
+        char text[RFC_ALIAS_TEXT_SIZE];
+        RfcAlias alias, again;
+        uint32_t number;
+
+        if (rfc_alias_from_text(s, &alias) != 0)
+                return;
+        assert((size_t) alias.series < _RFC_SERIES_MAX && alias.number >= 1 && alias.number <= RFC_NUMBER_MAX);
+        rfc_alias_to_text(alias, text);
+        assert(rfc_alias_from_text(slice_of(text), &again) == 0 && alias.series == again.series && alias.number == again.number);
+        assert(rfc_number_from_text(s, &number) != 0 && !rfc_number_is_word(s));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const Slice s = { (const char *) data, size };
         char name[RFC_FILE_NAME_SIZE];
@@ -47,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         if (rfc_range_from_text(s, &range) == 0)
                 assert(range.first >= 1 && range.first <= range.last && range.last <= RFC_NUMBER_MAX);
+        check_alias(s);
         check_set(s);
         return 0;
 }

@@ -41,13 +41,16 @@ class Target(NamedTuple):
 # Heads end at 8 KiB, and that they do is to be seen.
 TARGETS = {
     "address": Target("lines", 256, "src/core/address.c"),
+    "ctl": Target("ctl", 4096, "src/ctl/call.c src/io/varlink-client.c src/ctl/get.c src/ctl/resolve.c src/ctl/verb-export.c src/ctl/verb-get.c "
+                  "src/ctl/verb-import.c src/ctl/verb-keep.c src/ctl/verb-list.c src/ctl/verb-monitor.c src/ctl/verb-peers.c src/ctl/verb-search.c "
+                  "src/ctl/verb-show.c src/ctl/verb-status.c src/ctl/verb-sync.c src/ctl/verb-verify.c src/ctl/verb-why.c"),
     "database": Target("lines", 1024, "src/io/registry-db.c src/io/state.c src/io/catalogue.c"),
     "drop-in": Target("ini", 4096, "src/generator/drop-in.c"),
     "http": Target("wire", 9000, "src/core/http.c src/core/http-reply.c src/core/http-date.c src/core/msg.c"),
     "index-body": Target("lines", 4096, "src/core/proto-lines.c"),
     "index-merge": Target("lines", 9000, "src/core/index-merge.c src/core/index-merge-lines.c src/core/index-table.c "
                           "src/core/index-source.c src/core/index-store.c src/core/index-encode.c"),
-    "ini": Target("ini", 4096, "src/io/conf.c src/io/conf-ini.c src/io/conf-set.c src/io/conf-keys.c src/io/conf-values.c"),
+    "ini": Target("ini", 2048, "src/io/conf.c src/io/conf-ini.c src/io/conf-set.c src/io/conf-keys.c src/io/conf-values.c"),
     "manifest": Target("lines", 4096, "src/core/manifest.c"),
     "peer-list": Target("lines", 4096, "src/core/proto-lines.c"),
     "registrar": Target("wire", 9000, "src/core/registrar.c src/core/peer-list.c src/core/peer-table.c src/core/peer-set.c src/core/peer-sources.c "
@@ -57,8 +60,10 @@ TARGETS = {
     "rfc-meta": Target("rfc-index", 8192, "src/core/rfc-meta.c src/core/rfc-meta-entry.c src/core/follow.c"),
     "rfc-number": Target("lines", 4096, "src/core/rfc-number.c"),
     "screen": Target("terminal", 4096, "src/ctl/screen.c"),
+    "search": Target("lines", 2048, "src/core/search.c"),
+    "text": Target("text", 1024, "src/core/text.c src/core/page.c src/io/log-text.c"),
     "title": Target("title", 8192, "src/core/rfc-title.c"),
-    "unpack": Target("gzip", 4096, "src/ctl/unpack.c"),
+    "unpack": Target("gzip", 1024, "src/ctl/unpack.c"),
     "varlink": Target("varlink", 4096, "src/io/varlink-message.c"),
 }
 
@@ -204,7 +209,7 @@ class LibFuzzer(Fuzzer):
                 self.dir / "corpus", self.tree]
 
     def environment(self):
-        return {"TMPDIR": "/dev/shm"}   # fuzz-database writes files
+        return {"TMPDIR": "/dev/shm"}   # fuzz-ctl and fuzz-database write files
 
     def log(self):
         """Its end, which is where the figures are: it grows with each new input."""
