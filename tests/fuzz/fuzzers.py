@@ -20,6 +20,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import NamedTuple
 
@@ -125,6 +126,8 @@ class Fuzzer:
         self.findings, self.n_restarts = [], 0
         self.before, self.cpu_before, self.cpu_sec = Progress(), 0.0, 0.0
         self.tree = HERE / "corpus" / name
+        # Files of fuzz-ctl and fuzz-database, which don't clear up: a fuzzer that is stopped ends at once.
+        self.files = tempfile.TemporaryDirectory(prefix="p2pdi-fuzz-", dir="/dev/shm")
         self.dir.mkdir(parents=True, exist_ok=True)
         self.start()
 
@@ -209,7 +212,7 @@ class LibFuzzer(Fuzzer):
                 self.dir / "corpus", self.tree]
 
     def environment(self):
-        return {"TMPDIR": "/dev/shm"}   # fuzz-ctl and fuzz-database write files
+        return {"TMPDIR": self.files.name}
 
     def log(self):
         """Its end, which is where the figures are: it grows with each new input."""
@@ -239,8 +242,8 @@ class Afl(Fuzzer):
                 "-G", str(self.target.max_size), "-m", "none", "-t", "20000", "--", self.program]
 
     def environment(self):
-        return {"TMPDIR": "/dev/shm", "AFL_NO_UI": "1", "AFL_SKIP_CPUFREQ": "1", "AFL_NO_AFFINITY": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1",
-                "AFL_NO_COLOR": "1", "AFL_FUZZER_STATS_UPDATE_INTERVAL": "1"}
+        return {"TMPDIR": self.files.name, "AFL_NO_UI": "1", "AFL_SKIP_CPUFREQ": "1", "AFL_NO_AFFINITY": "1",
+                "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1", "AFL_NO_COLOR": "1", "AFL_FUZZER_STATS_UPDATE_INTERVAL": "1"}
 
     def read(self):
         try:
