@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Anything, on its way to where people see it: a terminal or a log, which obey nothing of it; a log of heads, which keeps their secrets; a page,
- * of which it can't become a part.
+ * Anything, as a number, hex digits, and lines; and on its way to where people see it: a terminal or a log, which obey nothing of it; a log of
+ * heads, which keeps their secrets; a page, of which it can't become a part.
  */
 #include <stdio.h>
 
@@ -82,6 +82,38 @@ static void check_escape(Slice s) {
         assert(all.size > max || slice_equal(buf_slice(&all), buf_slice(&cut)));
 }
 
+/* What is read as a number or as hex digits is written as it was. */
+static void check_numbers(Slice s) {
+        char decimal[TEXT_DECIMAL_MAX], hex[2 * UINT8_MAX + 1];
+        uint8_t bytes[UINT8_MAX];
+        uint64_t number;
+
+        if (text_to_uint64(s, UINT64_MAX, &number) == 0)
+                assert(slice_equal(s, (Slice){ decimal, (size_t) (text_put_decimal(decimal, number) - decimal) }));
+        if (s.size / 2 <= sizeof(bytes) && text_from_hex(s, bytes, s.size / 2) == 0) {
+                text_to_hex(bytes, s.size / 2, hex);
+                assert(slice_equal_nocase(s, slice_of(hex)));
+        }
+}
+
+/* Lines, taken byte by byte into a small buffer, are those that the whole text has. */
+static void check_lines(Slice s) {
+        _cleanup_(text_line_done) TextLine line = TEXT_LINE_INIT(8);
+        Slice rest = s, whole;
+
+        for (size_t i = 0; i < s.size; i++) {
+                Slice byte = { s.data + i, 1 };
+                const int r = text_line_take(&line, &byte);
+
+                assert(byte.size == 0 && r == (s.data[i] == '\n' ? 0 : TEXT_MORE));
+                if (r == TEXT_MORE)
+                        continue;
+                assert(slice_split(&rest, '\n', &whole) && line.too_long == (whole.size > 8));
+                assert(line.too_long || slice_equal(buf_slice(&line.text), whole));
+                text_line_clear(&line);
+        }
+}
+
 /* A NUL ends what comes as a string, so the fields have what is before the first. */
 static void check_log(Slice s) {
         _cleanup_buf_ Buf journal = BUF_INIT(LOG_ENTRY_MAX), line = BUF_INIT(LOG_LINE_MAX);
@@ -148,6 +180,8 @@ static void check_page(Slice s) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const Slice s = { (const char *) data, size };
 
+        check_numbers(s);
+        check_lines(s);
         check_escape(s);
         check_log(s);
         check_secret(s);
