@@ -145,6 +145,9 @@ static int add_issued(RfcMeta *m, const RfcMetaEntry *e, MetaItem *item) {
         size_t title, authors, date, status;
         int r = add_text(m, e->title, PROTO_TITLE_MAX, &title);
 
+        /* Before anything is kept that would be taken for what the next entry has. */
+        if (r == 0 && title == 0)
+                return RFC_META_NONE;
         if (r == 0)
                 r = add_text(m, e->authors, PROTO_TITLE_MAX, &authors);
         if (r == 0)
@@ -163,7 +166,7 @@ static int add_issued(RfcMeta *m, const RfcMetaEntry *e, MetaItem *item) {
         item->status_size = (uint8_t) status;
         item->issued = true;
         item->has_text = formats_have_text(e->formats);
-        return title > 0 ? 0 : RFC_META_NONE;
+        return 0;
 }
 
 static int add_entry(RfcMeta *m, const RfcMetaEntry *e) {
