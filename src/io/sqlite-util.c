@@ -12,9 +12,7 @@
 /* Who has a hundred damaged files has another problem. */
 #define DAMAGED_MAX 100
 
-int sqlite_errno(sqlite3 *db, int rc) {
-        int error;
-
+int sqlite_errno(const sqlite3 *db, int rc) {
         switch (rc & 0xff) {
         case SQLITE_OK:
         case SQLITE_ROW:
@@ -23,7 +21,8 @@ int sqlite_errno(sqlite3 *db, int rc) {
         case SQLITE_FULL:
                 return -ENOSPC;
         case SQLITE_READONLY:
-                return -EROFS;
+                /* A log can't be made beside it: that is what SQLite makes of EACCES. */
+                return rc == SQLITE_READONLY_DIRECTORY ? -EACCES : -EROFS;
         case SQLITE_NOMEM:
                 return -ENOMEM;
         case SQLITE_BUSY:
@@ -43,8 +42,8 @@ int sqlite_errno(sqlite3 *db, int rc) {
         case SQLITE_CANTOPEN:
                 if (rc == SQLITE_IOERR_NOMEM)
                         return -ENOMEM;
-                error = db ? sqlite3_system_errno(db) : 0;
-                return error > 0 ? -error : -EIO;
+                /* sqlite3_system_errno() takes it from there, but not each time: it may be of an error before. */
+                return db && errno > 0 ? -errno : -EIO;
         default:
                 return -EINVAL;
         }
@@ -67,16 +66,20 @@ sqlite3_stmt *sqlite_finalize(sqlite3_stmt *statement) {
 }
 
 int sqlite_exec(sqlite3 *db, const char *sql) {
+        errno = 0;
         return sqlite_errno(db, sqlite3_exec(db, sql, NULL, NULL, NULL));
 }
 
 int sqlite_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret) {
+        errno = 0;
         return sqlite_errno(db, sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL));
 }
 
 int sqlite_run(sqlite3_stmt *statement) {
-        int r = sqlite_errno(sqlite3_db_handle(statement), sqlite3_step(statement));
+        int r;
 
+        errno = 0;
+        r = sqlite_errno(sqlite3_db_handle(statement), sqlite3_step(statement));
         (void) sqlite3_reset(statement);        /* repeats the error of the step */
         (void) sqlite3_clear_bindings(statement);
         return r;
@@ -189,7 +192,7 @@ static int make_file(const char *path) {
         return r;
 }
 
-/* 0; -EUCLEAN: not of use, another one is to be made; -errno. */
+/* 0; -EUCLEAN: not of use, another one is to be made; -EROFS, -ENOENT: SQLite can't write, and forgot why; -errno. */
 static int open_file(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) {
         _cleanup_(sqlite_close_p) sqlite3 *db = NULL;
         int64_t found = 0, n_tables = 0;
@@ -198,9 +201,12 @@ static int open_file(const char *path, int user_version, const char *schema, boo
         r = make_file(path);
         if (r < 0)
                 return r;
+        errno = 0;
         rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE, NULL);
         if (rc != SQLITE_OK)
                 return sqlite_errno(db, rc);
+        if (sqlite3_db_readonly(db, "main") == 1)
+                return -EROFS;          /* see sqlite_open() */
         (void) sqlite3_extended_result_codes(db, 1);
         (void) sqlite3_busy_timeout(db, BUSY_MSEC);
 
@@ -283,12 +289,37 @@ static int read_through(const char *path) {
         return r;
 }
 
+/* Can what is there be written? 0, -errno. Nobody has it open: closing it drops all locks. */
+static int may_write(const char *path, const char *suffix) {
+        _cleanup_free_ char *whole = NULL;
+        int fd;
+
+        if (asprintf(&whole, "%s%s", path, suffix) < 0)
+                return -ENOMEM;
+        fd = open(whole, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        (void) close(fd);
+        return 0;
+}
+
 int sqlite_open(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) {
         int r;
 
         assert(user_version > 0);
 
         r = open_file(path, user_version, schema, full_sync, ret);
+        if (r == -EROFS || r == -ENOENT) {
+                /*
+                 * Whatever keeps SQLite from opening a file for writing (too many open files, or rights), it opens it for
+                 * reading then, and tells what comes of that. Either the cause can be seen again, or it was for a moment only.
+                 */
+                r = may_write(path, "");
+                if (r == 0)
+                        r = may_write(path, "-wal");
+                if (r == 0)
+                        r = open_file(path, user_version, schema, full_sync, ret);
+        }
         if (r != -EUCLEAN)
                 return r;
         /* All is lost that is moved aside: not by a single verdict. */

@@ -35,10 +35,10 @@ DEFINE_CLEANUP(sqlite3 *, sqlite_close)
 
 /*
  * SQLite's code as a negative errno (0 for SQLITE_OK, ROW and DONE): -ENOSPC, -EROFS, -EBUSY, -ENOMEM, -EACCES,
- * -EUCLEAN for a damaged file; what the system itself said, else -EIO, where reading or writing failed. db: where it
- * happened, to ask for that; may be NULL.
+ * -EUCLEAN for a damaged file; what the system itself said, else -EIO, where reading or writing failed: to be
+ * asked at once, while it is in errno. db: where it happened; NULL: errno tells nothing.
  */
-int sqlite_errno(sqlite3 *db, int rc);
+int sqlite_errno(const sqlite3 *db, int rc);
 
 /* Statements without parameters or rows: "BEGIN", "COMMIT", "DELETE FROM x". 0, -errno. */
 int sqlite_exec(sqlite3 *db, const char *sql) _must_check_;

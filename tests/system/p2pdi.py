@@ -207,7 +207,7 @@ class Daemon:
             actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, error, 1),
                        (os.POSIX_SPAWN_DUP2, error, 2)]
             actions += [(os.POSIX_SPAWN_DUP2, fd, 3 + i) for i, fd in enumerate(high[:-1])]
-            self.pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
+            self.pid = os.posix_spawnp(command[0], command, environment, file_actions=actions)
         finally:
             for fd in high:
                 os.close(fd)

@@ -303,7 +303,7 @@ static void test_sqlite_codes_become_errnos(void **state) {
                 { SQLITE_IOERR_FSYNC, -EIO },
                 { SQLITE_IOERR_NOMEM, -ENOMEM },
                 { SQLITE_READONLY, -EROFS },
-                { SQLITE_READONLY_DIRECTORY, -EROFS },
+                { SQLITE_READONLY_DIRECTORY, -EACCES },
                 { SQLITE_NOMEM, -ENOMEM },
                 { SQLITE_BUSY, -EBUSY },
                 { SQLITE_BUSY_SNAPSHOT, -EBUSY },
