@@ -165,9 +165,15 @@ static _Unwind_Reason_Code on_frame(struct _Unwind_Context *context, void *userd
         return _URC_NO_REASON;
 }
 
+/*
+ * NULL: nobody in the program asked for it. A sanitizer, for one, wants memory as a thread begins, and ends everything
+ * if there is none.
+ */
 static Site *find_site(unsigned kind, const char *function) {
         Trace t = {};
         _Unwind_Backtrace(on_frame, &t);
+        if (t.n == 0)
+                return NULL;
         uint64_t path = 0xcbf29ce484222325u;
         for (const char *p = function; *p; p++)
                 path = (path ^ (unsigned char) *p) * 0x100000001b3u;
@@ -203,6 +209,8 @@ static int hit(unsigned kind, const char *function, bool can_be_short) {
         Site *s = find_site(kind, function);
         busy--;
         errno = before;
+        if (!s)
+                return NOT_NOW;
         atomic_fetch_add(&s->n_calls, 1);
         if (atomic_exchange(&s->round, c->round) == c->round && c->by == COUNT_PATHS)
                 return NOT_NOW;
