@@ -34,11 +34,9 @@ LibraryStamp library_stamp(const struct stat *st) {
 int library_intake_init(LibraryIntake *i) {
         *i = (LibraryIntake){ .text = BUF_INIT(RFC_META_TEXT_SIZE) };
         i->hash = EVP_MD_CTX_new();
-        if (!i->hash)
-                return -ENOMEM;
-        if (EVP_DigestInit_ex(i->hash, EVP_sha256(), NULL) != 1) {
+        if (!i->hash || EVP_DigestInit_ex(i->hash, EVP_sha256(), NULL) != 1) {
                 library_intake_done(i);
-                return -EOPNOTSUPP;
+                return -ENOMEM;
         }
         return 0;
 }
