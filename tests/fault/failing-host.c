@@ -332,6 +332,11 @@ void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t o
                 return NEXT(name) arguments;                                                                            \
         }
 
+/* A full disk is in the way only of who makes a file. */
+static bool is_open_failing(int flags) {
+        return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE || !control || control->what != ENOSPC;
+}
+
 /* The mode is there or is not: passed on it is harmless. */
 #define PASS_OPEN(name)                                                                                                 \
         int name(const char *path, int flags, ...) {                                                                    \
@@ -339,7 +344,8 @@ void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t o
                 va_start(ap, flags);                                                                                    \
                 mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;                                   \
                 va_end(ap);                                                                                             \
-                FAIL_WITH(-1, OPEN);                                                                                    \
+                if (is_open_failing(flags))                                                                             \
+                        FAIL_WITH(-1, OPEN);                                                                            \
                 return NEXT(name)(path, flags, mode);                                                                   \
         }
 #define PASS_OPENAT(name)                                                                                               \
@@ -348,7 +354,8 @@ void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t o
                 va_start(ap, flags);                                                                                    \
                 mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(ap, mode_t) : 0;                                   \
                 va_end(ap);                                                                                             \
-                FAIL_WITH(-1, OPEN);                                                                                    \
+                if (is_open_failing(flags))                                                                             \
+                        FAIL_WITH(-1, OPEN);                                                                            \
                 return NEXT(name)(fd, path, flags, mode);                                                               \
         }
 #define PASS_FCNTL(name)                                                                                                \

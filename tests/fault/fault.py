@@ -47,7 +47,7 @@ CALLED = {
     "socket-write": ["send", "sendmsg", "sendto"],
     "sendfile": ["sendfile"],
     "event-read": ["eventfd_read"],
-    "wait": ["epoll_wait", "sem_wait", "poll", "nanosleep"],
+    "wait": ["epoll_wait", "sem_wait", "poll", "ppoll", "nanosleep"],
     "watch": ["epoll_ctl", "inotify_add_watch"],
     "thread": ["pthread_create"],
     "random": ["getrandom"],
@@ -75,7 +75,7 @@ WAYS = {
     "wait": [errno.EINTR],
     "watch": [errno.ENOSPC],
     "thread": [errno.EAGAIN],
-    "random": [errno.EINTR, errno.ENOSYS],
+    "random": [errno.EINTR],
     "resolve": [errno.ENOMEM],
     "setup": [errno.ENOBUFS],
 }
@@ -401,11 +401,10 @@ class Campaign:
         return True
 
     # In other words: which limit was in the way; whose fault it was that another's connection ended; which socket is of no use
-    # (whatever the kernel says of it); a database that SQLite could not open, of which it forgets why; a thread that could not be
-    # made, for which the C library has one word; a document that could not be read, which is damage; the limit of inotify's
-    # watches, which the kernel calls a lack of space.
+    # (whatever the kernel says of it); a thread that could not be made, for which the C library has one word; a document that
+    # could not be read, which is damage; the limit of inotify's watches, which the kernel calls a lack of space.
     WORDS = (r"over LimitNOFILE|no memory to take it|this host could not go on with it|socket named \"rs\"|passed as .* can't be used"
-             r"|Could not open .*\.db: |: Resource temporarily unavailable|is damaged|Could not open the library .*: Too many open files")
+             r"|: Resource temporarily unavailable|is damaged|Could not open the library .*: Too many open files")
     # The same in answers. (What was passed with a call and can't be looked at is not what the call needs.)
     ANSWERS = r"no-space|NoSpace|out of memory|InvalidParameter"
     # The log has a rate: who once said what failed at a place need not say it each time.
@@ -416,6 +415,8 @@ class Campaign:
         name, words = errno.errorcode[what], os.strerror(what)
         place = (self.daemon.program, what, site.function, *site.frames[:3])
         if name in told or words in told or place in self.heard or re.search(self.ANSWERS, told):
+            return True
+        if what == errno.EACCES and "NotHeld" in told:      # a document that may not be read is not held
             return True
         try:
             self.daemon.wait_log(f"{re.escape(words)}|{self.WORDS}", mark, timeout=WORD_SEC)

@@ -53,7 +53,7 @@ class Life:
 
     def restart(self):
         if self.alice.running:
-            self.alice.kill()
+            self.alice.stop()             # a leak is told at the end
         self.start()
 
     def own_id(self):

@@ -25,7 +25,7 @@ class Life:
 
     def restart(self):
         if self.rs.running:
-            self.rs.kill()
+            self.rs.stop()             # a leak is told at the end
         self.fault.disarm()
         self.rs.start()
 

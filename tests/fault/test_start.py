@@ -36,7 +36,7 @@ class Start:
             self.judge(where, kind, what, site, ended, mark)
             self.campaign.report.write(f"{where}: {'ended with ' + str(ended) if ended is not None else 'started'}\n{self.daemon.log(mark)}\n")
         if self.daemon.running:
-            self.daemon.kill()
+            self.stop()
         return failed or counted >= n
 
     def ended_or_ready(self):
@@ -55,7 +55,7 @@ class Start:
             self.keeps(where)
             return
         log = self.daemon.log(mark)
-        if ended <= 0 or (ended == EX_CONFIG and what != errno.EIO):     # a file that can not be read is told of as wrong
+        if ended <= 0 or (ended == EX_CONFIG and what not in (errno.EIO, errno.EACCES)):     # a file that can not be read is wrong
             self.campaign.problem(where, f"ended with {ended}:\n{log}")
         elif what in HARMLESS and kind != "thread":
             self.campaign.problem(where, f"this is no failure, but it did not start:\n{log}")
