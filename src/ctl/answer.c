@@ -21,11 +21,12 @@ static _printf_(1, 0) void tell(const char *format, va_list ap) {
         char text[SENTENCE_MAX];
 
         (void) vsnprintf(text, sizeof(text), format, ap);
-        if (text_escape(&b, slice_of(text), SENTENCE_MAX) != 0)
-                return;
         bar_hide();
         tally_hide();
-        fprintf(stderr, "%.*s\n", (int) b.size, b.data);
+        if (text_escape(&b, slice_of(text), SENTENCE_MAX) == 0)
+                fprintf(stderr, "%.*s\n", (int) b.size, b.data);
+        else
+                fputs("Something is to be said, but there is no memory for it.\n", stderr);
 }
 
 void ctl_complain(const char *format, ...) {

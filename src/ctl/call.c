@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "io/conf-values.h"
+#include "io/json-memory.h"
 
 const char *member_string(const json_t *o, const char *name) {
         return json_string_value(json_object_get(o, name));
@@ -177,7 +178,8 @@ int ctl_connect(Ctl *ctl) {
 static int call(Ctl *ctl, const char *method, json_t *parameters, int flags, int fd, CtlReply on_reply, void *userdata) {
         int r;
 
-        r = ctl_connect(ctl);
+        /* With a parameter left out something else would be done: all of them instead of two. */
+        r = json_memory_failures() > 0 ? -ENOMEM : ctl_connect(ctl);
         if (r != 0) {
                 json_decref(parameters);
                 return r;

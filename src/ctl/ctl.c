@@ -16,6 +16,7 @@
 #include "ctl/pager.h"
 #include "ctl/terminal.h"
 #include "io/interfaces.h"
+#include "io/json-memory.h"
 
 #define RUN_DIRECTORY "/run/p2pdi"
 #define TIMEOUT_DEFAULT (90 * USEC_PER_SEC)
@@ -111,9 +112,13 @@ static int hold_standard_streams(void) {
 int main(int argc, char **argv) {
         int r;
 
+        json_memory_watch();
         r = hold_standard_streams();
         if (r == 0)
                 r = run(argc, argv);
+        /* Something may be missing in what was answered, or shown. */
+        if (r == 0 && (json_memory_failures() > 0 || !show_is_whole()))
+                r = -ENOMEM;
         if (r < 0)
                 r = ctl_fail(CTL_FAILURE, "%s.", strerror(-r));
         /* An answer that did not get out whole is none; but whoever leaves the pager has seen enough. */

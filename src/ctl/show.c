@@ -94,6 +94,8 @@ const char *show_colour(const ShowStyle *style, ShowColour colour) {
 
 /* ---- lines and JSON ---- */
 
+static bool is_part;
+
 static void _printf_(2, 0) show_text_va(FILE *f, const char *format, va_list ap) {
         _cleanup_buf_ Buf b = BUF_INIT(LINE_MAX_SIZE);
         char text[LINE_MAX_SIZE];
@@ -101,6 +103,12 @@ static void _printf_(2, 0) show_text_va(FILE *f, const char *format, va_list ap)
         (void) vsnprintf(text, sizeof(text), format, ap);
         if (text_escape(&b, slice_of(text), LINE_MAX_SIZE) == 0)
                 fprintf(f, "%.*s", (int) b.size, b.data);
+        else
+                is_part = true;
+}
+
+bool show_is_whole(void) {
+        return !is_part;
 }
 
 void show_text(FILE *f, const char *format, ...) {

@@ -45,6 +45,8 @@ typedef enum ShowColour {
 /* What begins that colour; "" where there are none. */
 const char *show_colour(const ShowStyle *style, ShowColour colour);
 
+/* false: there was no memory for something, and it was left out. As ferror(), for the end. */
+bool show_is_whole(void);
 /* Words within a line, escaped as a whole. */
 void show_text(FILE *f, const char *format, ...) _printf_(2, 3);
 /* "    Listening: …": the label to the right of its column; NULL continues the line before. */

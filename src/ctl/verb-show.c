@@ -13,12 +13,11 @@
 /* ---- what the editor's index tells ---- */
 
 static void show_head(const Ctl *ctl, const json_t *rfc) {
-        _cleanup_buf_ Buf b = BUF_INIT(8192);
         const char *title = member_string(rfc, "title");
 
         printf("%sRFC %" PRIu64, show_colour(&ctl->style, SHOW_BOLD), member_uint(rfc, "number"));
-        if (title && text_escape(&b, slice_of(title), 8192) == 0)
-                printf(": %.*s", (int) b.size, b.data);
+        if (title)
+                show_text(stdout, ": %s", title);
         printf("%s\n", show_colour(&ctl->style, SHOW_PLAIN));
 }
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/json-memory.h"
+
 /* Longer names of methods and parameters are not given back in an error: ours are shorter. */
 #define NAME_ECHO_MAX 255
 
@@ -75,7 +77,7 @@ static int call_send(VarlinkCall *c, json_t *parameters, const char *error, bool
         if (continues)
                 (void) json_object_set_new(message, "continues", json_true());
         /* What there was no memory for is not in it; it may have been needed, here or where the parameters were made. */
-        if (!json_object_get(message, "parameters") || c->n_json_failures != varlink_json_failures()) {
+        if (!json_object_get(message, "parameters") || c->n_json_failures != json_memory_failures()) {
                 json_decref(message);
                 message = NULL;
         }
@@ -214,7 +216,7 @@ int varlink_call_dispatch(VarlinkConn *conn, VarlinkMessage *m) {
         if (!c)
                 return -ENOMEM;
         c->conn = conn;
-        c->n_json_failures = varlink_json_failures();
+        c->n_json_failures = json_memory_failures();
         c->oneway = message.oneway;
         c->fd = message.fd;
         message.fd = -1;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/buf.h"
+#include "io/json-memory.h"
 #include "io/loop.h"
 #include "io/varlink-internal.h"
 
@@ -237,12 +238,13 @@ static int reply_parse(Slice s, json_t **ret_parameters, char **ret_error, bool 
         json_t *json, *parameters, *error, *continues;
         _cleanup_free_ char *name = NULL;
         int r = VARLINK_CLIENT_BAD;
+        json_error_t why;
 
         if (!varlink_depth_is_bounded(s))
                 return VARLINK_CLIENT_BAD;
-        json = json_loadb(s.data, s.size, JSON_REJECT_DUPLICATES, NULL);
+        json = json_loadb(s.data, s.size, JSON_REJECT_DUPLICATES, &why);
         if (!json)
-                return VARLINK_CLIENT_BAD;
+                return json_memory_is_lacking(&why) ? -ENOMEM : VARLINK_CLIENT_BAD;
         parameters = json_object_get(json, "parameters");
         error = json_object_get(json, "error");
         continues = json_object_get(json, "continues");

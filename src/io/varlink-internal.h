@@ -133,8 +133,6 @@ void varlink_conn_close_fds(VarlinkConn *c);
 
 /* ---- server ---- */
 
-/* How often jansson had no memory for something, in any thread. */
-unsigned varlink_json_failures(void);
 /* Tells conf->failed. */
 void varlink_server_failed(const VarlinkServer *s, const char *method, int error);
 

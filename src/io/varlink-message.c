@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "io/json-memory.h"
+
 /* How a message is built, by what stands outside of its strings. */
 typedef struct Shape {
         size_t depth;
@@ -85,11 +87,6 @@ static bool message_read(json_t *json, const char **method, json_t **parameters,
         return *method && m->oneway + m->more + m->upgrade <= 1;
 }
 
-/* Some that jansson lacks memory for it leaves without a word; what is wrong in a message it always tells. */
-static bool is_no_memory(const json_error_t *error) {
-        return json_error_code(error) == json_error_out_of_memory || error->text[0] == '\0';
-}
-
 int varlink_message_parse(Slice s, VarlinkMessage *ret) {
         VarlinkMessage m = { .fd = -1 };
         const char *method = NULL;
@@ -102,7 +99,7 @@ int varlink_message_parse(Slice s, VarlinkMessage *ret) {
                 return VARLINK_MESSAGE_BAD;
         json = json_loadb(s.data, s.size, JSON_REJECT_DUPLICATES, &error);
         if (!json)
-                return is_no_memory(&error) ? -ENOMEM : VARLINK_MESSAGE_BAD;
+                return json_memory_is_lacking(&error) ? -ENOMEM : VARLINK_MESSAGE_BAD;
         good = json_is_object(json) && message_read(json, &method, &parameters, &m);
         if (good) {
                 m.method = strdup(method);

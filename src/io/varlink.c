@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "io/json-memory.h"
 #include "io/varlink-internal.h"
 
 /* How long accept() rests when descriptors or memory ran out: the listening socket stays readable meanwhile. */
@@ -29,22 +30,6 @@ static void listener_free(VarlinkListener *l) {
                 (void) unlink(l->path); /* gone already: just as well */
         free(l->path);
         free(l);
-}
-
-/* ---- memory ---- */
-
-static _Atomic unsigned n_json_failures;
-
-unsigned varlink_json_failures(void) {
-        return n_json_failures;
-}
-
-static void *json_malloc(size_t size) {
-        void *p = malloc(size);
-
-        if (!p)
-                n_json_failures++;
-        return p;
 }
 
 /* ---- server ---- */
@@ -121,7 +106,7 @@ int varlink_server_new(sd_event *e, const VarlinkServerConf *conf, VarlinkServer
         _cleanup_(varlink_server_free_p) VarlinkServer *s = NULL;
         int r;
 
-        json_set_alloc_funcs(json_malloc, free);
+        json_memory_watch();
         s = calloc(1, sizeof(*s));
         if (!s)
                 return -ENOMEM;

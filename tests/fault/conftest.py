@@ -11,7 +11,7 @@ sys.dont_write_bytecode = True
 
 pytest.register_assert_rewrite("p2pdi")
 import fault  # noqa: E402
-from hooks import world  # noqa: E402, F401
+from hooks import shared, world  # noqa: E402, F401
 
 
 def pytest_sessionstart():

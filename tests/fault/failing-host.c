@@ -591,6 +591,8 @@ int poll(struct pollfd *fds, nfds_t n, int timeout) {
         return NEXT(poll)(fds, n, timeout);
 }
 
+PASS(int, ppoll, WAIT, -1, (struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask), (fds, n, timeout, mask))
+
 /* All of it is left. */
 int nanosleep(const struct timespec *t, struct timespec *left) {
         if (hit(WAIT, __func__, false) == NOT_NOW)
