@@ -188,13 +188,20 @@ static int give_temporary_name(LibraryFile *f) {
         return -EEXIST;
 }
 
-/* Is what has that name the damaged file still? Somebody may have put a good one there meanwhile. */
-static bool is_damaged_file(const LibraryFile *f, const char *name) {
+/* Is what has that name the damaged file still? Somebody may have put a good one there meanwhile. 0, -errno. */
+static int look_for_damaged(const LibraryFile *f, const char *name, bool *ret) {
         const LibraryDocument *d = library_find(f->library, f->number);
         LibraryReading reading = { .name = name, .max_size = UINT64_MAX };
+        int r;
 
-        return d && d->damaged && library_look(f->library, &reading) == 0 &&
-                library_stamp_equal(&reading.stamp, &d->damaged_stamp);
+        *ret = false;
+        if (!d || !d->damaged)
+                return 0;
+        r = library_look(f->library, &reading);
+        if (r == LIBRARY_READ_UNFIT)
+                r = reading.error;
+        *ret = r == 0 && library_stamp_equal(&reading.stamp, &d->damaged_stamp);
+        return MIN_OF(r, 0);
 }
 
 static int exchange(const LibraryFile *f, const char *name) {
@@ -208,18 +215,26 @@ static int exchange(const LibraryFile *f, const char *name) {
  * and it is there until the good one is on disk. It goes with the dot-name, at the end.
  */
 static int publish_repaired(LibraryFile *f, const char *name) {
-        int r = f->temporary[0] == '\0' ? give_temporary_name(f) : 0;
+        bool is_damaged = false;
+        int r, undone;
 
+        r = f->temporary[0] == '\0' ? give_temporary_name(f) : 0;
+        if (r == 0)
+                r = look_for_damaged(f, name, &is_damaged);
         if (r < 0)
                 return r;
-        if (!is_damaged_file(f, name))
+        if (!is_damaged)
                 return publish_named(f, name);
         r = exchange(f, name);
-        if (r == 0 && !is_damaged_file(f, f->temporary)) {
-                r = exchange(f, name);
-                return r < 0 ? r : -EEXIST;
-        }
-        return r;
+        if (r < 0)
+                return r;
+        r = look_for_damaged(f, f->temporary, &is_damaged);
+        if (is_damaged)
+                return 0;
+        undone = exchange(f, name);
+        if (undone < 0)
+                return undone;
+        return r < 0 ? r : -EEXIST;
 }
 
 /* What somebody put there in the meantime stays; is it a document, then that is the one we hold. */

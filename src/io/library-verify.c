@@ -3,8 +3,11 @@
 
 #include "io/library-private.h"
 
-/* It is not the file that was hashed, or can't be read for a reason of its own: as a scan would have it. */
-static int check_as_new(Library *l, uint32_t number, LibraryVerdict *ret) {
+/*
+ * It is not the file that was hashed, or can't be read for a reason of its own: as a scan would have it, which reads none that
+ * it knows. unread: what the reading ended with, 0 if it was read.
+ */
+static int check_as_new(Library *l, uint32_t number, const LibraryStamp *known, int unread, LibraryVerdict *ret) {
         const LibraryDocument *d;
         int r;
 
@@ -14,6 +17,8 @@ static int check_as_new(Library *l, uint32_t number, LibraryVerdict *ret) {
         d = library_find(l, number);
         if (!d)
                 return LIBRARY_NONE;
+        if (unread != 0 && d->announced && library_stamp_equal(&d->stamp, known))
+                return unread;          /* it is there again as it was, by now: nothing is known of its bytes */
         *ret = (LibraryVerdict){ .kind = LIBRARY_VERDICT_UNREADABLE };
         if (d->announced)
                 *ret = (LibraryVerdict){
@@ -53,9 +58,11 @@ static int verify(Library *l, LibraryDocument *d, const Digest *wanted, LibraryV
         /* A block of it that can't be read is damage, too, and the scan would not find it: that reads no known file. */
         if (r == LIBRARY_READ_UNFIT && reading.error == -EIO && same)
                 damaged(l, d, &reading, &v);
-        else if (r != 0 || (!same && !wanted))
-                return check_as_new(l, number, ret);
-        else if (!digest_equal(&v.found, &v.expected))
+        else if (r != 0 || (!same && !wanted)) {
+                const int unread = r == LIBRARY_READ_UNFIT && reading.error < 0 ? reading.error : LIBRARY_NONE;
+
+                return check_as_new(l, number, &known, r == 0 ? 0 : unread, ret);
+        } else if (!digest_equal(&v.found, &v.expected))
                 damaged(l, d, &reading, &v);
         else if (d->damaged || !same || !digest_equal(&v.found, &d->digest)) {
                 r = library_adopt(l, number, &reading.stamp, &v.found, TAKE_PTR(title));

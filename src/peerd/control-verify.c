@@ -181,6 +181,14 @@ static json_t *progress_json(const VerifyJob *j, const Now *now) {
         return json_pack("{s:o}", "progress", e);
 }
 
+static void fail(ControlRequest *r, int error) {
+        const char *name = strerrorname_np(-error);
+
+        (void) log_errno(LOG_LEVEL_ERR, error, "The library could not be verified");
+        (void) varlink_call_error(control_request_take(r), "io.systemd.System",
+                                  json_pack("{s:s, s:i, s:s}", "origin", "linux", "errno", -error, "errnoName", name ? name : ""));
+}
+
 /* All is read. What was damaged is had as any other: control_on_download() tells, and ends the request. */
 static void finish(VerifyJob *j, ControlRequest *r, const Now *now) {
         Client *client = j->control->peerd->client;
@@ -193,8 +201,9 @@ static void finish(VerifyJob *j, ControlRequest *r, const Now *now) {
         if (varlink_call_notify(r->call, progress_json(j, now)) < 0)
                 return;                         /* r will be gone in the next turn */
         r->n_waiting = j->n_damaged;
-        if (client_get(client, r->id, random_u64() | 1, j->damaged, j->n_damaged) < 0)
-                control_request_end(r);         /* what was not told of was not repaired */
+        int k = client_get(client, r->id, random_u64() | 1, j->damaged, j->n_damaged);
+        if (k < 0)
+                fail(r, k);
 }
 
 /* false: the reader is gone. */
@@ -215,14 +224,9 @@ static void run_told(Message *m) {
         Now now;
 
         now_read(&now);
-        if (r && j->error < 0) {
-                const char *name = strerrorname_np(-j->error);
-
-                (void) log_errno(LOG_LEVEL_ERR, j->error, "The library could not be verified");
-                (void) varlink_call_error(control_request_take(r), "io.systemd.System",
-                                          json_pack("{s:s, s:i, s:s}", "origin", "linux", "errno", -j->error,
-                                                    "errnoName", name ? name : ""));
-        } else if (r && send_batch(j, r)) {
+        if (r && j->error < 0)
+                fail(r, j->error);
+        else if (r && send_batch(j, r)) {
                 if (j->more && usec_sub(now.boottime, j->told_at) >= VERIFY_PROGRESS_USEC) {
                         j->told_at = now.boottime;
                         (void) varlink_call_notify(r->call, progress_json(j, &now));

@@ -405,8 +405,9 @@ class Campaign:
     # could not be read, which is damage; the limit of inotify's watches, which the kernel calls a lack of space.
     WORDS = (r"over LimitNOFILE|no memory to take it|this host could not go on with it|socket named \"rs\"|passed as .* can't be used"
              r"|: Resource temporarily unavailable|is damaged|Could not open the library .*: Too many open files")
-    # The same in answers. (What was passed with a call and can't be looked at is not what the call needs.)
-    ANSWERS = r"no-space|NoSpace|out of memory|InvalidParameter"
+    # The same in answers. (What was passed with a call and can't be looked at is not what the call needs. What can't be read is
+    # looked at again, and told of only if it still can't.)
+    ANSWERS = r"no-space|NoSpace|out of memory|InvalidParameter|unreadable"
     # The log has a rate: who once said what failed at a place need not say it each time.
     heard = set()
 

@@ -8,6 +8,7 @@ import pytest
 
 from fault import HANG_SEC, Campaign, Fault, Refused, Wrong
 from p2pdi import Varlink, Wire, document, parse_index, sealed, sha256, until
+from test_verify import rot
 
 PEER = "org.p2pdi.Peer."
 OWN = {101: document(101, 4000), 102: document(102, 300000), 103: document(103, 20000)}
@@ -37,7 +38,12 @@ class Life:
         with open(index, "w", encoding="ascii") as f:
             for n in list(HELD) + list(OWN):
                 f.write(f"{n:04} Synthetic document {n}. A. Author. March 1997. (Format: TXT) (Status: INFORMATIONAL)\n\n")
-        self.alice = world.peer("alice", OWN, self.rs, ini={**QUICK, "Index.MetadataFile": index}, place=world.place(), start=False)
+        manifest = os.path.join(world.dir, "SHA256SUMS")
+        with open(manifest, "w", encoding="ascii") as f:
+            f.writelines(f"{sha256(content)}  rfc{n}.txt\n" for n, content in {**HELD, **OWN}.items())
+        ini = {**QUICK, "Index.MetadataFile": index, "Integrity.Manifest": manifest}
+        # By its name, so that it is looked up.
+        self.alice = world.peer("alice", OWN, f"localhost:{self.rs.port}", ini=ini, place=world.place(), start=False)
         self.alice.environment = dict(self.fault.environment)
         self.start()
         assert self.fault.loaded > 0
@@ -141,6 +147,22 @@ class Life:
         for r in self.stream("Verify"):
             if "document" in r:
                 raise Refused(r)
+
+    def damaged(self):
+        """RFC 2 is there, and one bit of it turned although its file did not."""
+        if not os.path.exists(self.alice.path(2)):
+            self.get()
+        if self.alice.content(2) == HELD[2]:
+            rot(self.alice, 2)
+
+    def repair(self):
+        for r in self.stream("Repair", {"numbers": [2]}):
+            if r.get("download", {}).get("result", "ok") != "ok" or r.get("document", {}).get("result", "damaged") != "damaged":
+                raise Refused(r)
+        if self.alice.content(2) != HELD[2]:
+            raise Refused("it is as it was")
+        if 2 not in self.held():
+            raise Wrong("it is not held")
 
     def pin(self):
         self.kept("Pin", 101)
@@ -246,6 +268,7 @@ class Life:
             "sync": (self.without(1, 2, 3), self.sync),
             "import": (self.without(50), self.take),
             "verify": (lambda: None, self.verify),
+            "repair": (self.damaged, self.repair),
             "pin": (lambda: None, self.pin),
             "ask": (lambda: None, self.ask),
             "open": (lambda: None, self.open),
@@ -258,8 +281,8 @@ class Life:
         }
 
 
-OPS = ["get", "evict", "refresh", "sync", "import", "verify", "pin", "ask", "open", "monitor", "serve", "http", "reload", "rejoin",
-       "drop-in"]
+OPS = ["get", "evict", "refresh", "sync", "import", "verify", "repair", "pin", "ask", "open", "monitor", "serve", "http", "reload",
+       "rejoin", "drop-in"]
 
 
 @pytest.mark.parametrize("name", OPS)
