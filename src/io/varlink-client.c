@@ -237,14 +237,14 @@ static int client_read(VarlinkClient *c) {
 static int reply_parse(Slice s, json_t **ret_parameters, char **ret_error, bool *ret_continues) {
         json_t *json, *parameters, *error, *continues;
         _cleanup_free_ char *name = NULL;
-        int r = VARLINK_CLIENT_BAD;
-        json_error_t why;
+        int r;
 
         if (!varlink_depth_is_bounded(s))
                 return VARLINK_CLIENT_BAD;
-        json = json_loadb(s.data, s.size, JSON_REJECT_DUPLICATES, &why);
-        if (!json)
-                return json_memory_is_lacking(&why) ? -ENOMEM : VARLINK_CLIENT_BAD;
+        r = json_memory_parse(s, &json);
+        if (r != 0)
+                return r < 0 ? r : VARLINK_CLIENT_BAD;
+        r = VARLINK_CLIENT_BAD;
         parameters = json_object_get(json, "parameters");
         error = json_object_get(json, "error");
         continues = json_object_get(json, "continues");

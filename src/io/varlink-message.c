@@ -91,15 +91,15 @@ int varlink_message_parse(Slice s, VarlinkMessage *ret) {
         VarlinkMessage m = { .fd = -1 };
         const char *method = NULL;
         json_t *parameters = NULL;
-        json_error_t error;
         json_t *json;
         bool good;
+        int r;
 
         if (!is_bounded(s))
                 return VARLINK_MESSAGE_BAD;
-        json = json_loadb(s.data, s.size, JSON_REJECT_DUPLICATES, &error);
-        if (!json)
-                return json_memory_is_lacking(&error) ? -ENOMEM : VARLINK_MESSAGE_BAD;
+        r = json_memory_parse(s, &json);
+        if (r != 0)
+                return r < 0 ? r : VARLINK_MESSAGE_BAD;
         good = json_is_object(json) && message_read(json, &method, &parameters, &m);
         if (good) {
                 m.method = strdup(method);
