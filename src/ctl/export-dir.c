@@ -11,6 +11,7 @@
 
 #include "core/text.h"
 #include "ctl/ctl.h"
+#include "io/libcrypto.h"
 #include "io/write-all.h"
 
 #define SUMS "SHA256SUMS"
@@ -77,8 +78,10 @@ static int hash_copy(int from, int to, uint64_t size, Digest *ret, uint64_t *ret
         _cleanup_free_ char *block = malloc(BLOCK_SIZE);
         EVP_MD_CTX *hash = EVP_MD_CTX_new();
         uint64_t total = 0;
-        int r = block && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+        int r = libcrypto_init();
 
+        if (r == 0 && (!block || !hash || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1))
+                r = -ENOMEM;
         while (r == 0 && total <= size) {
                 ssize_t n = read(from, block, BLOCK_SIZE);
 

@@ -14,6 +14,7 @@
 #include "ctl/ctl.h"
 #include "ctl/unpack.h"
 #include "io/conf-values.h"
+#include "io/libcrypto.h"
 #include "io/write-all.h"
 
 #define BLOCK_SIZE ((size_t) 128 << 10)
@@ -103,6 +104,10 @@ static void reading_done(Reading *r) {
 }
 
 static int reading_init(Reading *r) {
+        int k = libcrypto_init();
+
+        if (k < 0)
+                return k;
         r->hash = EVP_MD_CTX_new();
         r->block = malloc(BLOCK_SIZE);
         if (!r->hash || !r->block || EVP_DigestInit_ex(r->hash, EVP_sha256(), NULL) != 1)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/text.h"
+#include "io/libcrypto.h"
 #include "io/log.h"
 
 /* A block as large as that is a mapping of its own. */
@@ -345,6 +346,9 @@ static int start(Peerd *p) {
         k = start_loop(p);
         if (k < 0)
                 return log_errno(LOG_LEVEL_ERR, k, "Could not make the event loop");
+        k = libcrypto_init();
+        if (k < 0)
+                return log_errno(LOG_LEVEL_ERR, k, "Could not set up libcrypto");
         k = open_state(p);
         if (k == 0)
                 k = open_documents(p);
