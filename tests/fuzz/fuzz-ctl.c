@@ -117,8 +117,10 @@ static void send_replies(int to, Slice bytes) {
                 const size_t n = nul && n_files < FILES_MAX ? (size_t) (nul - bytes.data) + 1 : bytes.size;
                 int fd = -1;
 
-                if (digest && n_files++ < FILES_MAX)
-                        assert((fd = open(path("/rfc7.txt"), O_RDONLY | O_CLOEXEC)) >= 0);
+                if (digest && n_files++ < FILES_MAX) {
+                        fd = open(path("/rfc7.txt"), O_RDONLY | O_CLOEXEC);
+                        assert(fd >= 0);
+                }
                 send_bytes(to, (Slice){ bytes.data, n }, fd);
                 if (fd >= 0)
                         close(fd);
@@ -159,12 +161,13 @@ static int split(const char *line, char words[WORDS_MAX][WORD_SIZE], char *argv[
 static int run_verb(Ctl *ctl, int argc, char **argv) {
         const Verb *verb;
         unsigned given;
-        int skip;
+        int skip, r;
 
         optind = 0;                     /* getopt_long() begins anew */
         assert(options_parse(ctl, argc, argv, &given) == 0);
         assert(verb_find(argc - optind, argv + optind, &verb, &skip) == 0 && options_check(given, verb) == 0);
-        assert(ctl_choose_daemon(ctl, ctl->rs || !(verb->flags & VERB_PEER)) == 0);
+        r = ctl_choose_daemon(ctl, ctl->rs || !(verb->flags & VERB_PEER));
+        assert(r == 0);
         return verb->run(ctl, argc - optind - skip, argv + optind + skip);
 }
 
@@ -182,7 +185,7 @@ static int run_tool(const char *line, bool json, Slice replies) {
         ctl.control = ctl.path = strdup(path("/control"));
         assert(ctl.path && varlink_client_connect(ctl.path, ctl.timeout, &ctl.client) == 0);
         daemon = answer(replies);
-        if (strcmp(argv[1], "--complete") == 0)
+        if (argc > 1 && strcmp(argv[1], "--complete") == 0)
                 r = complete_words(&ctl, argc - 2, argv + 2);
         else
                 r = run_verb(&ctl, argc, argv);

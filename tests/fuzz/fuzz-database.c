@@ -279,9 +279,11 @@ static void check_registry(const Now *now) {
         size_t n = take_all(list, infos);
         Compared again = { .infos = infos, .n_infos = n };
         const RegistryDbBatch batch = { .records = infos, .n_records = n, .last_id = loaded.last_id, .boot_id = boot, .now = *now };
+        int r;
 
         assert(registry_db_write(registry, &batch) == 0 && registry_db_check(registry) == 0);
-        assert(registry_db_load(registry, &boot, now, compare, &again, &reloaded) == 0 && again.n == n);
+        r = registry_db_load(registry, &boot, now, compare, &again, &reloaded);
+        assert(r == 0 && again.n == n);
         assert(reloaded.same_boot && reloaded.last_id == loaded.last_id && reloaded.n_loaded == n);
         for (uint32_t id = 0; id < 2 * PEERS_MAX; id++) {
                 bool forgotten;
