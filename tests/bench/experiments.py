@@ -25,7 +25,8 @@ sys.dont_write_bytecode = True
 import experiment_plan as plans  # noqa: E402
 import experiment_plots as plots  # noqa: E402
 import hosts as net  # noqa: E402
-import p2pdi  # noqa: E402
+from p2pdi.documents import document, sha256  # noqa: E402
+from p2pdi.world import World  # noqa: E402
 
 N_PEERS = 6
 SCALES = (2, 4, 12, 24)
@@ -47,7 +48,7 @@ def read_documents(directory):
     """{number: bytes} of the most recent ones, by ascending number."""
     if directory is None:
         sizes = plans.synthetic_sizes()
-        return {90001 + i: p2pdi.document(90001 + i, size) for i, size in enumerate(sizes)}
+        return {90001 + i: document(90001 + i, size) for i, size in enumerate(sizes)}
     names = {plans.document_number(name): name for name in os.listdir(directory)}
     names.pop(None, None)
     if len(names) < plans.N_DOCUMENTS:
@@ -116,7 +117,7 @@ class Peer(threading.Thread):
         got = reply.get("parameters", {}).get("download", {})
         if got.get("result") != "ok" or got.get("holder") != endpoint(holder):
             raise Wrong(f"P{self.index}: RFC {number} should have come from {endpoint(holder)}: {reply}")
-        if got["sha256"] != p2pdi.sha256(self.experiment.documents[number]):
+        if got["sha256"] != sha256(self.experiment.documents[number]):
             raise Wrong(f"P{self.index}: RFC {number} has the digest {got['sha256']}")
         return plans.Fetch(self.index, number, holder, got["size"], 0, got["durationUSec"], 0, 0)
 
@@ -149,7 +150,7 @@ class Experiment:
     def run(self):
         rates = [plans.uplink_of(self.uplinks, i) for i in range(self.n_peers)]
         with net.Hosts([None if r == "unlimited" else r for r in rates]):
-            self.world = p2pdi.World()
+            self.world = World()
             try:
                 self.rs = self.world.rs({**UNSET}, address=net.HUB)
                 peers = [Peer(self, i) for i in range(self.n_peers)]

@@ -20,8 +20,10 @@ import subprocess
 import threading
 import time
 
-import p2pdi
 from harness import Skip
+from p2pdi.addresses import endpoint
+from p2pdi.base import BUILD, until
+from p2pdi.world import World
 
 # In the units: LimitNOFILE=.
 DESCRIPTORS = 65536
@@ -36,7 +38,7 @@ class Bench:
         self.directory, self.quick, self.rfcs = directory, quick, rfcs
         # World has the daemons' malloc() fill all memory that is taken and freed, for the tests: not here.
         os.environ["MALLOC_PERTURB_"] = "0"
-        self.world = p2pdi.World()
+        self.world = World()
         self.work = os.path.join(self.world.dir, "bench")
         self.journal = Journal(self.world.dir, on_entry)
         self.count = 0
@@ -62,7 +64,7 @@ class Bench:
 
     def helper(self, name):
         """A C program of ours, of make bench."""
-        path = os.path.join(p2pdi.BUILD, "tests/bench", name)
+        path = os.path.join(BUILD, "tests/bench", name)
         if not os.access(path, os.X_OK):
             raise Skip(f"{path} is not built: make bench does")
         return path
@@ -306,11 +308,11 @@ class Other:
             with contextlib.suppress(OSError), socket.create_connection(self.address, 1):
                 return True
             return False
-        p2pdi.until(listens, f"{self.name} at {self.address}")
+        until(listens, f"{self.name} at {self.address}")
 
     @property
     def text(self):
-        return p2pdi.endpoint(*self.address)
+        return endpoint(*self.address)
 
     def pids(self):
         return [self.process.pid] + children(self.process.pid)
@@ -325,7 +327,7 @@ class Other:
 
 
 def free_port():
-    """Nobody has it now; unlike p2pdi.Place it is not kept, since other programs bind without SO_REUSEPORT."""
+    """Nobody has it now; unlike a Place it is not kept, since other programs bind without SO_REUSEPORT."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]

@@ -11,9 +11,9 @@ import shlex
 import shutil
 import subprocess
 
-import p2pdi
 import programs
 from harness import Figure, Row, Scene
+from p2pdi.base import program, until
 
 FULL = 9148
 
@@ -75,12 +75,12 @@ class Download(Row):
         s.fetched.append(peer.dir)
         try:
             peer.wait_registered()
-            p2pdi.until(lambda: peer.json("status").get("metadataEntries"), "what the editor has issued")
+            until(lambda: peer.json("status").get("metadataEntries"), "what the editor has issued")
             peer.json("refresh")
             self.settle()
             cpu = programs.cpu_seconds([peer.pid])
             served = programs.cpu_seconds([s.peer.pid])
-            seconds = programs.timed([p2pdi.program("p2pdi-ctl"), f"--control={peer.control}", "-q", *arguments])
+            seconds = programs.timed([program("p2pdi-ctl"), f"--control={peer.control}", "-q", *arguments])
             cpu, served = programs.cpu_seconds([peer.pid]) - cpu, programs.cpu_seconds([s.peer.pid]) - served
             s.corpus.compare(peer.library)
             return {**{key: seconds for key, _ in self.others}, "seconds": seconds, "cpu": cpu, "served": served,
@@ -89,7 +89,7 @@ class Download(Row):
             b.retire(peer)
 
     def theirs(self):
-        return {key: getattr(self, key)() for key, program in self.others if shutil.which(program)}
+        return {key: getattr(self, key)() for key, command in self.others if shutil.which(command)}
 
     def into(self, command, flush=True):
         """command: a function of the directory. Gives seconds."""

@@ -4,9 +4,9 @@
 import os
 import urllib.request
 
-import p2pdi
 import programs
 from harness import Figure, Row, Scene
+from p2pdi.documents import document, sha256
 
 # As many workers as our server has threads by default.
 WORKERS = os.cpu_count()
@@ -21,7 +21,7 @@ class HttpScene(Scene):
         super().__init__(bench)
         root = bench.fresh("http")
         for _, number, size in FILES:
-            programs.write(os.path.join(root, programs.name_of(number)), p2pdi.document(number, size))
+            programs.write(os.path.join(root, programs.name_of(number)), document(number, size))
         self.peer = bench.peer(library=root, ini=HttpRow.raised)
         self.peer.wait_scanned(len(FILES))
         self.nginx = programs.nginx(bench, root, WORKERS)
@@ -43,7 +43,7 @@ class HttpRow(Row):
         contents = set()
         for text in (self.scene.peer.text, self.scene.nginx.text):
             with urllib.request.urlopen(self.url(text)) as f:
-                contents.add(p2pdi.sha256(f.read()))
+                contents.add(sha256(f.read()))
         assert len(contents) == 1, "both serve the same bytes"
         self.measure(self.scene.peer.text, [self.scene.peer.pid])
         self.measure(self.scene.nginx.text, self.scene.nginx.pids())

@@ -5,9 +5,9 @@ import json
 import os
 import subprocess
 
-import p2pdi
 import programs
 from harness import Figure, Row
+from p2pdi.wire import request
 
 DOCUMENTS = 9148
 # A hundredth of the RFCs and records. What scanned would take a hundred times as long for all of them; what does not, a few times, because
@@ -59,7 +59,7 @@ class Served(Row):
         self.peer = self.bench.peer(library=corpus.directory)
         self.peer.wait_scanned(self.documents)
         self.requests = os.path.join(self.bench.fresh("requests"), "index")
-        programs.write_requests(self.requests, [("127.0.0.1", p2pdi.request("GET RFC-Index", {"If-Generation": "0.0"}))])
+        programs.write_requests(self.requests, [("127.0.0.1", request("GET RFC-Index", {"If-Generation": "0.0"}))])
         self.ours()
 
     def ours(self):

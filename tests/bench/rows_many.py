@@ -5,9 +5,11 @@ import os
 import resource
 import time
 
-import p2pdi
 import programs
 from harness import Figure, Row, Scene
+from p2pdi.base import program, until
+from p2pdi.documents import document
+from p2pdi.wire import request
 
 IDLE = 10000
 SLOW = 2000
@@ -29,7 +31,7 @@ class ManyScene(Scene):
         library = bench.fresh("many")
         sizes = {SMALL: 3000, MIDDLE: 35000, LARGE: 300000, **{FIRST_HONEST + i: 35000 for i in range(HONEST)}}
         for number, size in sizes.items():
-            programs.write(os.path.join(library, programs.name_of(number)), p2pdi.document(number, size))
+            programs.write(os.path.join(library, programs.name_of(number)), document(number, size))
         self.rs = bench.rs()
         self.peer = bench.peer(self.rs, library)
         self.peer.wait_scanned(len(sizes))
@@ -42,14 +44,14 @@ class ManyScene(Scene):
 
     def requests(self, number, sources):
         path = os.path.join(self.files, f"{number}-{len(sources)}")
-        programs.write_requests(path, [(s, p2pdi.request(f"GET RFC {number}")) for s in sources])
+        programs.write_requests(path, [(s, request(f"GET RFC {number}")) for s in sources])
         return path
 
     def get(self):
         """ms of an honest get of one more document, from the start of p2pdi-ctl to its end."""
         number, self.next = self.next, self.next + 1
-        seconds = programs.timed([p2pdi.program("p2pdi-ctl"), f"--control={self.honest.control}", "-q", "get", str(number)])
-        assert self.honest.content(number) == p2pdi.document(number, 35000)
+        seconds = programs.timed([program("p2pdi-ctl"), f"--control={self.honest.control}", "-q", "get", str(number)])
+        assert self.honest.content(number) == document(number, 35000)
         return seconds * 1000
 
     def close(self):
@@ -90,7 +92,7 @@ class Idle(Row):
     def teardown(self):
         said = self.held.close()
         pid = self.scene.peer.pid
-        p2pdi.until(lambda: len(os.listdir(f"/proc/{pid}/fd")) < 1000, "the end of the idle connections")
+        until(lambda: len(os.listdir(f"/proc/{pid}/fd")) < 1000, "the end of the idle connections")
         assert said["failed"] == 0, said
 
 
@@ -124,7 +126,7 @@ class Slow(Row):
             got = self.fast()
         finally:
             said = held.close()
-            p2pdi.until(lambda: len(os.listdir(f"/proc/{s.peer.pid}/fd")) < 1000, "the end of the slow connections")
+            until(lambda: len(os.listdir(f"/proc/{s.peer.pid}/fd")) < 1000, "the end of the slow connections")
         # They were served all the while.
         assert said["failed"] == 0 and said["bytes"] > SLOW * 100, said
         return got

@@ -13,9 +13,10 @@ import subprocess
 import sys
 import time
 
-import p2pdi
 import programs
 from harness import ROUNDS, Figure, Row, Scene
+from p2pdi.base import until
+from p2pdi.wire import request
 
 PEERS, FEW = 1000000, 1000
 # With that many of one address MaxPeersPerSource= is far.
@@ -67,7 +68,7 @@ def fill(rs, n):
 def start(rs):
     """Where others want the machine, too, a million records take longer than a test waits for anything."""
     rs.start(wait=False)
-    p2pdi.until(lambda: rs.notices.count("READY=1"), f"{rs.name}: READY=1", timeout=120)
+    until(lambda: rs.notices.count("READY=1"), f"{rs.name}: READY=1", timeout=120)
 
 
 class MillionScene(Scene):
@@ -97,7 +98,7 @@ class MillionScene(Scene):
         """Requests of n peers, each from its own address."""
         path = os.path.join(self.directory, name)
         chosen = random.Random(1).sample(range(len(cookies)), min(n, len(cookies)))
-        programs.write_requests(path, [(source(i), p2pdi.request(line, {**headers, "Cookie": cookies[i]})) for i in chosen])
+        programs.write_requests(path, [(source(i), request(line, {**headers, "Cookie": cookies[i]})) for i in chosen])
         return path
 
     def close(self):

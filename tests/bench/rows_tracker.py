@@ -8,9 +8,9 @@ after each answer, so on kept-open connections there is only one side that does.
 import os
 import urllib.parse
 
-import p2pdi
 import programs
 from harness import Figure, Row, Scene
+from p2pdi.wire import Registrant, request
 
 PEERS = 1000
 LIMIT = 50
@@ -36,7 +36,7 @@ class TrackerScene(Scene):
                                     ("register", "POST Register", {"Port": 6881, "Host": "peer-of-the-benchmark-24", "OS": "Linux"})):
             for how, more in (("keep", {}), ("close", {"Connection": "close"})):
                 self.files[name, how] = self.write(f"{name}-{how}", [
-                    p2pdi.request(line, {**headers, "Cookie": cookie, **more}) for cookie in self.cookies])
+                    request(line, {**headers, "Cookie": cookie, **more}) for cookie in self.cookies])
         self.files["announce"] = self.write("announce", [self.announce(i) for i in range(PEERS)])
         self.tracker = None
 
@@ -53,7 +53,7 @@ class TrackerScene(Scene):
         return path
 
     def register(self, i):
-        with p2pdi.Registrant(self.rs, source(i)) as r:
+        with Registrant(self.rs, source(i)) as r:
             r.register(6881, Host="peer-of-the-benchmark-24")
             return r.cookie
 

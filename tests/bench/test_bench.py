@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -17,9 +18,12 @@ sys.dont_write_bytecode = True
 
 import bench  # noqa: E402
 import harness  # noqa: E402
-import p2pdi  # noqa: E402
 import programs  # noqa: E402
 from harness import Figure, Line, Row, Scene, Skip  # noqa: E402
+from p2pdi.base import PATIENCE, program  # noqa: E402
+from p2pdi.documents import sha256  # noqa: E402
+from p2pdi.fakes import FakePeer  # noqa: E402
+from p2pdi.wire import request  # noqa: E402
 
 AT_MOST = Figure("cpu", "CPU", "µs", 0.95)
 AT_LEAST = Figure("rate", "rate", "1/s", 1.0, at_least=True)
@@ -221,19 +225,19 @@ def test_cpu_clock_counts_work():
 # ---- the C programs ----
 
 def load(*arguments):
-    done = subprocess.run([p2pdi.program("tests/bench/load"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run([program("tests/bench/load"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return done.returncode, json.loads(done.stdout) if done.stdout else None
 
 
 @pytest.fixture
 def holder():
-    fake = p2pdi.FakePeer({1: b"a\n" * 40000, 2: b"b\n" * 10}, address="127.0.0.2")
+    fake = FakePeer({1: b"a\n" * 40000, 2: b"b\n" * 10}, address="127.0.0.2")
     yield fake
     fake.close()
 
 
 def requests(tmp_path, *pairs):
-    programs.write_requests(tmp_path / "requests", [(source, p2pdi.request(line)) for source, line in pairs])
+    programs.write_requests(tmp_path / "requests", [(source, request(line)) for source, line in pairs])
     return f"--requests={tmp_path / 'requests'}"
 
 
@@ -256,11 +260,11 @@ def test_load_counts_what_fails(holder, tmp_path):
 
 
 @pytest.mark.parametrize("line,expected,failed,why", [
-    ("GET RFC 2", (200, p2pdi.sha256(b"b\n" * 10)), 0, ""), ("GET RFC 9", (404,), 0, ""), ("GET RFC 2", (304,), 3, "its status is another one"),
-    ("GET RFC 2", (200, p2pdi.sha256(b"c\n" * 10)), 3, "its body is another one")])
+    ("GET RFC 2", (200, sha256(b"b\n" * 10)), 0, ""), ("GET RFC 9", (404,), 0, ""), ("GET RFC 2", (304,), 3, "its status is another one"),
+    ("GET RFC 2", (200, sha256(b"c\n" * 10)), 3, "its body is another one")])
 def test_load_holds_answers_to_status_and_digest(holder, tmp_path, line, expected, failed, why):
-    programs.write_requests(tmp_path / "requests", [("127.0.0.1", p2pdi.request(line), *expected)])
-    done = subprocess.run([p2pdi.program("tests/bench/load"), f"--connect={holder.text}", f"--requests={tmp_path / 'requests'}", "--count=3", "--times"],
+    programs.write_requests(tmp_path / "requests", [("127.0.0.1", request(line), *expected)])
+    done = subprocess.run([program("tests/bench/load"), f"--connect={holder.text}", f"--requests={tmp_path / 'requests'}", "--count=3", "--times"],
                           capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     assert (said["requests"], said["failed"]) == (3 - failed, failed)
@@ -273,28 +277,28 @@ def test_load_holds_answers_to_status_and_digest(holder, tmp_path, line, expecte
 @pytest.mark.parametrize("expected", ["127.0.0.1 5 200 abc\nbytes", "127.0.0.1 5 200 " + "g" * 64 + "\nbytes", "127.0.0.1 6\nbytes", "::1 5\nbytes", "5\nbytes"])
 def test_load_refuses_a_file_that_makes_no_sense(tmp_path, expected):
     (tmp_path / "requests").write_text(expected)
-    done = subprocess.run([p2pdi.program("tests/bench/load"), "--connect=127.0.0.1:1", f"--requests={tmp_path / 'requests'}"], capture_output=True, text=True)
+    done = subprocess.run([program("tests/bench/load"), "--connect=127.0.0.1:1", f"--requests={tmp_path / 'requests'}"], capture_output=True, text=True)
     assert done.returncode == 1 and "Bad message" in done.stderr
 
 
 def test_load_follows_a_last_answer_with_a_new_connection(tmp_path):
-    with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         given = requests(tmp_path, ("127.0.0.4", "GET RFC 1"))
-        process = subprocess.Popen([p2pdi.program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}", given,
+        process = subprocess.Popen([program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}", given,
                                     "--count=2", "--keep"], stdout=subprocess.PIPE)
         for _ in range(2):
             connection, _ = listener.accept()
             with connection:
                 assert connection.recv(1000).endswith(b"\r\n\r\n")
                 connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        said = json.loads(process.communicate(timeout=p2pdi.PATIENCE)[0])
+        said = json.loads(process.communicate(timeout=PATIENCE)[0])
     assert (said["requests"], said["failed"]) == (2, 0)
 
 
 def test_load_keeps_connections(tmp_path):
-    with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         given = requests(tmp_path, ("127.0.0.4", "GET RFC 1"))
-        process = subprocess.Popen([p2pdi.program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}", given,
+        process = subprocess.Popen([program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}", given,
                                     "--count=3", "--keep"], stdout=subprocess.PIPE)
         connection, address = listener.accept()
         with connection:
@@ -304,7 +308,7 @@ def test_load_keeps_connections(tmp_path):
                 # Head and body as they may come: in pieces.
                 for piece in (b"HTTP/1.1 200 OK\r\nContent-Le", b"ngth: 4\r\n\r", b"\n1\n", b"2\n"):
                     connection.sendall(piece)
-            said = json.loads(process.communicate(timeout=p2pdi.PATIENCE)[0])
+            said = json.loads(process.communicate(timeout=PATIENCE)[0])
     assert (said["requests"], said["failed"], said["body_lines"]) == (3, 0, 6)
 
 
@@ -313,8 +317,8 @@ def test_load_counts_apart_what_a_restart_cuts(tmp_path, before, after, cut):
     """The restarts that there were as the connection was made, and as it broke."""
     counter = tmp_path / "restarts"
     counter.write_bytes(struct.pack("=I", before))
-    with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener:
-        process = subprocess.Popen([p2pdi.program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}",
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen([program("tests/bench/load"), f"--connect=127.0.0.1:{listener.getsockname()[1]}",
                                     requests(tmp_path, ("127.0.0.4", "GET RFC 1")), "--count=2", "--keep", f"--restarts={counter}"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         connection, _ = listener.accept()
@@ -327,14 +331,14 @@ def test_load_counts_apart_what_a_restart_cuts(tmp_path, before, after, cut):
         with connection:            # another answer is wrong, whatever is restarted
             assert connection.recv(1000).endswith(b"\r\n\r\n")
             connection.sendall(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
-        out, err = process.communicate(timeout=p2pdi.PATIENCE)
+        out, err = process.communicate(timeout=PATIENCE)
     said = json.loads(out)
     assert (said["requests"], said["failed"], said["cut"]) == (0, 1 + (not cut), cut)
     assert (b"closed" in err) != cut and b"its status is another one" in err
 
 
 def test_index_is_measured_whole():
-    done = subprocess.run([p2pdi.program("tests/bench/bench-index"), "--numbers=50", "--holders=3"], capture_output=True, text=True)
+    done = subprocess.run([program("tests/bench/bench-index"), "--numbers=50", "--holders=3"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     # A sanitizer's malloc() does not tell how much is in use.

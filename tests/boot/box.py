@@ -24,7 +24,9 @@ import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system"))
 pytest.register_assert_rewrite("p2pdi")
-from p2pdi import Closed, Held, Registrant, Varlink, Wire, document, sha256, threads  # noqa: E402, F401
+from p2pdi.threads import threads  # noqa: E402
+from p2pdi.varlink import Varlink  # noqa: E402
+from p2pdi.wire import Closed, Registrant, Wire  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SYSTEMD_BOX = os.path.join(HERE, "systemd-box")

@@ -10,7 +10,10 @@ import threading
 
 import pytest
 
-from box import DAEMONS, PATIENCE, PORTS, RS_PORT, Closed, Held, Load, document, wait
+from box import DAEMONS, PATIENCE, PORTS, RS_PORT, Load, wait
+from p2pdi.documents import document
+from p2pdi.threads import Held
+from p2pdi.wire import Closed
 
 KILLS = 3
 PLENTY = "[Registration]\nMaxPeersPerSource=100000\n[Limits]\nRatePerSource=0\n"

@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from box import DAEMONS, PORTS, RFC_PORT, RS_PORT, document, wait
+from box import DAEMONS, PORTS, RFC_PORT, RS_PORT, wait
+from p2pdi.documents import document
 
 INI = {"p2pdi-rsd": "/etc/p2pdi/rs.ini", "p2pdi-peerd": "/etc/p2pdi/peer.ini"}
 WHOM = {"p2pdi-rsd": ["--rs"], "p2pdi-peerd": []}

@@ -3,7 +3,8 @@
 
 import re
 
-from box import RFC_PORT, document, wait
+from box import RFC_PORT, wait
+from p2pdi.documents import document
 
 INSTANCE = "[Server]\nListenStream=auto\n[Registration]\nServer=localhost\n"
 

@@ -6,8 +6,10 @@ import re
 
 import pytest
 
-from box import document, wait
-from p2pdi import SOURCE, FakePeer, flip
+from box import wait
+from p2pdi.base import SOURCE
+from p2pdi.documents import document, flip
+from p2pdi.fakes import FakePeer
 
 INSTANCE = "[Server]\nListenStream=auto\n[Registration]\nServer=localhost\n"
 

@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from box import document, wait
+from box import wait
+from p2pdi.documents import document
 from test_journal import INSTANCE
 
 BOB = "/var/lib/p2pdi@bob/rfc"

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from box import DAEMONS, INSTALL_PACKAGES, PACKAGES, PORTS, RFC_PORT, Load, document, wait
+from box import DAEMONS, INSTALL_PACKAGES, PACKAGES, PORTS, RFC_PORT, Load, wait
+from p2pdi.documents import document
 from test_crash import Fetcher
 
 pytestmark = pytest.mark.skipif(not PACKAGES, reason="P2PDI_DEB names no directory with the packages")

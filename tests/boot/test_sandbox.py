@@ -9,7 +9,8 @@ import struct
 
 import pytest
 
-from box import DAEMONS, HERE, PORTS, RS_PORT, Hosts, Wire, installed
+from box import DAEMONS, HERE, PORTS, RS_PORT, Hosts, installed
+from p2pdi.wire import Wire
 from takeover import MSG_FASTOPEN, Takeover, address
 
 UNITS = ("p2pdi-rsd.service", "p2pdi-rsd.socket", "p2pdi-rsd-control.socket", "p2pdi-peerd.service", "p2pdi-peerd.socket",

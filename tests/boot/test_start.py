@@ -3,7 +3,8 @@
 
 import pytest
 
-from box import CONTROLS, DAEMONS, PORTS, PRODUCTS, RFC_PORT, RS_PORT, Load, document, wait
+from box import CONTROLS, DAEMONS, PORTS, PRODUCTS, RFC_PORT, RS_PORT, Load, wait
+from p2pdi.documents import document
 
 
 def sockets(daemon):

@@ -21,7 +21,8 @@ import time
 
 import pytest
 
-from p2pdi import BUILD, PATIENCE, SANITIZER, Closed, program
+from p2pdi.base import BUILD, program
+from p2pdi.wire import Closed
 
 ALL = os.environ.get("FAULTS") == "all"
 OUT = os.path.join(BUILD, "tests/fault/out")

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from fault import HANG_SEC, NEVER, RECOVERY_SEC, Refused, Wrong
-from p2pdi import Closed, Wire
+from p2pdi.wire import Closed, Wire
 from test_peerd import HELD, OWN
 from test_peerd import Life as PeerLife
 from test_rsd import Life as RsdLife

@@ -7,7 +7,10 @@ import socket
 import pytest
 
 from fault import HANG_SEC, Campaign, Fault, Refused, Wrong
-from p2pdi import Varlink, Wire, document, parse_index, sealed, sha256, until
+from p2pdi.base import until
+from p2pdi.documents import document, sha256
+from p2pdi.varlink import Varlink, sealed
+from p2pdi.wire import Wire, parse_index
 
 PEER = "org.p2pdi.Peer."
 OWN = {101: document(101, 4000), 102: document(102, 300000), 103: document(103, 20000)}

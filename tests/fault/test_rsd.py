@@ -4,7 +4,8 @@
 import pytest
 
 from fault import HANG_SEC, Campaign, Fault, Refused, Wrong
-from p2pdi import Varlink, Wire, parse_list
+from p2pdi.varlink import Varlink
+from p2pdi.wire import Wire, parse_list
 
 REGISTRATION = "org.p2pdi.Registration."
 

@@ -9,7 +9,8 @@ import pytest
 from fault import ALL, GONE, HARMLESS, KINDS, WAYS, Campaign, Refused, Wrong, some
 from test_peerd import Life as PeerLife
 from test_peerd import OWN
-from p2pdi import Closed, until
+from p2pdi.base import until
+from p2pdi.wire import Closed
 from test_rsd import Life as RsdLife
 
 EX_CONFIG = 78

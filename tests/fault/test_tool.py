@@ -12,7 +12,9 @@ import time
 import pytest
 
 from fault import ALL, GONE, HARMLESS, KINDS, WAYS, Fault, Source, some, totals, way_name
-from p2pdi import Closed, ctl, document, program
+from p2pdi.base import program
+from p2pdi.documents import document
+from p2pdi.tool import ctl
 
 OWN = {101: document(101, 4000), 102: document(102, 300000)}
 HELD = {1: document(1, 5000)}

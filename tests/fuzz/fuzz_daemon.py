@@ -31,7 +31,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 sys.dont_write_bytecode = True
 
 import mutate  # noqa: E402
-import p2pdi  # noqa: E402
+from p2pdi.base import SANITIZER, sanitizer, until  # noqa: E402
+from p2pdi.documents import document, sha256  # noqa: E402
+from p2pdi.fakes import Fake  # noqa: E402
+from p2pdi.varlink import sealed  # noqa: E402
+from p2pdi.wire import Closed, Record, index_digest  # noqa: E402
+from p2pdi.world import World  # noqa: E402
 
 SKIPPED = 77
 INSIDE = "P2PDI_FUZZ_INSIDE"
@@ -162,12 +167,12 @@ class Sender(threading.Thread):
             r, w = os.pipe()
             os.close(w)
             return r
-        return p2pdi.sealed(b"12345" if kind == 2 else self.mutator.message())
+        return sealed(b"12345" if kind == 2 else self.mutator.message())
 
 
 # ---- answering ----
 
-class Liar(p2pdi.Fake):
+class Liar(Fake):
     """Answers whatever it is asked with something of its kind made wrong."""
 
     def __init__(self, name, mutators, counts, **options):
@@ -188,15 +193,15 @@ class Liar(p2pdi.Fake):
 
 def answer_seeds(liars):
     """For each kind of question, what an honest one would say."""
-    head = p2pdi.Fake.head
+    head = Fake.head
     listed = "".join(f"{liar.address}\t{liar.port}\t{i}\t7200\thost\n" for i, liar in enumerate(liars, 1)).encode()
-    records = [p2pdi.Record(n, 7200, holder, 5, p2pdi.sha256(b"12345"), f"Title {n}") for n in range(1, 30)
+    records = [Record(n, 7200, holder, 5, sha256(b"12345"), f"Title {n}") for n in range(1, 30)
                for holder in ["-", liars[n % len(liars)].text]]
     own = [r for r in records if r.holder == "-"]
     body = "".join(r.line for r in records).encode()
     delta = "".join("+" + r.line for r in own[:5]).encode() + b"-7\t-\n"
-    digest = p2pdi.index_digest(own)
-    document = head(200, 5, Content_Type="text/plain", Digest="sha-256=" + p2pdi.sha256(b"12345"), Title="Title") + b"12345"
+    digest = index_digest(own)
+    document = head(200, 5, Content_Type="text/plain", Digest="sha-256=" + sha256(b"12345"), Title="Title") + b"12345"
     lease = {"TTL": 7200, "Keep_Alive": 2400, "Address": "127.0.0.1"}
     any_reply = seeds("reply")
     return {
@@ -204,7 +209,7 @@ def answer_seeds(liars):
         "PQuery": [head(200, len(listed), Active=len(liars)) + listed] * 3 + any_reply + [head(204, Active=0)],
         "RFC-Index": [head(200, len(body), Generation="5.1", Index_Digest=digest) + body, head(304, Generation="5.1", Index_Digest=digest),
                       head(226, len(delta), Generation="5.2", Index_Digest=digest) + delta] + any_reply,
-        "RFC-Editor-Index": [head(200, len(s), Digest="sha-256=" + p2pdi.sha256(s)) + s for s in seeds("rfc-meta")],
+        "RFC-Editor-Index": [head(200, len(s), Digest="sha-256=" + sha256(s)) + s for s in seeds("rfc-meta")],
         "RFC ": [document] * 3 + any_reply,
         "": any_reply,
     }
@@ -219,7 +224,7 @@ class Asker(threading.Thread):
 
     def run(self):
         while not self.over.is_set():
-            with contextlib.suppress(OSError, p2pdi.Closed), self.peer.varlink() as v:
+            with contextlib.suppress(OSError, Closed), self.peer.varlink() as v:
                 number = self.random.randint(1, 40)
                 method, parameters = self.random.choice([
                     ("Get", {"numbers": list(range(number, number + 10))}), ("Refresh", {}), ("Sync", {}), ("Join", {}), ("Leave", {}),
@@ -264,7 +269,7 @@ def look_into_log(daemon):
     with daemon.changed:
         lines, daemon.lines[:] = daemon.lines[:], []
     for i, line in enumerate(lines):
-        if p2pdi.SANITIZER.search(line):
+        if SANITIZER.search(line):
             raise Wrong(f"{daemon.name}: " + "\n".join(lines[i:i + 40]))
     if daemon.running and not daemon.reader.is_alive():
         raise Wrong(f"{daemon.name} ended with {daemon.wait_end()}:\n" + "\n".join(lines[-40:]))
@@ -283,10 +288,10 @@ def reason(daemons, error):
 
 def fire(world, args, counts, over):
     """Starts everything; gives the daemons, and a function that asks honestly."""
-    content = p2pdi.document(KNOWN)
+    content = document(KNOWN)
     ini = {"Server.RequestTimeoutSec": "1s", "Server.IdleTimeoutSec": "2s", "Log.Level": "info", "Log.TransactionsPerSec": 100}
     rs = world.rs({**ini, "Registration.MaxPeers": 2000, "Registration.MaxPeersPerSource": 500})
-    peer = world.peer("peer", {KNOWN: content, 7: p2pdi.document(7)}, rs, {**ini, "Server.Threads": 2, "Store.MaxSize": "64M"})
+    peer = world.peer("peer", {KNOWN: content, 7: document(7)}, rs, {**ini, "Server.Threads": 2, "Store.MaxSize": "64M"})
 
     liars = [Liar("peer's answer", {}, counts) for _ in range(N_FAKES)]
     for liar in liars:
@@ -329,7 +334,7 @@ def watch(daemons, ask, args, over):
     rows = []
     for d, (n_before, bytes_before) in zip(daemons, before):
         # What was open under fire has ended by itself.
-        p2pdi.until(lambda d=d, n_before=n_before: descriptors(d) <= n_before, f"{d.name}: the end of all but {n_before} of {descriptors(d)} descriptors")
+        until(lambda d=d, n_before=n_before: descriptors(d) <= n_before, f"{d.name}: the end of all but {n_before} of {descriptors(d)} descriptors")
         rows.append((d.name, n_before, descriptors(d), bytes_before >> 20, memory(d) >> 20))
         if memory(d) > bytes_before + MEMORY_GROWTH_MAX:
             raise Wrong(f"{d.name} grew from {bytes_before >> 20} to {memory(d) >> 20} MiB")
@@ -340,16 +345,16 @@ def watch(daemons, ask, args, over):
 
 
 def main(args):
-    if not p2pdi.sanitizer():
+    if not sanitizer():
         print("this build has no sanitizer, which would be half of what is looked for: configure with --enable-sanitizers", file=sys.stderr)
         return SKIPPED
     os.environ.setdefault("ASAN_OPTIONS", "quarantine_size_mb=8")
     print(f"seed {args.seed}, {args.seconds:g} seconds", flush=True)
-    world, counts, over = p2pdi.World(), Counts(), threading.Event()
+    world, counts, over = World(), Counts(), threading.Event()
     try:
         daemons, ask = fire(world, args, counts, over)
         n_honest, rows = watch(daemons, ask, args, over)
-    except (Wrong, AssertionError, OSError, p2pdi.Closed) as e:
+    except (Wrong, AssertionError, OSError, Closed) as e:
         over.set()
         e = reason([d for d in world.daemons if d.reader], e)
         kept = f"{world.dir}.inputs"

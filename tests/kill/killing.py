@@ -10,7 +10,7 @@ import struct
 
 import pytest
 
-from p2pdi import BUILD, until
+from p2pdi.base import BUILD, until
 
 # Of a whole run, shared among the kinds of work: seven of the library, and the registry; and where the choice begins.
 KILLS = int(os.environ.get("P2PDI_KILLS") or 200)

@@ -9,7 +9,9 @@ import struct
 
 import pytest
 
-from p2pdi import BUILD, document, parse_list, until
+from p2pdi.base import BUILD, until
+from p2pdi.documents import document
+from p2pdi.wire import parse_list
 
 PRELOAD = os.path.join(BUILD, "tests/kill/clocks.so")
 YEAR = 365 * 86400

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from killing import Killer
-from p2pdi import document, sealed, sha256
+from p2pdi.documents import document, sha256
+from p2pdi.varlink import sealed
 
 FLUSHES = ("fsync", "fdatasync", "syncfs")
 

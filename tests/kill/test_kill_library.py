@@ -16,7 +16,10 @@ import threading
 import pytest
 
 from killing import KILLS, KINDS_OF_WORK, SEED, Killer, Points, be_killed, killed_at_start
-from p2pdi import Closed, document, flip, sealed, sha256, start_ctl
+from p2pdi.documents import document, flip, sha256
+from p2pdi.tool import start_ctl
+from p2pdi.varlink import sealed
+from p2pdi.wire import Closed
 
 NUMBERS = range(1, 161)
 SIZES = (60, 4000, 70000, 300000)

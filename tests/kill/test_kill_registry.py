@@ -5,7 +5,7 @@ import random
 import threading
 
 from killing import KILLS, KINDS_OF_WORK, SEED, Killer, Points, be_killed, killed_at_start
-from p2pdi import Closed, Registrant, Wire, parse_list
+from p2pdi.wire import Closed, Registrant, Wire, parse_list
 
 WORKERS = 4
 # What each of them asks in a round; the kill falls somewhere in it.

@@ -7,8 +7,10 @@ import socket
 import time
 
 import hosts
-import p2pdi
 from hosts import address
+from p2pdi.base import PATIENCE
+from p2pdi.daemons import Rsd
+from p2pdi.world import World
 
 RS_PORT, PORT = 65423, 65424
 # Of TCP's flags.
@@ -19,7 +21,7 @@ SYN, ACK = 0x02, 0x10
 INI = {"Limits.RatePerSource": None, "Log.Level": "info"}
 
 
-class Group(p2pdi.World):
+class Group(World):
     """A world with so many hosts. Daemon i is on host i; host n is the machine that the bridge is on."""
 
     def __init__(self, n):
@@ -105,7 +107,7 @@ def descriptors(daemon):
 
 def metric(daemon, name):
     """The sum over its labels that begin as said: 'p2pdi_rs_refused_total{reason="malformed"'."""
-    rs = isinstance(daemon, p2pdi.Rsd)
+    rs = isinstance(daemon, Rsd)
     r = daemon.ctl("metrics", rs=rs)
     assert r.code == 0 and name.split("{")[0] in r.text, r
     return sum(float(line.rpartition(" ")[2]) for line in r.text.splitlines() if line.startswith(name))
@@ -118,7 +120,7 @@ def memory(daemon):
 
 
 @contextlib.contextmanager
-def timed(what, at_most=p2pdi.PATIENCE):
+def timed(what, at_most=PATIENCE):
     """Prints how long it took; more than so many seconds is a failure, None: nothing is. (A kernel gives up after minutes.)"""
     begin = time.monotonic()
     yield

@@ -12,7 +12,9 @@ import time
 import pytest
 
 from group import metric
-from p2pdi import BUILD, Registrant, World, request
+from p2pdi.base import BUILD
+from p2pdi.wire import Registrant, request
+from p2pdi.world import World
 
 N_PEERS = 1000
 # How long the server comes and goes, a second each.

@@ -20,7 +20,9 @@ import pytest
 import hosts
 from group import PORT, cpu_seconds, cpu_share, descriptors, memory, metric, timed
 from hosts import address
-from p2pdi import BUILD, PATIENCE, Closed, Registrant, Wire, document, request, until
+from p2pdi.base import BUILD, PATIENCE, until
+from p2pdi.documents import document
+from p2pdi.wire import Closed, Registrant, Wire, request
 
 RS, B, A, ATTACKER, QUIET_RS, QUIET_B, QUIET_A = range(7)
 LOAD = os.path.join(BUILD, "tests", "bench", "load")

@@ -7,7 +7,10 @@ import pytest
 
 from group import PORT, cpu_share, descriptors, metric, timed
 from hosts import address
-from p2pdi import Wire, document, end_ctl, request, start_ctl, until
+from p2pdi.base import until
+from p2pdi.documents import document
+from p2pdi.tool import end_ctl, start_ctl
+from p2pdi.wire import Wire, request
 
 RS, B, C, A = range(4)
 BIG = document(7, 4000000)

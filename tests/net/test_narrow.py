@@ -3,7 +3,7 @@
 
 import hosts
 from group import timed
-from p2pdi import document
+from p2pdi.documents import document
 
 RS, B, A = range(3)
 

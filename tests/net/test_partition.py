@@ -6,7 +6,8 @@ import json
 import pytest
 
 from group import timed
-from p2pdi import document, until
+from p2pdi.base import until
+from p2pdi.documents import document
 
 # Leases and pulls of seconds, so that both come and go during a test.
 LEASE = {"Registration.TTLSec": 4, "Registration.KeepAliveSec": 1}

@@ -6,7 +6,9 @@ import socket
 
 from group import ACK, PORT, RS_PORT, SYN, Packets
 from hosts import address
-from p2pdi import FakePeer, Place, Registrant, Wire
+from p2pdi.addresses import Place
+from p2pdi.fakes import FakePeer
+from p2pdi.wire import Registrant, Wire
 
 RS, A, LIAR, VICTIM = range(4)
 

@@ -8,7 +8,7 @@ import select
 import sys
 import time
 
-import p2pdi
+from p2pdi.wire import Closed, Wire
 from restarts import Restarts
 
 # Of what went wrong so many are told, the others counted.
@@ -33,7 +33,7 @@ class Peer:
         self.restarts = Restarts(said["restarts"]) if said["restarts"] else None
 
     def connect(self, source=None, **options):
-        return p2pdi.Wire(self.address, source, **options)
+        return Wire(self.address, source, **options)
 
     @property
     def port(self):
@@ -75,7 +75,7 @@ class Actor:
             since = daemon.restarts.count
             try:
                 return exchange()
-            except (p2pdi.Closed, ConnectionError):
+            except (Closed, ConnectionError):
                 if not daemon.restarts.over(since):
                     raise
                 self.cut[self.doing] = self.cut.get(self.doing, 0) + 1
@@ -135,7 +135,7 @@ class Actor:
                     self.begin()
                     begun = True
                 self.step()
-            except (Wrong, AssertionError, OSError, p2pdi.Closed, ValueError, KeyError) as e:
+            except (Wrong, AssertionError, OSError, Closed, ValueError, KeyError) as e:
                 self.fail(e)
                 begun = False
                 with contextlib.suppress(Exception):

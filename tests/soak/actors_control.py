@@ -6,8 +6,9 @@ import re
 import socket
 import time
 
-import p2pdi
 from actor import Actor, expect
+from p2pdi.tool import ctl
+from p2pdi.varlink import Varlink, sealed
 
 
 # ---- documents ----
@@ -18,7 +19,7 @@ class Circle(Actor):
     per_sec = 20
 
     def begin(self):
-        self.varlink = p2pdi.Varlink(self.peers["dave"].control)
+        self.varlink = Varlink(self.peers["dave"].control)
         self.numbers = sorted(set(self.documents) - self.churned)
 
     def end(self):
@@ -44,7 +45,7 @@ class Keeper(Actor):
     N = 3               # numbers; what a sync has seen here may have gone when it wants it
 
     def begin(self):
-        self.varlink = p2pdi.Varlink(self.peers["dave"].control)
+        self.varlink = Varlink(self.peers["dave"].control)
         self.numbers = sorted(self.churned)[:self.N]
 
     def end(self):
@@ -53,7 +54,7 @@ class Keeper(Actor):
     def bring(self, number):
         size, digest, source = self.documents[number]
         with open(source, "rb") as f:
-            fd = p2pdi.sealed(f.read())
+            fd = sealed(f.read())
         try:
             with self.timed("Import"):
                 self.varlink.send("org.p2pdi.Peer.Import", {"files": [{"number": number, "size": size, "sha256": digest}]}, fd)
@@ -82,7 +83,7 @@ class Sync(Actor):
     LOOK = 30           # files of each that are read
 
     def begin(self):
-        self.varlink = p2pdi.Varlink(self.peers["alice"].control)
+        self.varlink = Varlink(self.peers["alice"].control)
 
     def end(self):
         self.varlink.close()
@@ -131,7 +132,7 @@ class Control(Actor):
     per_sec = 40
 
     def begin(self):
-        self.varlinks = {name: p2pdi.Varlink(self.peers[name].control) for name in ("alice", "bob", "carol", "dave")}
+        self.varlinks = {name: Varlink(self.peers[name].control) for name in ("alice", "bob", "carol", "dave")}
         self.stable = sorted(set(self.documents) - self.churned)
 
     def end(self):
@@ -197,7 +198,7 @@ class Registry(Actor):
         self.again(self.rs, self.look)
 
     def look(self):
-        with p2pdi.Varlink(self.rs.control) as v:
+        with Varlink(self.rs.control) as v:
             status = self.call("GetStatus of the server", v, "Registration.GetStatus")
             expect(status["active"] >= 5, status)
             replies = self.call_more("List of the server", v, "Registration.List")
@@ -214,7 +215,7 @@ class Monitor(Actor):
     EVENTS = 20
 
     def step(self):
-        with p2pdi.Varlink(self.peers[self.draw.choice(["alice", "bob", "carol", "dave"])].control) as v:
+        with Varlink(self.peers[self.draw.choice(["alice", "bob", "carol", "dave"])].control) as v:
             with self.timed("Monitor, until it is ready"):
                 v.send("org.p2pdi.Peer.Monitor", more=True)
                 while "ready" not in (reply := v.reply())["parameters"]:
@@ -230,7 +231,7 @@ class Verify(Actor):
     per_sec = 0.2
 
     def step(self):
-        with p2pdi.Varlink(self.peers["carol"].control, 60) as v:
+        with Varlink(self.peers["carol"].control, 60) as v:
             replies = self.call_more("Verify", v, "Peer.Verify")
         for r in replies:
             expect("document" not in r or r["document"]["number"] in self.churned and r["document"]["result"] != "damaged", r)
@@ -250,7 +251,7 @@ class Tool(Actor):
         number = self.draw.choice(self.scene["of_bob"])
         name, *verb = self.draw.choice(self.VERBS)
         with self.timed("p2pdi-ctl"):
-            r = p2pdi.ctl(*(v.format(number, path=self.documents[number][2]) for v in verb), control=self.peers[name].control)
+            r = ctl(*(v.format(number, path=self.documents[number][2]) for v in verb), control=self.peers[name].control)
         if verb[0] == "why" and r.code == 1:    # it was not asked for yet
             return
         if verb[0] == "sync" and "under way already" in r.err:

@@ -6,8 +6,9 @@ import os
 import socket
 import time
 
-import p2pdi
 from actor import Actor, expect
+from p2pdi.base import until
+from p2pdi.wire import Registrant, index_digest, parse_index, request
 
 
 # ---- the registration server ----
@@ -35,7 +36,7 @@ class Registrar(Actor):
         self.again(self.rs, lambda: self.come_and_go(i, self.known_of(i)))
 
     def come_and_go(self, i, had):
-        asker = p2pdi.Registrant(self.rs, f"127.4.0.{1 + i}")
+        asker = Registrant(self.rs, f"127.4.0.{1 + i}")
         try:
             asker.cookie = had.cookie
             with self.timed("Register"):
@@ -79,16 +80,16 @@ class Follower(Actor):
             reply = self.wire.ask("GET RFC-Index", {"If-Generation": self.generation, "Host": "soak", "OS": "test"})
         expect(reply.status in (200, 226, 304), reply)
         if reply.status == 200:
-            self.copy = {r.number: r for r in p2pdi.parse_index(reply.body)}
+            self.copy = {r.number: r for r in parse_index(reply.body)}
         for line in reply.body.decode().split("\n")[:-1] if reply.status == 226 else []:
             if line[0] == "-":
                 self.copy.pop(int(line[1:].split("\t")[0]), None)      # None: it came and went
             else:
-                record, = p2pdi.parse_index((line[1:] + "\n").encode())
+                record, = parse_index((line[1:] + "\n").encode())
                 self.copy[record.number] = record
         self.generation = reply["Generation"]
         if reply.status != 304:
-            expect(p2pdi.index_digest(self.copy.values()) == reply["Index-Digest"], f"the copy has another digest after a {reply.status}")
+            expect(index_digest(self.copy.values()) == reply["Index-Digest"], f"the copy has another digest after a {reply.status}")
             for r in self.copy.values():
                 expect((r.size, r.sha256) == self.documents[r.number][:2] and r.holder == "-", r)
 
@@ -122,9 +123,9 @@ class Churn(Actor):
         def told():
             reply = self.wire.ask("GET RFC-Index", {"RFC": number})
             expect(reply.status == 200, reply)
-            return any(r.holder == "-" for r in p2pdi.parse_index(reply.body)) != there
+            return any(r.holder == "-" for r in parse_index(reply.body)) != there
         with self.timed("on disk, in the index" if not there else "off the disk, out of the index"):
-            p2pdi.until(told, f"RFC {number} {'out of' if there else 'in'} the index")
+            until(told, f"RFC {number} {'out of' if there else 'in'} the index")
 
 
 # ---- documents ----
@@ -170,7 +171,7 @@ class Slow(Actor):
         wire = self.peers["bob"].connect("127.5.0.4", window=self.WINDOW)
         self.readers.append((number, wire))
         with self.timed("GetRFC, read slowly, the first of it"):
-            wire.send(p2pdi.request(f"GET RFC {number}", {"Host": "soak", "OS": "test", "Connection": "close"}))
+            wire.send(request(f"GET RFC {number}", {"Host": "soak", "OS": "test", "Connection": "close"}))
             wire.receive()
         wire.socket.setblocking(False)
 

@@ -9,8 +9,10 @@ import socket
 import threading
 import time
 
-import p2pdi
 import programs
+from p2pdi.addresses import endpoint
+from p2pdi.base import until
+from p2pdi.wire import Registrant
 from restarts import Restarts
 from test_editor_index import index as editors_index
 
@@ -126,7 +128,7 @@ class Group:
     def peer(self, name, address, held):
         # As with the server.
         listener = self.bench.world.keep(socket.create_server((address, 0), backlog=4096))
-        text = p2pdi.endpoint(*listener.getsockname())
+        text = endpoint(*listener.getsockname())
         peer = self.bench.world.peer(name, rs=self.rs, ini=self.peer_ini(), listen=text, start=False)
         peer.more_sockets = [("rfc", listener)]
         peer.address = ("127.0.0.1" if address == "0.0.0.0" else address, listener.getsockname()[1])
@@ -149,16 +151,16 @@ class Group:
                 def ready():
                     status = v.call("org.p2pdi.Peer.GetStatus")["parameters"]
                     return not status["scanning"] and status["servers"][0]["state"] == "registered"
-                p2pdi.until(ready, f"{peer.name}: the library, and the registration", 60)
+                until(ready, f"{peer.name}: the library, and the registration", 60)
         for source in self.sources:
-            r = p2pdi.Registrant(self.rs, source)
+            r = Registrant(self.rs, source)
             r.register(self.peers["bob"].address[1])
             self.standing.append(r)
         for peer in self.peers.values():
             peer.json("refresh")
             with peer.varlink() as v:
-                p2pdi.until(lambda: "metadataEntries" in v.call("org.p2pdi.Peer.GetStatus")["parameters"],
-                            f"{peer.name}: the RFC Editor's index", 60)
+                until(lambda: "metadataEntries" in v.call("org.p2pdi.Peer.GetStatus")["parameters"],
+                      f"{peer.name}: the RFC Editor's index", 60)
 
     def registered(self):
         """(source, cookie) of those that stay."""

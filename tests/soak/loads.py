@@ -7,8 +7,10 @@ Each answer has the status and, where the daemon's state can't change it, the ve
 import collections
 import os
 
-import p2pdi
 import programs
+from p2pdi.addresses import endpoint
+from p2pdi.documents import sha256
+from p2pdi.wire import Wire, request
 
 # keep: connections stay open. requests: (bytes, status[, SHA-256])
 Load = collections.namedtuple("Load", "kind to connections keep requests")
@@ -18,19 +20,19 @@ WHO = {"Host": "soak", "OS": "test"}
 REQUESTS = 100
 
 
-def whole(address, request):
+def whole(address, asked):
     """(bytes, status, SHA-256) as it is now; HTTP and P2P-DI have the same frame."""
-    with p2pdi.Wire(address) as w:
-        w.send(request)
+    with Wire(address) as w:
+        w.send(asked)
         while b"\r\n\r\n" not in w.buffer:
             w.receive()
         head, w.buffer = w.buffer.split(b"\r\n\r\n", 1)
         headers = {n.lower(): v.strip() for n, _, v in (line.partition(":") for line in head.decode().split("\r\n")[1:])}
-        return request, int(head.split()[1]), p2pdi.sha256(w.read(int(headers.get("content-length", 0)))), headers
+        return asked, int(head.split()[1]), sha256(w.read(int(headers.get("content-length", 0)))), headers
 
 
 def http(path, **headers):
-    return p2pdi.request(f"GET {path}", {"Host": "soak", **headers}, version="HTTP/1.1")
+    return request(f"GET {path}", {"Host": "soak", **headers}, version="HTTP/1.1")
 
 
 def documents(corpus, numbers, ask):
@@ -45,16 +47,16 @@ def ranges(corpus, numbers, ask):
         with open(corpus.path(n), "rb") as f:
             content = f.read()
         first = len(content) // 2
-        found.append((ask(n, first, p2pdi.sha256(content)), 206, p2pdi.sha256(content[first:])))
+        found.append((ask(n, first, sha256(content)), 206, sha256(content[first:])))
     return found
 
 
 def of_documents(corpus, bob, carol, numbers, of_carol):
     def p2p(n):
-        return p2pdi.request(f"GET RFC {n}", WHO)
+        return request(f"GET RFC {n}", WHO)
 
     def p2p_from(n, first, digest):
-        return p2pdi.request(f"GET RFC {n}", {**WHO, "Range": f"bytes={first}-", "If-Digest": f"sha-256={digest}"})
+        return request(f"GET RFC {n}", {**WHO, "Range": f"bytes={first}-", "If-Digest": f"sha-256={digest}"})
 
     def web(n, **headers):
         return http(f"/rfc/rfc{n}.txt", **headers)
@@ -78,14 +80,14 @@ def of_documents(corpus, bob, carol, numbers, of_carol):
 
 
 def of_the_index(bob, carol):
-    *everything, headers = whole(bob, p2pdi.request("GET RFC-Index", {**WHO, "If-Generation": "0.0"}))
+    *everything, headers = whole(bob, request("GET RFC-Index", {**WHO, "If-Generation": "0.0"}))
     return [
         Load("RFCQuery, all own", bob, 2, True, [everything]),
-        Load("RFCQuery, unchanged", bob, 2, True, [(p2pdi.request("GET RFC-Index", {**WHO, "If-Generation": headers["generation"]}), 304)]),
+        Load("RFCQuery, unchanged", bob, 2, True, [(request("GET RFC-Index", {**WHO, "If-Generation": headers["generation"]}), 304)]),
         # What others hold is told with what is left of its time: other bytes each second.
-        Load("RFCQuery, some and hearsay", bob, 2, True, [(p2pdi.request("GET RFC-Index", {**WHO, "RFC": "1-40"}), 200)]),
-        Load("RFCQuery, some, a connection each", carol, 2, False, [(p2pdi.request("GET RFC-Index", {**WHO, "RFC": "1-40"}), 200)]),
-        Load("RFC Editor's index", bob, 1, True, [whole(bob, p2pdi.request("GET RFC-Editor-Index", WHO))[:3]]),
+        Load("RFCQuery, some and hearsay", bob, 2, True, [(request("GET RFC-Index", {**WHO, "RFC": "1-40"}), 200)]),
+        Load("RFCQuery, some, a connection each", carol, 2, False, [(request("GET RFC-Index", {**WHO, "RFC": "1-40"}), 200)]),
+        Load("RFC Editor's index", bob, 1, True, [whole(bob, request("GET RFC-Editor-Index", WHO))[:3]]),
         Load("HTTP, the page", bob, 1, True, [whole(bob, http("/"))[:3]]),
         Load("HTTP, a page that changes", carol, 1, False, [(http("/"), 200)]),
     ]
@@ -94,7 +96,7 @@ def of_the_index(bob, carol):
 def of_the_server(rs, registered):
     """registered: (source, cookie) of peers that stay. Who is listed to them changes all the time."""
     def ask(line, **headers):
-        return [(p2pdi.request(line, {"Cookie": cookie, **headers}), 200) for _, cookie in registered]
+        return [(request(line, {"Cookie": cookie, **headers}), 200) for _, cookie in registered]
     return [
         Load("KeepAlive", rs, 4, True, ask("POST KeepAlive")),
         Load("KeepAlive, a connection each", rs, 2, False, ask("POST KeepAlive")),
@@ -115,6 +117,6 @@ def write(loads, directory, registered, restarts):
         sources = [source for source, _ in registered] if of_server else [f"127.2.{i}.{1 + j}" for j in range(len(requests))]
         path = os.path.join(directory, f"requests-{i}")
         programs.write_requests(path, [(source, *r) for source, r in zip(sources, requests)])
-        arguments = [f"--connect={p2pdi.endpoint(*load.to)}", f"--requests={path}", f"--connections={load.connections}", "--times"]
+        arguments = [f"--connect={endpoint(*load.to)}", f"--requests={path}", f"--connections={load.connections}", "--times"]
         found.append((load, arguments + (["--keep"] if load.keep else []) + ([f"--restarts={restarts}"] if of_server else [])))
     return found

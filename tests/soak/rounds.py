@@ -5,9 +5,10 @@ import collections
 import math
 import shutil
 
-import p2pdi
 import programs
 from group import part
+from p2pdi.documents import sha256
+from p2pdi.wire import Registrant
 
 # From one round to the next; a short run has so many parts.
 ROUND_SEC, PARTS = 60, 5
@@ -88,7 +89,7 @@ class Rounds:
             reply = v.call("org.p2pdi.Peer.Get", {"numbers": [number]})
             if "error" in reply or reply["parameters"]["download"]["result"] != "ok":
                 self.problems.append(f"{guest.name} did not get RFC {number}: {reply}")
-            elif p2pdi.sha256(guest.content(number)) != g.corpus.digests[programs.name_of(number)]:
+            elif sha256(guest.content(number)) != g.corpus.digests[programs.name_of(number)]:
                 self.problems.append(f"{guest.name} got other bytes as RFC {number}")
 
     def __str__(self):
@@ -102,7 +103,7 @@ def lost(group, ids):
         if now != ids[name]:
             problems.append(f"{name} was peer {ids[name]}, and is {now}")
     for source, was in zip(group.sources, group.standing):
-        with p2pdi.Registrant(group.rs, source) as r:
+        with Registrant(group.rs, source) as r:
             r.cookie = was.cookie
             try:
                 r.register(group.peers["bob"].address[1])

@@ -24,8 +24,9 @@ import actors  # noqa: E402
 import figures  # noqa: E402
 import group as groups  # noqa: E402
 import loads  # noqa: E402
-import p2pdi  # noqa: E402
 import programs  # noqa: E402
+from p2pdi.base import PATIENCE, sanitizer  # noqa: E402
+from p2pdi.daemons import Rsd  # noqa: E402
 from rounds import Rounds, lost  # noqa: E402
 
 # Seconds from one sample to the next; a short run has as many of them.
@@ -44,7 +45,7 @@ class Client:
     def end(self):
         """(what it said or None, what went wrong)"""
         try:
-            out, err = self.process.communicate(timeout=p2pdi.PATIENCE * 3)
+            out, err = self.process.communicate(timeout=PATIENCE * 3)
         except subprocess.TimeoutExpired:
             self.kill()
             return None, [f"{self.kind}: does not end"]
@@ -144,7 +145,7 @@ class Soak:
         g.quiet()
         end = time.monotonic() + groups.REST_SEC
         rested = {d.name: groups.rested(d.pid, resting[d.name], end) for d in g.daemons}
-        judged = not p2pdi.sanitizer()
+        judged = not sanitizer()
         dropped = {d.name: log_dropped(d) for d in g.daemons}
         self.problems += g.end() + self.watch.problems
         self.dropped = sum(dropped.values())
@@ -193,7 +194,7 @@ class Soak:
 
 def log_dropped(daemon):
     """Entries that the journal did not take."""
-    interface = "Registration" if isinstance(daemon, p2pdi.Rsd) else "Peer"
+    interface = "Registration" if isinstance(daemon, Rsd) else "Peer"
     with daemon.varlink() as v:
         text = v.call(f"org.p2pdi.{interface}.GetMetrics")["parameters"]["text"]
     return sum(int(line.split()[1]) for line in text.splitlines() if "_log_dropped_total " in line and not line.startswith("#"))

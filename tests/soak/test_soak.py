@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 import types
@@ -20,11 +21,14 @@ import actors  # noqa: E402
 import figures  # noqa: E402
 import group  # noqa: E402
 import loads  # noqa: E402
-import p2pdi  # noqa: E402
 import programs  # noqa: E402
 import rounds  # noqa: E402
 from actor import Wrong  # noqa: E402
 from figures import Kind, Process  # noqa: E402
+from p2pdi.base import program, until  # noqa: E402
+from p2pdi.documents import document, flip  # noqa: E402
+from p2pdi.fakes import FakePeer, FakeServer  # noqa: E402
+from p2pdi.wire import Closed, Wire  # noqa: E402
 from restarts import Restarts  # noqa: E402
 
 # As samples of the second half of a quarter of an hour.
@@ -147,7 +151,7 @@ def test_warnings_are_problems_unless_they_are_expected():
 def test_descriptors_that_are_connections_are_told_apart():
     pid = os.getpid()
     resting = group.at_rest(pid)
-    with p2pdi.socket.create_server(("127.0.0.1", 0)) as listener, p2pdi.socket.create_connection(listener.getsockname()), open(os.devnull, "rb"):
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()), open(os.devnull, "rb"):
         assert group.at_rest(pid) == resting + 2
         n = group.descriptors(pid)
         assert n >= resting + 3 and group.rested(pid, n, 0) == group.rested(pid, n - 1, 0) == n
@@ -219,18 +223,18 @@ def test_who_ends_badly_is_told_and_comes_back(tmp_path, monkeypatch):
 def scene(holder, restarts=None, **more):
     peer = {"address": (holder.address, holder.port), "control": "", "library": "", "restarts": restarts and restarts.path}
     return {"rs": peer, "peers": {"carol": peer, "eve": peer, "bob": peer}, "churned": [], "of_eve": [7], "of_bob": [7],
-            "documents": {7: (4000, hashlib.sha256(p2pdi.document(7)).hexdigest(), "")}, **more}
+            "documents": {7: (4000, hashlib.sha256(document(7)).hexdigest(), "")}, **more}
 
 
-class Holder(p2pdi.FakePeer):
+class Holder(FakePeer):
     """With all that an answer has to have."""
 
     @staticmethod
     def head(status, length=0, **headers):
-        return p2pdi.FakePeer.head(status, length, Date="Fri, 27 Nov 2026 06:00:00 GMT", **headers)
+        return FakePeer.head(status, length, Date="Fri, 27 Nov 2026 06:00:00 GMT", **headers)
 
 
-class Server(p2pdi.FakeServer):
+class Server(FakeServer):
     """With a peer whose cookie and id a test chooses."""
 
     cookie_and_id = "77", 7
@@ -248,7 +252,7 @@ class Server(p2pdi.FakeServer):
 
 @pytest.fixture
 def holder():
-    fake = Holder({7: p2pdi.document(7)})
+    fake = Holder({7: document(7)})
     yield fake
     fake.close()
 
@@ -268,7 +272,7 @@ def restarts(tmp_path):
 def test_other_bytes_are_seen(holder, restarts):
     actor = actors.ACTORS["restarted"](scene(holder, restarts))
     actor.step()
-    holder.documents[7] = p2pdi.flip(p2pdi.document(7), 100)
+    holder.documents[7] = flip(document(7), 100)
     with pytest.raises(Wrong, match="RFC 7 has other bytes"):
         actor.step()
     holder.documents = {}
@@ -283,7 +287,7 @@ def test_an_index_that_is_not_what_it_says_is_seen(holder):
     follower.step()
     assert list(follower.copy) == [7]
     follower.end()
-    holder.statements[7] = holder.record(7, p2pdi.document(7, seed=1))
+    holder.statements[7] = holder.record(7, document(7, seed=1))
     follower.begin()
     with pytest.raises(Wrong):
         follower.step()
@@ -308,13 +312,13 @@ def test_only_a_restart_may_cut(holder, restarts):
     actor.step()
     assert actor.said()["kinds"]["GetRFC of a peer that restarts"]["cut"] == 1 and holder.connections == 2
     holder.on_get = lambda fake, connection, number: None
-    with pytest.raises(p2pdi.Closed):
+    with pytest.raises(Closed):
         actor.step()
 
 
 def test_who_is_taken_for_another_one_is_seen(server):
     registrar = actors.ACTORS["registrar"](scene(server))
-    had, well = registrar.Known("77", 7, 0), (p2pdi.Closed, ConnectionError)      # a fake answers once
+    had, well = registrar.Known("77", 7, 0), (Closed, ConnectionError)      # a fake answers once
     for before, after, error in ((registrar.Known(), ("77", 7), well), (had, ("77", 7), well), (had, ("77", 8), Wrong),
                                  (had, ("78", 7), AssertionError)):
         server.cookie_and_id = after
@@ -325,7 +329,7 @@ def test_who_is_taken_for_another_one_is_seen(server):
 def test_who_is_lost_is_told(server):
     def group_of(ids):
         standing = types.SimpleNamespace(cookie="77", id=7)
-        rs = types.SimpleNamespace(connect=lambda source: p2pdi.Wire((server.address, server.port), source))
+        rs = types.SimpleNamespace(connect=lambda source: Wire((server.address, server.port), source))
         return types.SimpleNamespace(peer_ids=lambda: ids, sources=["127.3.0.1"], standing=[standing], rs=rs, peers={"bob": holder_at})
     holder_at = types.SimpleNamespace(address=("127.0.0.1", 1))
     assert rounds.lost(group_of({"bob": 1}), {"bob": 1}) == []
@@ -335,7 +339,7 @@ def test_who_is_lost_is_told(server):
 
 
 def test_who_reads_slowly_reads_to_the_end(holder, monkeypatch):
-    content = p2pdi.document(7, 300000)
+    content = document(7, 300000)
     holder.documents[7] = content
     slow = actors.ACTORS["slow"](scene(holder, documents={7: (len(content), hashlib.sha256(content).hexdigest(), "")}))
     monkeypatch.setattr(slow, "N", 2)
@@ -345,10 +349,10 @@ def test_who_reads_slowly_reads_to_the_end(holder, monkeypatch):
         slow.step()
         return holder.connections > 4
     slow.begin()
-    p2pdi.until(step, "the next documents, once the first were whole")
-    holder.documents[7] = p2pdi.flip(content, 200000)
+    until(step, "the next documents, once the first were whole")
+    holder.documents[7] = flip(content, 200000)
     with pytest.raises(Wrong, match="RFC 7 has other bytes"):
-        p2pdi.until(lambda: slow.step(), "a document that is another one")
+        until(lambda: slow.step(), "a document that is another one")
     slow.end()
 
 
@@ -371,8 +375,8 @@ def test_load_is_given_what_must_be_answered(holder, tmp_path):
             holder.documents[n] = f.read()
     chosen = [kind for kind in loads.of_documents(corpus, bob, bob, corpus.numbers, corpus.numbers) if kind.kind == "GetRFC, a connection each"]
     (load, arguments), = loads.write(chosen, str(tmp_path), [], "none")
-    command = [p2pdi.program("tests/bench/load"), *arguments, "--count=16"]
+    command = [program("tests/bench/load"), *arguments, "--count=16"]
     said = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert (load.keep, said["requests"], said["failed"]) == (False, 16, 0)
-    holder.documents[3] = p2pdi.flip(holder.documents[3], 0)
+    holder.documents[3] = flip(holder.documents[3], 0)
     assert json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["failed"] == 2

@@ -6,7 +6,7 @@ import tempfile
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-# What is compiled goes to the build directory, for all files of tests: else each would compile p2pdi.py anew. The source may be read-only.
+# What is compiled goes to the build directory, for all files of tests: else each would compile p2pdi/ anew. The source may be read-only.
 sys.dont_write_bytecode = "P2PDI_BUILDDIR" not in os.environ
 if not sys.dont_write_bytecode:
     sys.pycache_prefix = os.path.join(os.environ["P2PDI_BUILDDIR"], "tests", "pycache")

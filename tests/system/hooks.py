@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-import p2pdi
+from p2pdi.world import World
 
 # What was started with nohup or by a script's "&" ignores these; programs inherit that, and tests send them signals.
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
@@ -21,7 +21,7 @@ LOG_LINES_MAX = 200
 
 @pytest.fixture
 def world():
-    w = p2pdi.World()
+    w = World()
     yield w
     w.close()
 
@@ -29,7 +29,7 @@ def world():
 @pytest.fixture(scope="module")
 def shared():
     """A world for all tests of a file, for daemons that no test changes."""
-    w = p2pdi.World()
+    w = World()
     yield w
     w.close()
 
@@ -58,7 +58,7 @@ def pytest_runtest_makereport(item):
     if not report.failed:
         return
     for world in item.funcargs.values():
-        if not isinstance(world, p2pdi.World):
+        if not isinstance(world, World):
             continue
         for name, log in world.logs():
             lines = log.split("\n")

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from p2pdi import Varlink, document, sha256
+from p2pdi.documents import document, sha256
+from p2pdi.varlink import Varlink
 
 # Prefixes of their own; a real registration server lists loopback addresses to askers on loopback.
 B, C, D = "127.0.0.2", "127.0.0.3", "127.0.0.4"

@@ -3,7 +3,8 @@
 
 import time
 
-from p2pdi import document, until
+from p2pdi.base import until
+from p2pdi.documents import document
 
 
 def test_get_that_finds_the_server_away_makes_it_known(world):

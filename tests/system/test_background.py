@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Pulls in the background: what others hold is known here without anybody asking for it."""
-from p2pdi import document, until
+from p2pdi.base import until
+from p2pdi.documents import document
 
 def background(**ini):
     return {"Index.PullIntervalSec": "200ms", **{k.replace("_", "."): v for k, v in ini.items()}}

@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from p2pdi import document, sanitizer, sha256, until
+from p2pdi.base import sanitizer, until
+from p2pdi.documents import document, sha256
 
 
 def digest(content):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from p2pdi import document
+from p2pdi.documents import document
 
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "client.py")
 LINES_MAX = 60

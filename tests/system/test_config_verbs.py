@@ -8,7 +8,9 @@ import subprocess
 
 import pytest
 
-from p2pdi import Terminal, ctl, endpoint, program, with_mounts
+from p2pdi.addresses import endpoint
+from p2pdi.base import program
+from p2pdi.tool import Terminal, ctl, with_mounts
 
 LEVELS = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]
 

@@ -11,8 +11,10 @@ import threading
 
 import pytest
 
-import p2pdi
-from p2pdi import PATIENCE, Registrant, ctl, document, end_ctl, sha256, start_ctl
+from p2pdi.base import PATIENCE, program
+from p2pdi.documents import document, sha256
+from p2pdi.tool import ctl, end_ctl, start_ctl
+from p2pdi.wire import Registrant
 
 DOCUMENTS = {7230: document(7230, 5000), 7231: document(7231, 118), 7232: document(7232, 70000), 10000: document(10000),
              5: b"\0\xff no end"}
@@ -396,7 +398,7 @@ def test_timeout_of_a_get(world):
 def test_output_that_can_not_be_written(a):
     with open("/dev/full", "wb") as full:
         for verb in (["get", "7230"], ["cat", "7230"], ["list"], ["--json=short", "status"]):
-            p = subprocess.run([p2pdi.program("p2pdi-ctl"), f"--control={a.control}", *verb], stdin=subprocess.DEVNULL,
+            p = subprocess.run([program("p2pdi-ctl"), f"--control={a.control}", *verb], stdin=subprocess.DEVNULL,
                                stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
             assert p.returncode == 1, verb
             assert p.stderr.endswith(b"Cannot write to standard output: No space left on device.\n"), verb
@@ -404,7 +406,7 @@ def test_output_that_can_not_be_written(a):
 
 def test_a_closed_stream_does_not_become_the_connection(a):
     """The first descriptor that is free is the socket's."""
-    command = [p2pdi.program("p2pdi-ctl"), f"--control={a.control}"]
+    command = [program("p2pdi-ctl"), f"--control={a.control}"]
     for verb in (["get", "7230"], ["cat", "7230"], ["read", "7230"], ["list"], ["status"]):
         p = subprocess.run(command + verb, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False,
                            preexec_fn=lambda: os.close(1))
@@ -444,9 +446,8 @@ def opened(world):
     for d in (world.dir, a.dir, a.runtime_dir):
         os.chmod(d, 0o755)
     os.chmod(a.control, 0o666)
-    program = p2pdi.program("p2pdi-ctl")
     try:
-        subprocess.run([program, "--version"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True,
+        subprocess.run([program("p2pdi-ctl"), "--version"], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True,
                        check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("the programs are out of reach for anybody but root")

@@ -8,10 +8,11 @@ import subprocess
 
 import pytest
 
-import p2pdi
-from p2pdi import Terminal, ctl, document
+from p2pdi.base import PATIENCE, SOURCE, program
+from p2pdi.documents import document
+from p2pdi.tool import Terminal, ctl
 
-COMPLETION = os.path.join(p2pdi.SOURCE, "src/ctl/completion")
+COMPLETION = os.path.join(SOURCE, "src/ctl/completion")
 DOCUMENTS = {5: document(5), 72: document(72), 7230: document(7230), 7231: document(7231), 72300: document(72300)}
 TITLE = "RFC {}"
 
@@ -152,8 +153,8 @@ printf '<%s>\n' "${COMPREPLY[@]}"
 def in_bash(line, kind=9):
     """What bash gets to choose from; compopt can only be called in a real completion, so it just says so."""
     r = subprocess.run(["bash", "--norc", "-u", "-c", BASH, "bash", os.path.join(COMPLETION, "bash/p2pdi-ctl"),
-                        p2pdi.program("p2pdi-ctl"), line, str(kind)], stdin=subprocess.DEVNULL, capture_output=True,
-                       text=True, timeout=p2pdi.PATIENCE, check=True)
+                        program("p2pdi-ctl"), line, str(kind)], stdin=subprocess.DEVNULL, capture_output=True,
+                       text=True, timeout=PATIENCE, check=True)
     assert r.stderr == "", r.stderr
     first, *rest = r.stdout.splitlines()
     assert first == "complete -F _p2pdi_ctl p2pdi-ctl"
@@ -201,7 +202,7 @@ def test_bash_takes_its_own_files(world):
 ], ids=str)
 def test_zsh(a, world, typed, becomes):
     """In a real one, that types."""
-    os.symlink(p2pdi.program("p2pdi-ctl"), os.path.join(world.dir, "real"))
+    os.symlink(program("p2pdi-ctl"), os.path.join(world.dir, "real"))
     with open(os.path.join(world.dir, "p2pdi-ctl"), "w", encoding="utf-8") as f:
         # The control socket is not part of what is typed here.
         f.write(f'#!/bin/sh\nshift 2\nexec {world.dir}/real --complete -- --control={a.control} "$@"\n')
@@ -234,7 +235,7 @@ def test_titles_are_no_commands(world, shell):
     assert a.ctl("refresh").code == 0
     with open(os.path.join(world.dir, "p2pdi-ctl"), "w", encoding="utf-8") as f:
         f.write(f'#!/bin/sh\n[ "$1" = --complete ] || exit 0\nshift 2\n'
-                f'exec {p2pdi.program("p2pdi-ctl")} --complete -- --control={a.control} "$@"\n')
+                f'exec {program("p2pdi-ctl")} --complete -- --control={a.control} "$@"\n')
     os.chmod(f.name, 0o755)
     start = {"bash": f"PATH={world.dir}:$PATH; . {COMPLETION}/bash/p2pdi-ctl\n",
              "zsh": f"path=({world.dir} $path) fpath=({COMPLETION}/zsh $fpath)\nautoload -Uz compinit\ncompinit -u -D\nbindkey -e\n"}

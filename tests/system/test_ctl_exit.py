@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
-import p2pdi
-from p2pdi import ctl, document, flip
+from p2pdi.base import SOURCE
+from p2pdi.documents import document, flip
+from p2pdi.tool import ctl
 from test_ctl import FakeControl, download, error
 from test_find import put_index
 
@@ -75,7 +76,7 @@ HOW = {"OK": done, "FAILURE": failure, "USAGE": usage, "NOT-HELD": not_held, "NE
 
 
 def table():
-    with open(os.path.join(p2pdi.SOURCE, "src/ctl/exit-codes.h"), encoding="utf-8") as f:
+    with open(os.path.join(SOURCE, "src/ctl/exit-codes.h"), encoding="utf-8") as f:
         return {name: int(code) for code, name in re.findall(r'X\((\d+), \w+, "([^"]+)"', f.read())}
 
 

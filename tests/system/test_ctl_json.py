@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-import p2pdi
-from p2pdi import ctl, document, with_mounts
+from p2pdi.base import SOURCE
+from p2pdi.documents import document
+from p2pdi.tool import ctl, with_mounts
 
 ARRAY, OBJECT, NONE, STREAM = list, dict, None, "stream"
 # Of each verb: arguments that it answers with success, and the kind of its JSON.
@@ -50,7 +51,7 @@ def ask(net, verb, *options):
 
 def manual(beginning):
     """The verbs that a sentence of --json names, from its beginning on."""
-    with open(os.path.join(p2pdi.SOURCE, "man", "p2pdi-ctl.1"), encoding="utf-8") as f:
+    with open(os.path.join(SOURCE, "man", "p2pdi-ctl.1"), encoding="utf-8") as f:
         text = f.read()
     text = text[text.index(".It Fl -json Ns = Ns Ar how"):text.index(".It Fl j\n")]
     end = text.index(beginning)

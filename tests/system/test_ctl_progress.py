@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
-import p2pdi
-from p2pdi import Terminal, document, end_ctl, start_ctl
+from p2pdi.base import program
+from p2pdi.documents import document
+from p2pdi.tool import Terminal, end_ctl, start_ctl
 
 SIZE = 40_000
 HALF = r"RFC {} +[5-9]\d% \["
@@ -135,7 +136,7 @@ def test_pipe_sees_nothing_of_it(slow):
 
 
 def test_in_the_background_it_keeps_off_the_screen(slow):
-    script = f"{p2pdi.program('p2pdi-ctl')} --control={slow.a.control} get 7 & wait"
+    script = f"{program('p2pdi-ctl')} --control={slow.a.control} get 7 & wait"
     with Terminal("-m", "-c", script, command=["bash"]) as t:
         slow.holder.wait_requests("GET RFC 7 ")
         wait_longer_than_quick(slow)

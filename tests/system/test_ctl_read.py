@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from p2pdi import Terminal, document
+from p2pdi.documents import document
+from p2pdi.tool import Terminal
 
 PAGES = (b"\xef\xbb\xbf\n\nTest Working Group\n\n   a \\ b\tcaf\xc3\xa9\n\n\n\nAuthor          [Page 1]\n\f\nRFC 6    Title\n\n\n   end\n\f")
 SHOWN = "\n\nTest Working Group\n\n   a \\ b\tcaf\u00e9\n\n\n\nAuthor          [Page 1]\n\nRFC 6    Title\n\n\n   end\n"

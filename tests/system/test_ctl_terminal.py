@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from p2pdi import Terminal, ctl, document
+from p2pdi.documents import document
+from p2pdi.tool import Terminal, ctl
 from test_ctl import FakeControl
 
 ESCAPE = "\x1b"

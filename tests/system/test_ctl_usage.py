@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from p2pdi import ctl, document
+from p2pdi.documents import document
+from p2pdi.tool import ctl
 
 SEE_HELP = "; p2pdi-ctl --help lists them."
 INSTANCE = ": write up to 64 letters, digits, or any of ':_.-', no dot first."

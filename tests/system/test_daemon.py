@@ -17,7 +17,12 @@ import time
 
 import pytest
 
-from p2pdi import PATIENCE, SANITIZER, Closed, Held, Varlink, Wire, document, endpoint, program, request, threads, until
+from p2pdi.addresses import endpoint
+from p2pdi.base import PATIENCE, SANITIZER, program, until
+from p2pdi.documents import document
+from p2pdi.threads import Held, threads
+from p2pdi.varlink import Varlink
+from p2pdi.wire import Closed, Wire, request
 
 DAEMONS = ["rsd", "peerd"]
 INTERFACES = {"rsd": "org.p2pdi.Registration", "peerd": "org.p2pdi.Peer"}

@@ -8,7 +8,9 @@ from collections import namedtuple
 
 import pytest
 
-from p2pdi import Place, document, until
+from p2pdi.addresses import Place
+from p2pdi.base import until
+from p2pdi.documents import document
 
 Peer = namedtuple("Peer", "address port")
 

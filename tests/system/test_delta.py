@@ -5,7 +5,9 @@ import os
 import re
 
 import pytest
-from p2pdi import document, index_digest, parse_index, until
+from p2pdi.base import until
+from p2pdi.documents import document
+from p2pdi.wire import index_digest, parse_index
 
 # As many as the RFC Editor's text documents.
 N_DOCUMENTS = 9148

@@ -11,8 +11,11 @@ import threading
 
 import pytest
 
-import p2pdi
-from p2pdi import PATIENCE, Record, Varlink, document, end_ctl, flip, sha256, start_ctl, until
+from p2pdi.base import PATIENCE, SOURCE, until
+from p2pdi.documents import document, flip, sha256
+from p2pdi.tool import end_ctl, start_ctl
+from p2pdi.varlink import Varlink
+from p2pdi.wire import Record
 
 SIXTY_SIZES = [118, 119, 1000, 4095, 4096, 4097, 65535, 65536, 65537, 1600000] + [2000 + 3571 * i for i in range(50)]
 
@@ -650,7 +653,7 @@ def test_sixty_documents_move(world):
 
 def test_real_documents_move(world):
     """Those of P2PDI_RFCS, or of the directory where they lie beside the source."""
-    directory = os.environ.get("P2PDI_RFCS") or os.path.join(p2pdi.SOURCE, "..", "shared", "data", "rfc60")
+    directory = os.environ.get("P2PDI_RFCS") or os.path.join(SOURCE, "..", "shared", "data", "rfc60")
     if not os.path.isdir(directory):
         pytest.skip("P2PDI_RFCS names no directory of real documents")
     numbers = sorted(int(m[1]) for m in (re.fullmatch(r"rfc([1-9]\d*)\.txt", n) for n in os.listdir(directory)) if m)

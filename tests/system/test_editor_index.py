@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from p2pdi import FakePeer, document, request
+from p2pdi.documents import document
+from p2pdi.fakes import FakePeer
+from p2pdi.wire import request
 from test_limits import memory
 
 TAKEN = r"The rfc-index\.txt of (\S+) is taken from (\S+) \((\w+)\): it lists (\d+) RFCs"

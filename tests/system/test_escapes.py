@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from p2pdi import document, end_ctl, start_ctl
+from p2pdi.documents import document
+from p2pdi.tool import end_ctl, start_ctl
 from test_ctl_json import VERBS
 from test_find import put_index
 

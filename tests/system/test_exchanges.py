@@ -3,7 +3,7 @@
 
 import pytest
 
-from p2pdi import document
+from p2pdi.documents import document
 
 
 def costs(world, holders):

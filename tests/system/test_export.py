@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from p2pdi import document, flip, program, sha256
+from p2pdi.base import program
+from p2pdi.documents import document, flip, sha256
 from test_find import put_index
 
 INDEX = "0007 A title. A. Author. May 2001. (Format: TXT) (Status: UNKNOWN)\n"

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from p2pdi import FakePeer, Varlink, document, sha256
+from p2pdi.documents import document, sha256
+from p2pdi.fakes import FakePeer
+from p2pdi.varlink import Varlink
 
 INDEX = """\
                              RFC INDEX

@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from p2pdi import VERSION, Wire, document, request
+from p2pdi.documents import document
+from p2pdi.wire import VERSION, Wire, request
 
 DAEMONS = ["rsd", "peerd"]
 

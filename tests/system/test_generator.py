@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from p2pdi import program
+from p2pdi.base import program
 
 UNITS = os.path.join(os.environ.get("P2PDI_SRCDIR", "."), "systemd")
 SHIPPED = "stays as shipped."

@@ -4,7 +4,10 @@
 import signal
 import threading
 
-from p2pdi import Fake, document, end_ctl, sha256, start_ctl, until
+from p2pdi.base import until
+from p2pdi.documents import document, sha256
+from p2pdi.fakes import Fake
+from p2pdi.tool import end_ctl, start_ctl
 
 
 class Hanging:

@@ -5,7 +5,9 @@ import contextlib
 import re
 import threading
 
-from p2pdi import FakePeer, Place, document, flip, sha256
+from p2pdi.addresses import Place
+from p2pdi.documents import document, flip, sha256
+from p2pdi.fakes import FakePeer
 from test_limits import memory
 
 MIB = 1 << 20

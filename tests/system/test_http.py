@@ -13,7 +13,9 @@ import subprocess
 
 import pytest
 
-from p2pdi import DATE, PATIENCE, Closed, Wire, document, request, sha256, until
+from p2pdi.base import PATIENCE, until
+from p2pdi.documents import document, sha256
+from p2pdi.wire import DATE, Closed, Wire, request
 
 DOCUMENTS = {
     1: b"",

@@ -8,7 +8,9 @@ import socket
 
 import pytest
 
-from p2pdi import document, flip, sealed, sha256, until
+from p2pdi.base import until
+from p2pdi.documents import document, flip, sha256
+from p2pdi.varlink import sealed
 from test_ctl import NOBODY, as_nobody, opened  # noqa: F401
 from test_export import INDEX, files, proves
 from test_find import put_index

@@ -8,7 +8,9 @@ import re
 import pytest
 
 from idl import Interface
-from p2pdi import SOURCE, document, sealed, sha256
+from p2pdi.base import SOURCE
+from p2pdi.documents import document, sha256
+from p2pdi.varlink import sealed
 
 SERVICE = "org.varlink.service"
 UNKNOWN = "noSuchParameter"

@@ -11,8 +11,10 @@ import time
 
 import pytest
 
-import p2pdi
-from p2pdi import Closed, Wire, document, request, sanitizer, sha256, until
+from p2pdi.addresses import split_endpoint
+from p2pdi.base import SOURCE, program, sanitizer, until
+from p2pdi.documents import document, sha256
+from p2pdi.wire import Closed, Wire, request
 
 PROGRAMS = ["p2pdi-rsd", "p2pdi-peerd"]
 
@@ -368,7 +370,7 @@ def test_several_addresses(world):
     found = p.json("status")["listening"]
     assert len(found) == 2
     for text in found:
-        with Wire(p2pdi.split_endpoint(text)) as w:
+        with Wire(split_endpoint(text)) as w:
             assert w.ask("GET RFC 7").status == 200
 
 
@@ -400,12 +402,12 @@ def test_refusal_reaches_who_had_asked(world):
 def test_shipped_files_are_good(world, either, comment):
     """As they are, and with each default set."""
     name = "rs.ini" if either == "p2pdi-rsd" else "peer.ini"
-    with open(os.path.join(p2pdi.SOURCE, "etc", name), encoding="utf-8") as f:
+    with open(os.path.join(SOURCE, "etc", name), encoding="utf-8") as f:
         text = re.sub(rf"(?m)^{comment}(\w+=.*)$", r"\1", f.read())
     path = os.path.join(world.dir, "shipped.ini")
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
-    p = subprocess.run([p2pdi.program(either), f"--config={path}", "--check-config"], capture_output=True, text=True,
+    p = subprocess.run([program(either), f"--config={path}", "--check-config"], capture_output=True, text=True,
                        timeout=60, check=False)
     assert (p.returncode, p.stdout, p.stderr) == (0, "", "")
 

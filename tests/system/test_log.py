@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from p2pdi import document, request
+from p2pdi.documents import document
+from p2pdi.wire import request
 
 TRANSACTION = "00000000000c0ffe"
 DURATION = r"(\d+us|\d+ms|\d+\.\ds)"

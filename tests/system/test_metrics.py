@@ -14,8 +14,12 @@ import time
 
 import pytest
 
-import p2pdi
-from p2pdi import PATIENCE, Held, Place, ctl, document, flip, request, threads, until
+from p2pdi.addresses import Place
+from p2pdi.base import PATIENCE, program, until
+from p2pdi.documents import document, flip
+from p2pdi.threads import Held, threads
+from p2pdi.tool import ctl
+from p2pdi.wire import request
 
 PREFIX = {"p2pdi-rsd": "p2pdi_rs_", "p2pdi-peerd": "p2pdi_peer_"}
 # What moves by itself, or by being looked at.
@@ -537,7 +541,7 @@ def test_caller_that_may_not(world):
         os.chmod(d, 0o755)
     os.chmod(a.control, 0o666)
     try:
-        subprocess.run([p2pdi.program("p2pdi-ctl"), "--version"], user=NOBODY, capture_output=True, check=True)
+        subprocess.run([program("p2pdi-ctl"), "--version"], user=NOBODY, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("the programs are out of reach for anybody but root")
     moved = Moved(a)

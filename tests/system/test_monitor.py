@@ -11,7 +11,10 @@ import threading
 
 import pytest
 
-from p2pdi import document, end_ctl, program, request, start_ctl
+from p2pdi.base import program
+from p2pdi.documents import document
+from p2pdi.tool import end_ctl, start_ctl
+from p2pdi.wire import request
 
 METHOD = "org.p2pdi.Peer.Monitor"
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from p2pdi import document
+from p2pdi.documents import document
 
 
 def entry(number, title, more=""):

@@ -7,7 +7,9 @@ import os
 
 import pytest
 
-from p2pdi import Closed, document, sha256, until
+from p2pdi.base import until
+from p2pdi.documents import document, sha256
+from p2pdi.wire import Closed
 
 IN_OPEN = 0x20
 libc = ctypes.CDLL(None, use_errno=True)

@@ -13,7 +13,7 @@ import zlib
 
 import pytest
 
-from p2pdi import document
+from p2pdi.documents import document
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",

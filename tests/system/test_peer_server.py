@@ -8,7 +8,9 @@ import os
 
 import pytest
 
-from p2pdi import Closed, Wire, document, flip, index_digest, parse_index, request, sha256, until
+from p2pdi.base import until
+from p2pdi.documents import document, flip, sha256
+from p2pdi.wire import Closed, Wire, index_digest, parse_index, request
 
 # Documents as they are: with whatever bytes, of whatever size.
 ODD = {

@@ -13,7 +13,8 @@ import subprocess
 
 import pytest
 
-from p2pdi import BUILD, PATIENCE, SOURCE, document
+from p2pdi.base import BUILD, PATIENCE, SOURCE
+from p2pdi.documents import document
 
 # Loopback is down in a new namespace.
 ENTER = """

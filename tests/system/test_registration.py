@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from p2pdi import Registrant, Wire, endpoint, parse_list, request, until
+from p2pdi.addresses import endpoint
+from p2pdi.base import until
+from p2pdi.wire import Registrant, Wire, parse_list, request
 
 COOKIE_MAX = (1 << 53) - 1
 

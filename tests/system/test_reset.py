@@ -9,7 +9,10 @@ import struct
 
 import pytest
 
-from p2pdi import FakeServer, Wire, document, request, until
+from p2pdi.base import until
+from p2pdi.documents import document
+from p2pdi.fakes import FakeServer
+from p2pdi.wire import Wire, request
 
 BIG = document(7, 3000000)
 

@@ -3,7 +3,9 @@
 
 import threading
 
-from p2pdi import PATIENCE, FakePeer, document
+from p2pdi.base import PATIENCE
+from p2pdi.documents import document
+from p2pdi.fakes import FakePeer
 
 NUMBERS = (7, 8, 9)
 

@@ -6,8 +6,11 @@ import threading
 
 import pytest
 
-import p2pdi
-from p2pdi import PATIENCE, Record, Varlink, document, index_digest, sha256, until
+from p2pdi.base import PATIENCE, until
+from p2pdi.documents import document, sha256
+from p2pdi.fakes import FakePeer
+from p2pdi.varlink import Varlink
+from p2pdi.wire import Record, index_digest
 
 
 def listed(peer, number):
@@ -164,7 +167,7 @@ def test_configured_peers_may_be_dialled_without_a_server(world):
 # ---- indexes that are not as they should be ----
 
 def body_reply(body, **headers):
-    return p2pdi.FakePeer.head(200, len(body), **headers) + body
+    return FakePeer.head(200, len(body), **headers) + body
 
 
 BAD_INDEXES = {

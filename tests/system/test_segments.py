@@ -5,7 +5,8 @@ import contextlib
 import socket
 import threading
 
-from p2pdi import Place, document, split_endpoint
+from p2pdi.addresses import Place, split_endpoint
+from p2pdi.documents import document
 
 
 class Drip:

@@ -9,7 +9,11 @@ import time
 
 import pytest
 
-from p2pdi import PATIENCE, VERSION, Held, document, end_ctl, start_ctl, threads
+from p2pdi.base import PATIENCE
+from p2pdi.documents import document
+from p2pdi.threads import Held, threads
+from p2pdi.tool import end_ctl, start_ctl
+from p2pdi.wire import VERSION
 
 ADVERTISED = "192.0.2.7"
 

@@ -16,7 +16,10 @@ import time
 
 import pytest
 
-from p2pdi import BUILD, Registrant, Varlink, Wire, document, parse_index
+from p2pdi.base import BUILD
+from p2pdi.documents import document
+from p2pdi.varlink import Varlink
+from p2pdi.wire import Registrant, Wire, parse_index
 
 SLOW_MSEC = 300
 # What 99 of 100 requests may take.

@@ -10,7 +10,11 @@ import subprocess
 
 import pytest
 
-from p2pdi import Varlink, Wire, ctl, endpoint, program, with_mounts
+from p2pdi.addresses import endpoint
+from p2pdi.base import program
+from p2pdi.tool import ctl, with_mounts
+from p2pdi.varlink import Varlink
+from p2pdi.wire import Wire
 
 MEND = {"rsd": "systemctl daemon-reload && systemctl restart p2pdi-rsd.socket",
         "peerd": "systemctl daemon-reload && systemctl restart p2pdi-peerd.socket"}

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from p2pdi import document, until
+from p2pdi.base import until
+from p2pdi.documents import document
 from test_ctl import NOBODY, as_nobody, opened  # noqa: F401
 
 

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
-from p2pdi import document, end_ctl, sha256, start_ctl, until
+from p2pdi.base import until
+from p2pdi.documents import document, sha256
+from p2pdi.tool import end_ctl, start_ctl
 
 SIZE = 8_000_000
 

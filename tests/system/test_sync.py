@@ -6,7 +6,11 @@ import os
 
 import pytest
 
-from p2pdi import PATIENCE, FakePeer, Terminal, Varlink, document, end_ctl, sanitizer, sha256, start_ctl, until
+from p2pdi.base import PATIENCE, sanitizer, until
+from p2pdi.documents import document, sha256
+from p2pdi.fakes import FakePeer
+from p2pdi.tool import Terminal, end_ctl, start_ctl
+from p2pdi.varlink import Varlink
 from test_limits import memory
 from test_reuse import KeepingPeer
 

@@ -6,7 +6,10 @@ import struct
 
 import pytest
 
-from p2pdi import Place, document, threads, until
+from p2pdi.addresses import Place
+from p2pdi.base import until
+from p2pdi.documents import document
+from p2pdi.threads import threads
 from takeover import MSG_FASTOPEN, Takeover, address
 
 X32 = 0x40000000

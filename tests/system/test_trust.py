@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from p2pdi import document, sha256, until
+from p2pdi.base import until
+from p2pdi.documents import document, sha256
 
 A, B, C = document(7), document(7, seed=1), document(7, seed=2)
 

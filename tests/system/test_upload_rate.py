@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from p2pdi import PATIENCE, document, request, until
+from p2pdi.base import PATIENCE, until
+from p2pdi.documents import document
+from p2pdi.wire import request
 from test_limits import use_while_idle
 
 SIZE = 8_000_000

@@ -12,8 +12,10 @@ import time
 
 import pytest
 
-import p2pdi
-from p2pdi import PATIENCE, Closed, Varlink, document, sha256, until
+from p2pdi.base import PATIENCE, SANITIZER, program, until
+from p2pdi.documents import document, sha256
+from p2pdi.varlink import Varlink
+from p2pdi.wire import Closed
 
 CERTIFICATION = "org.varlink.certification"
 STEPS = ["Start", *[f"Test{n:02}" for n in range(1, 12)], "End"]
@@ -46,17 +48,17 @@ def serving(world, command):
     finally:
         server.terminate()
         output.append(server.communicate(timeout=PATIENCE)[0])
-    assert not p2pdi.SANITIZER.search(output[0]), output[0]
+    assert not SANITIZER.search(output[0]), output[0]
 
 
 def run(command):
     r = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-    assert not p2pdi.SANITIZER.search(r.stderr), r.stderr
+    assert not SANITIZER.search(r.stderr), r.stderr
     return r
 
 
 def ours():
-    return p2pdi.program("tests/system/varlink-certification")
+    return program("tests/system/varlink-certification")
 
 
 def all_ok(text, steps=STEPS):

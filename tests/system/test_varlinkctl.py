@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from p2pdi import SANITIZER, document
+from p2pdi.base import SANITIZER
+from p2pdi.documents import document
 
 VERSION_MIN = 257
 

@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from p2pdi import document, flip, sha256
+from p2pdi.documents import document, flip, sha256
 from test_ctl import NOBODY, as_nobody, opened  # noqa: F401
 
 

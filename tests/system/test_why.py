@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from p2pdi import FakePeer, document, flip
+from p2pdi.documents import document, flip
+from p2pdi.fakes import FakePeer
 from test_find import put_index
 
 SMALL_DISK = ["/usr/bin/env", "unshare", "--mount", "--map-root-user", "sh", "-c",
