@@ -43,7 +43,9 @@ int library_evict(Library *l, uint32_t number) {
                 return r;
         }
         d->pinned = false;
-        return library_recheck(l, number);
+        r = library_check(l, number);
+        library_flush(l);
+        return r;
 }
 
 uint64_t library_reserved(const Library *l) {

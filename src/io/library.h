@@ -159,7 +159,10 @@ int library_load(const Library *l, uint32_t number, const LibraryStamp *stamp, c
 /* library_open() for the editor's index of that origin. Thread-safe, too. */
 int library_open_editor_index(Library *l, LibraryIndexOrigin origin, const LibraryStamp *stamp, int *ret_fd)
         _must_check_;
-/* Looks at one document anew: calls the handler if it is not what was announced. 0, -errno. */
+/*
+ * Looks at one document anew: calls the handler if it is not what was announced. Not at one that somebody made and did
+ * not close yet: library_watch_process() does when it is whole. 0, -errno.
+ */
 int library_recheck(Library *l, uint32_t number) _must_check_;
 /* The full path of a document, to show: owned by the caller. */
 int library_path(const Library *l, uint32_t number, char **ret) _must_check_;

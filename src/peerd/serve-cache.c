@@ -199,6 +199,20 @@ static bool is_taken_in(ServeCache *c) {
         return c->size + cost <= c->max || (++c->n_turned_away % ONE_OF == 0 && make_room(c, cost));
 }
 
+/* Of what c->scratch tells of, in memory or as an open file. 0, LIBRARY_NONE, -errno. */
+static int take(ServeCache *c, uint32_t number, uint64_t change, const Now *now, ServeDocument *ret) {
+        if (is_taken_in(c)) {
+                CachedDocument *e;
+                int k = load(c, number, change, now, &e);
+                if (k == 0)
+                        give(e, ret);
+                if (k != -ENOMEM)
+                        return k;
+        }
+        *ret = (ServeDocument){ .own = &c->scratch, .body = { .size = c->scratch.size } };
+        return library_open(documents_library(c->documents), number, &c->scratch.stamp, &ret->body.fd);
+}
+
 int serve_cache_get(ServeCache *c, uint32_t number, const Now *now, ServeDocument *ret) {
         const CachedDocument key = { .number = number };
         const uint64_t change = documents_n_changes(c->documents);
@@ -217,17 +231,13 @@ int serve_cache_get(ServeCache *c, uint32_t number, const Now *now, ServeDocumen
                 return 0;
         }
 
+        /* What comes new the watch tells of, once it is whole: whoever asks for it has no say in that. */
         if (!documents_get(c->documents, number, &c->scratch))
                 return LIBRARY_NONE;
-        if (is_taken_in(c)) {
-                int k = load(c, number, change, now, &e);
-                if (k == 0)
-                        give(e, ret);
-                if (k != -ENOMEM)
-                        return k;
-        }
-        *ret = (ServeDocument){ .own = &c->scratch, .body = { .size = c->scratch.size } };
-        return library_open(documents_library(c->documents), number, &c->scratch.stamp, &ret->body.fd);
+        int k = take(c, number, change, now, ret);
+        if (k == LIBRARY_NONE)  /* changed or gone since it was hashed, and the watch has not told yet */
+                documents_recheck(c->documents, number, NULL, NULL);
+        return k;
 }
 
 bool serve_cache_close_idle(ServeCache *c, const Now *now) {

@@ -55,7 +55,7 @@ ServeCache *serve_cache_free(ServeCache *c);
 void serve_cache_set_max(ServeCache *c, uint64_t max);
 /*
  * An own document, which counts as read now: from memory, or its file. 0; LIBRARY_NONE: it is not held, or not what it
- * was; -errno.
+ * was, and then the library looks at it anew; -errno.
  */
 int serve_cache_get(ServeCache *c, uint32_t number, const Now *now, ServeDocument *ret) _must_check_;
 /* Closes files that nobody has asked for in a while. true: some are left, so it is to be called again. */

@@ -86,8 +86,6 @@ static int find_document(ServeThread *t, const Request *request, ServeDocument *
                 return find_editor_index(t, ret);
         now_of_event(t->event, &now);
         int k = serve_cache_get(t->cache, request->rfc, &now, ret);
-        if (k == LIBRARY_NONE)  /* changed or gone since it was hashed, and the watch has not told yet */
-                documents_recheck(t->conf.documents, request->rfc, NULL, NULL);
         if (k == 0 && ret->head && ret->body.fd >= 0)
                 serve_watch_files(t, &now);
         return k;

@@ -280,7 +280,14 @@ def test_document_that_is_written_in_place_is_announced_once_it_is_closed(own):
     with open(own.path(12), "wb") as f:
         f.write(document(12)[:1000])
         f.flush()
+        # Neither looks at it: what came behind it is there, so whoever was asked to look has done so.
         assert get(own, 12).status == 404
+        own.put(13, document(13))
+        until(lambda: 13 in index_of(own), "the other document")
+        assert own.ctl("get", "12").code != 0
+        own.put(14, document(14))
+        until(lambda: 14 in index_of(own), "the third document")
+        assert 12 not in index_of(own) and get(own, 12).status == 404
         f.write(document(12)[1000:])
     until(lambda: 12 in index_of(own), "the document")
     assert index_of(own)[12].sha256 == sha256(document(12))

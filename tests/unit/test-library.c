@@ -436,6 +436,8 @@ static void test_unfinished_file_is_not_announced(void **state) {
         assert_int_equal(fchmod(fd, 0640), 0);
         assert_int_equal(pump(f), 0);
         assert_told(f, "");
+        assert_int_equal(library_recheck(f->library, 5), 0);    /* somebody asked for it */
+        assert_told(f, "");
         add(fd, "it");
         assert_int_equal(close(fd), 0);
         assert_int_equal(pump(f), 0);
