@@ -102,7 +102,8 @@ class Sync(Actor):
         done = replies[-1]["parameters"]["sync"]
         expect(done["state"] == "done", done)
         for failure in done["failed"]:
-            expect(set(failure["numbers"]) <= self.churned and failure["documents"] <= 10, done)
+            # How many, depends on how long the sync took; not all of them are named.
+            expect(set(failure["numbers"]) <= self.churned and failure["documents"] <= len(self.churned), done)
         held = self.held()
         missing = set(self.documents) - self.churned - set(held)
         expect(not missing, f"after a sync {len(missing)} are missing, as RFC {min(missing, default=0)}: {done}")
