@@ -168,6 +168,7 @@ def test_all_is_there_again(hosts, how):
         host.wait_registered(*instance)
     with host.registrant() as by_hand:
         by_hand.register(4711)
+    host.ctl("refresh")                     # bob's index may have been pulled before
     host.ctl("get", "7230")
     before = {p["peerId"]: p["host"] for p in host.json("--rs", "registrations")}
     assert len(before) == 3

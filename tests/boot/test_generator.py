@@ -99,6 +99,7 @@ def test_instances_with_ports_of_their_own(host):
     host.wait_registered("--instance=b-2")
     host.put(9110, content, "/var/lib/p2pdi@b-2/rfc")
     host.wait_held(1, "--instance=b-2")
+    host.ctl("--instance=a", "refresh")     # it may have pulled b-2's index before
     host.ctl("--instance=a", "get", "9110")
     assert host.read("/var/lib/p2pdi@a/rfc/rfc9110.txt", "rb") == content
 

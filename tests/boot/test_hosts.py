@@ -45,6 +45,7 @@ def test_two_instances(host):
         host.wait_registered(f"--instance={name}")
     host.put(9110, content, "/var/lib/p2pdi@b/rfc")
     host.wait_held(1, "--instance=b")
+    host.ctl("--instance=a", "refresh")     # it may have pulled b's index before
     assert host.ctl("--instance=a", "get", "9110").out == "/var/lib/p2pdi@a/rfc/rfc9110.txt\n"
     assert host.read("/var/lib/p2pdi@a/rfc/rfc9110.txt", "rb") == content
     # The one without a name is another one, and none of these.

@@ -24,6 +24,7 @@ def busy(host):
     host.wait_held(1, "--instance=bob")
     for instance in ([], ["--instance=bob"]):
         host.wait_registered(*instance)
+    host.ctl("refresh")                     # bob's index may have been pulled before
     host.ctl("get", "7230")
     host.ctl("get", "9999", code=3)
     with host.registrant() as r:
