@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -76,12 +75,10 @@ void export_dir_done(ExportDir *d) {
 /* Up to `size` bytes and one more, to `to` if that is not -1. 0 and what they gave, -errno. */
 static int hash_copy(int from, int to, uint64_t size, Digest *ret, uint64_t *ret_size) {
         _cleanup_free_ char *block = malloc(BLOCK_SIZE);
-        EVP_MD_CTX *hash = EVP_MD_CTX_new();
+        EVP_MD_CTX *hash = NULL;
         uint64_t total = 0;
-        int r = libcrypto_init();
+        int r = block ? libcrypto_sha256_new(&hash) : -ENOMEM;
 
-        if (r == 0 && (!block || !hash || EVP_DigestInit_ex(hash, EVP_sha256(), NULL) != 1))
-                r = -ENOMEM;
         while (r == 0 && total <= size) {
                 ssize_t n = read(from, block, BLOCK_SIZE);
 

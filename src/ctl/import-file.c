@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -104,13 +103,12 @@ static void reading_done(Reading *r) {
 }
 
 static int reading_init(Reading *r) {
-        int k = libcrypto_init();
+        int k = libcrypto_sha256_new(&r->hash);
 
         if (k < 0)
                 return k;
-        r->hash = EVP_MD_CTX_new();
         r->block = malloc(BLOCK_SIZE);
-        if (!r->hash || !r->block || EVP_DigestInit_ex(r->hash, EVP_sha256(), NULL) != 1)
+        if (!r->block)
                 return -ENOMEM;
         return unpack_init(&r->unpack);
 }

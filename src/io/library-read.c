@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/proto.h"
+#include "io/libcrypto.h"
 #include "io/library-private.h"
 
 #define CHUNK_SIZE ((size_t) 128 << 10)
@@ -33,12 +34,7 @@ LibraryStamp library_stamp(const struct stat *st) {
 
 int library_intake_init(LibraryIntake *i) {
         *i = (LibraryIntake){ .text = BUF_INIT(RFC_META_TEXT_SIZE) };
-        i->hash = EVP_MD_CTX_new();
-        if (!i->hash || EVP_DigestInit_ex(i->hash, EVP_sha256(), NULL) != 1) {
-                library_intake_done(i);
-                return -ENOMEM;
-        }
-        return 0;
+        return libcrypto_sha256_new(&i->hash);
 }
 
 void library_intake_done(LibraryIntake *i) {

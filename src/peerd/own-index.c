@@ -4,9 +4,9 @@
  * records: what it walks over stands still.
  */
 #include <errno.h>
-#include <openssl/evp.h>
 
 #include "core/proto.h"
+#include "io/libcrypto.h"
 #include "io/log.h"
 #include "io/loop.h"
 #include "peerd/documents-internal.h"
@@ -79,12 +79,15 @@ static int encode_changes(Documents *d, OwnIndex *o) {
 }
 
 static int encode_own(Documents *d, OwnIndex *o) {
-        EVP_MD_CTX *hash = EVP_MD_CTX_new();
+        EVP_MD_CTX *hash = NULL;
         uint32_t after = 0;
-        int k = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) ? RFC_INDEX_MORE : -ENOMEM;
+        int k = libcrypto_sha256_new(&hash);
 
-        while (k == RFC_INDEX_MORE)
+        if (k < 0)
+                return k;
+        do
                 k = encode_slice(d, o, hash, &after);
+        while (k == RFC_INDEX_MORE);
         if (k == 0 && !EVP_DigestFinal_ex(hash, o->digest.bytes, NULL))
                 k = -ENOMEM;
         EVP_MD_CTX_free(hash);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "io/libcrypto.h"
 #include "io/log.h"
 #include "io/loop.h"
 
@@ -78,9 +79,9 @@ void pull_check(Pull *p) {
                 confirmed(p);
                 return;
         }
-        p->check = EVP_MD_CTX_new();
-        if (!p->check || !EVP_DigestInit_ex(p->check, EVP_sha256(), NULL)) {
-                (void) log_errno(LOG_LEVEL_ERR, -ENOMEM, "Could not check the copy of an index");
+        int k = libcrypto_sha256_new(&p->check);
+        if (k < 0) {
+                (void) log_errno(LOG_LEVEL_ERR, k, "Could not check the copy of an index");
                 pull_end(p, LOOKUP_GONE, "failed", NULL);
                 return;
         }
@@ -93,10 +94,10 @@ void pull_check(Pull *p) {
 /* Does the body hash to what the head said? */
 static bool index_digest_matches(const Pull *p) {
         _cleanup_buf_ Buf line = BUF_INIT(2 * PROTO_INDEX_LINE_MAX);
-        EVP_MD_CTX *hash = EVP_MD_CTX_new();
+        EVP_MD_CTX *hash = NULL;
         Digest digest;
         RfcRecord record;
-        bool good = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
+        bool good = libcrypto_sha256_new(&hash) == 0;
 
         for (uint32_t after = 0; good && index_merge_next_own(p->merge, after, &record); after = record.number) {
                 buf_clear(&line);
