@@ -120,6 +120,13 @@ static int call_error_named(VarlinkCall *c, const char *error, const char *key, 
         return varlink_call_error(c, error, json_pack("{s:s}", key, name));
 }
 
+int varlink_call_errno(VarlinkCall *c, int error) {
+        const char *name = strerrorname_np(-error);
+
+        return varlink_call_error(c, "io.systemd.System",
+                                  json_pack("{s:s, s:i, s:s}", "origin", "linux", "errno", -error, "errnoName", name ? name : ""));
+}
+
 int varlink_call_invalid(VarlinkCall *c, const char *parameter) {
         return call_error_named(c, "org.varlink.service.InvalidParameter", "parameter", parameter);
 }
@@ -228,8 +235,6 @@ int varlink_call_dispatch(VarlinkConn *conn, VarlinkMessage *m) {
         if (r >= 0 || conn->call != c)
                 return 0;
         varlink_server_failed(conn->server, c->method->name, r);
-        (void) varlink_call_error(c, "io.systemd.System",
-                                  json_pack("{s:s, s:i, s:s}", "origin", "linux", "errno", -r, "errnoName",
-                                            strerrorname_np(-r) ? strerrorname_np(-r) : ""));
+        (void) varlink_call_errno(c, r);
         return 0;
 }

@@ -151,5 +151,7 @@ int varlink_call_reply(VarlinkCall *c, json_t *parameters);
 int varlink_call_reply_fd(VarlinkCall *c, json_t *parameters, int fd);
 /* error: "org.p2pdi.Peer.NotHeld"; parameters NULL: none. */
 int varlink_call_error(VarlinkCall *c, const char *error, json_t *parameters);
+/* The error io.systemd.System, for what failed in this host: error is a negative errno. */
+int varlink_call_errno(VarlinkCall *c, int error);
 /* The error org.varlink.service.InvalidParameter, for values that the table can't check. */
 int varlink_call_invalid(VarlinkCall *c, const char *parameter);

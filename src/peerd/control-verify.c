@@ -182,11 +182,8 @@ static json_t *progress_json(const VerifyJob *j, const Now *now) {
 }
 
 static void fail(ControlRequest *r, int error) {
-        const char *name = strerrorname_np(-error);
-
         (void) log_errno(LOG_LEVEL_ERR, error, "The library could not be verified");
-        (void) varlink_call_error(control_request_take(r), "io.systemd.System",
-                                  json_pack("{s:s, s:i, s:s}", "origin", "linux", "errno", -error, "errnoName", name ? name : ""));
+        (void) varlink_call_errno(control_request_take(r), error);
 }
 
 /* All is read. What was damaged is had as any other: control_on_download() tells, and ends the request. */
