@@ -14,6 +14,16 @@ PATIENCE = 60
 SANITIZER = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:|WARNING: ThreadSanitizer")
 
 
+class Closing:
+    """What is closed when it is left."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
 def program(name):
     path = os.path.join(BUILD, name)
     assert os.access(path, os.X_OK), f"{path} is not there: build first, or set P2PDI_BUILDDIR"

@@ -7,11 +7,11 @@ import os
 import socket
 import struct
 
-from p2pdi.base import PATIENCE
+from p2pdi.base import PATIENCE, Closing
 from p2pdi.wire import Closed
 
 
-class Varlink:
+class Varlink(Closing):
     """Calls over one connection, as jansson-free as can be."""
 
     def __init__(self, path, timeout=PATIENCE):
@@ -21,12 +21,6 @@ class Varlink:
         self.socket.connect(path)
         self.socket.settimeout(timeout)
         self.buffer = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         self.socket.close()

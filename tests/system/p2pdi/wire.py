@@ -5,7 +5,7 @@ import re
 import socket
 
 from p2pdi.addresses import family_of
-from p2pdi.base import PATIENCE
+from p2pdi.base import PATIENCE, Closing
 from p2pdi.documents import sha256
 
 VERSION = "P2P-DI/1.0"
@@ -56,7 +56,7 @@ class Closed(Exception):
     """The other end closed the connection."""
 
 
-class Wire:
+class Wire(Closing):
     """A connection as client. Each reply that is read is held to section 1 of the protocol."""
 
     def __init__(self, to, source=None, timeout=PATIENCE, window=None):
@@ -69,12 +69,6 @@ class Wire:
             self.socket.bind((source, 0))
         self.socket.connect(to)
         self.buffer = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         self.socket.close()
@@ -175,7 +169,7 @@ def index_digest(records):
     return "sha-256=" + sha256(lines.encode())
 
 
-class Registrant:
+class Registrant(Closing):
     """One who speaks with the registration server by hand."""
 
     def __init__(self, rs, source=None, host=None):
@@ -183,12 +177,6 @@ class Registrant:
         self.rs = rs
         self.wire = Wire((host, rs.port), source) if host else rs.connect(source)
         self.cookie = self.id = None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         self.wire.close()
