@@ -35,7 +35,9 @@ void membership_leave(Membership *m, const Now *now) {
 }
 
 void membership_heard(Membership *m, const Now *now) {
-        if (!m->busy && !m->reachable && m->n_failures > 0)
+        if (m->busy)
+                m->heard = true;
+        else if (!m->reachable && m->n_failures > 0)
                 m->next_at = MIN_OF(m->next_at, now->boottime);
 }
 
@@ -101,6 +103,11 @@ static void back_off(Membership *m, uint32_t retry_after_sec, const Now *now, ui
 /* What was due did not happen. True: there is nothing left to try, this peer has left as far as it can. */
 static bool put_off(Membership *m, MembershipDo what, uint32_t retry_after_sec, const Now *now, uint64_t jitter) {
         back_off(m, retry_after_sec, now, jitter);
+
+        /* It was sent into a network that has healed since. */
+        if (m->heard)
+                m->next_at = now->boottime;
+        m->heard = false;
 
         /* Still listed by the lease that runs, and still to be registered anew. */
         if (what == MEMBERSHIP_REGISTER && m->state == MEMBERSHIP_ACTIVE)
@@ -193,7 +200,7 @@ MembershipNews membership_answered(Membership *m, MembershipDo what, const Reply
                                    const Now *now, uint64_t jitter) {
         bool had_cookie = m->cookie != 0;
 
-        m->busy = false;
+        m->busy = m->heard = false;
         m->reachable = true;
 
         if (reply->status == 401 && had_cookie)

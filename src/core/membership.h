@@ -48,6 +48,7 @@ typedef struct Membership {
         bool reachable;                 /* the last exchange was answered, whatever the answer */
         bool said_away;                 /* this row of failures: UNREACHABLE was told */
         bool said_refused;              /* this row of failures: REFUSED was told */
+        bool heard;                     /* busy, and the server has answered something else meanwhile */
         uint64_t cookie;                /* 0: none */
         uint32_t peer_id;               /* 0: not known */
         bool has_address;
@@ -81,7 +82,8 @@ void membership_join(Membership *m, const Now *now);
 void membership_leave(Membership *m, const Now *now);
 /*
  * The server has answered something else: it can be reached. What only waits because nobody answered is due now, whatever
- * the back-off says; what was refused waits on.
+ * the back-off says; what was refused waits on. While a request is under way that is remembered: if nobody answers it, it
+ * is due again at once, once.
  */
 void membership_heard(Membership *m, const Now *now);
 /* Something changed that the server must know at once (own port): Register anew now. Nothing for one that has left. */

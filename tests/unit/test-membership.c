@@ -260,15 +260,71 @@ static void test_server_that_is_heard_ends_the_back_off(void **state) {
         membership_heard(&m, &now);
         CONVERSE(&m, { SEC(31.2), KEEPALIVE, 200, 0, 0, MEMBERSHIP_REACHABLE, ACTIVE, 42, SEC(49.3) });
 
-        /* What is under way goes its way; who has left stays away. */
-        now = at(SEC(49.3));
-        assert_int_equal(membership_next(&m, &now, &next), KEEPALIVE);
-        membership_heard(&m, &now);
-        assert_int_equal(membership_next(&m, &now, &next), MEMBERSHIP_WAIT);
+        /* Who has left stays away. */
         membership_init(&m, 42, false);
         membership_heard(&m, &now);
         assert_int_equal(membership_next(&m, &now, &next), MEMBERSHIP_WAIT);
         assert_true(next == NEVER);
+}
+
+/* What is under way goes its way. If it was sent before the network healed, nobody will answer it. */
+static void test_server_that_is_heard_meanwhile_is_tried_again(void **state) {
+        static const struct {
+                unsigned status;
+                uint32_t retry_after_sec;
+                MembershipNews news;
+                usec_t next;                    /* jitter 0, a failure before this one */
+        } cases[] = {
+                { 0, 0, NO_NEWS, SEC(5) },
+                { 503, 10, MEMBERSHIP_REFUSED, SEC(25) },       /* not before it said */
+                { 503, 0, MEMBERSHIP_REFUSED, SEC(6) },
+                { 200, 0, MEMBERSHIP_REGISTERED, SEC(23) },
+        };
+        (void) state;
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Membership m;
+                usec_t next;
+                Now now = at(SEC(2));
+                const Reply reply = {
+                        .status = cases[i].status,
+                        .retry_after_sec = cases[i].retry_after_sec,
+                        .ttl_sec = 60,
+                        .keep_alive_sec = 20,
+                };
+
+                membership_init(&m, 42, true);
+                CONVERSE(&m, { SEC(0), REGISTER, 0, 0, 0, MEMBERSHIP_UNREACHABLE, AWAY, 42, SEC(0.6) });
+                assert_int_equal(membership_next(&m, &now, &next), REGISTER);
+                membership_heard(&m, &now);
+                assert_int_equal(membership_next(&m, &now, &next), MEMBERSHIP_WAIT);
+                assert_int_equal(tell(&m, REGISTER, &reply, SEC(2), SEC(5), 0), cases[i].news);
+                assert_int_equal(m.next_at, cases[i].next);
+
+                /* Once: from then on it backs off as ever. */
+                now = at(cases[i].next);
+                MembershipDo what = membership_next(&m, &now, &next);
+                assert_int_not_equal(what, MEMBERSHIP_WAIT);
+                (void) membership_failed(&m, what, &now, 0);
+                assert_true(m.next_at > now.boottime);
+        }
+}
+
+/* So does a Leave: it is no use to wait until the lease has ended by itself. */
+static void test_leave_is_tried_again_where_the_server_is_heard(void **state) {
+        Membership m;
+        Now now = at(SEC(59));
+        usec_t next;
+        (void) state;
+
+        membership_init(&m, 0, true);
+        CONVERSE(&m, { SEC(0), REGISTER, 200, 0, 42, MEMBERSHIP_REGISTERED, ACTIVE, 42, SEC(18.1) });
+        membership_leave(&m, &now);
+        assert_int_equal(membership_next(&m, &now, &next), LEAVE);
+        membership_heard(&m, &now);
+        now = at(SEC(59.8));
+        assert_int_equal(membership_failed(&m, LEAVE, &now, 0), MEMBERSHIP_UNREACHABLE);
+        assert_int_equal(membership_next(&m, &now, &next), LEAVE);
 }
 
 static void test_keepalive_is_drawn_from_a_fifth(void **state) {
@@ -543,6 +599,8 @@ int main(void) {
                 cmocka_unit_test(test_suspended_past_the_lease_registers_at_once),
                 cmocka_unit_test(test_retry_after_is_the_least_and_grows),
                 cmocka_unit_test(test_server_that_is_heard_ends_the_back_off),
+                cmocka_unit_test(test_server_that_is_heard_meanwhile_is_tried_again),
+                cmocka_unit_test(test_leave_is_tried_again_where_the_server_is_heard),
                 cmocka_unit_test(test_keepalive_is_drawn_from_a_fifth),
                 cmocka_unit_test(test_servers_word_is_held_to_sense),
                 cmocka_unit_test(test_registered_without_cookie_is_a_refusal),
