@@ -22,9 +22,9 @@ struct Holder {
         bool is_static;
         bool last_known;
         bool is_stale;                  /* nobody names it; kept for its faults */
-        unsigned n_failures;
+        unsigned n_failures;            /* refused or timed out in a row; no fault, only a worse place */
         unsigned n_faults;
-        unsigned n_transfers;
+        unsigned n_transfers;           /* documents that are being fetched from it */
         usec_t rtt_usec;
         usec_t quarantined_until;
         usec_t forgiven_at;             /* end of the fault-free span after the last quarantine */
@@ -280,13 +280,11 @@ static void to_info(const Holder *p, HolderInfo *ret) {
                 .is_static = p->is_static,
                 .last_known = p->last_known,
                 .rtt_usec = p->rtt_usec,
-                .n_failures = p->n_failures,
                 .quarantined_until = p->quarantined_until,
                 .n_faults = p->n_faults,
                 .seen_at = p->seen_at,
                 .confirmed_at = p->confirmed_at,
                 .generation = p->generation,
-                .n_transfers = p->n_transfers,
         };
 }
 

@@ -29,13 +29,11 @@ typedef struct HolderInfo {
         bool is_static;                 /* configured by the administrator */
         bool last_known;                /* was listed, or kept on disk, and no server has said otherwise since */
         usec_t rtt_usec;                /* smoothed round trip (connect to first byte of an answer), 0: not measured */
-        unsigned n_failures;            /* refused or timed out in a row; no fault, only a worse place */
         usec_t quarantined_until;       /* boottime; 0 or past: is not */
         unsigned n_faults;              /* quarantines so far, without a fault-free span between them */
         usec_t seen_at;                 /* boottime of the last answer, 0: never */
         usec_t confirmed_at;            /* boottime: the request was sent that last confirmed its own index; 0: never */
         Generation generation;          /* of its own index as known here, {0,0}: nothing */
-        unsigned n_transfers;           /* documents that are being fetched from it */
 } HolderInfo;
 
 /* Answers */

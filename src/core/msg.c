@@ -147,7 +147,6 @@ static int parse_status_line(Slice line, MsgHead *h) {
 
         h->version = version_of(version);
         h->status = number;
-        h->phrase = rest;
         return 0;
 }
 

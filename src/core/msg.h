@@ -31,7 +31,6 @@ typedef struct MsgHead {
         Slice method, document;
         /* response */
         unsigned status;        /* 100..999 */
-        Slice phrase;
         /* both */
         size_t n_headers;
         MsgHeader headers[MSG_HEADERS_MAX];

@@ -153,18 +153,6 @@ size_t trust_texts(const RfcIndex *x, const TrustConf *conf, uint32_t number, co
         return n_all;
 }
 
-Grade trust_grade(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Digest *digest, const Now *now) {
-        Poll p;
-
-        poll_open(&p, x, conf, number, now);
-        for (size_t at = 0; at < p.n;) {
-                TrustText t = poll_next(&p, &at);
-                if (digest_equal(&t.digest, digest))
-                        return poll_grade(&p, &t);
-        }
-        return poll_grade(&p, &(TrustText){ .digest = *digest });
-}
-
 bool trust_number(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Now *now, TrustNumber *ret,
                   size_t *n_records) {
         TrustText best = {};

@@ -48,8 +48,6 @@ typedef struct TrustText {
  * there are. The own copy's is among them, also if nobody else has it. Needs 300 kB of stack.
  */
 size_t trust_texts(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Now *now, TrustText *ret, size_t n);
-/* The grade of that digest; of one that nobody states: as if by hearsay. Costs as much. */
-Grade trust_grade(const RfcIndex *x, const TrustConf *conf, uint32_t number, const Digest *digest, const Now *now);
 
 /* A number as a whole. */
 typedef struct TrustNumber {

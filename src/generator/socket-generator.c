@@ -17,6 +17,7 @@
 
 #include "generator/drop-in.h"
 #include "generator/kmsg.h"
+#include "io/close.h"
 #include "io/conf-sockets.h"
 #include "io/write-all.h"
 
@@ -29,11 +30,6 @@ typedef struct Generator {
         const char *root;               /* --root=, or NULL */
         int out_fd;                     /* the directory that systemd gave */
 } Generator;
-
-static void close_fd(int *fd) {
-        if (*fd >= 0)
-                (void) close(*fd);
-}
 
 static void on_alarm(_unused_ int number) {
         kmsg_error_in_handler("The INI files could not be read within 10s: the socket units are left as they are.");

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/text.h"
+#include "io/close.h"
 #include "io/conf-ini.h"
 
 void conf_issues_done(ConfIssues *i) {
@@ -148,11 +149,6 @@ static bool is_drop_in_name(const char *name) {
         return name[0] != '.' && n > strlen(".ini") && strcmp(name + n - strlen(".ini"), ".ini") == 0;
 }
 
-static void close_dir(DIR **d) {
-        if (*d)
-                (void) closedir(*d);
-}
-
 static int find_drop_ins_in(const char *dir, ConfReport *report, StringList *drop_ins) {
         _cleanup_(close_dir) DIR *d = opendir(dir);
         const struct dirent *entry;
@@ -248,11 +244,6 @@ int conf_find_files(const ConfRequest *request, ConfReport *report, StringList *
         }
         *ret = TAKE_PTR(files);
         return 0;
-}
-
-static void close_fd(int *fd) {
-        if (*fd >= 0)
-                (void) close(*fd);
 }
 
 /* 0, BUF_FULL, negative errno. */

@@ -7,6 +7,7 @@
 
 #include "core/buf.h"
 #include "core/text.h"
+#include "io/close.h"
 #include "io/conf-files.h"
 #include "io/conf-internal.h"
 #include "io/conf-values.h"
@@ -104,11 +105,6 @@ static bool list_contains(StringList l, const char *s) {
                 if (strcmp(*l, s) == 0)
                         return true;
         return false;
-}
-
-static void close_dir(DIR **d) {
-        if (*d)
-                (void) closedir(*d);
 }
 
 enum {

@@ -6,12 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE_SIZE 65536
+#include "io/close.h"
 
-static void close_fd(int *fd) {
-        if (*fd >= 0)
-                (void) close(*fd);
-}
+#define PIECE_SIZE 65536
 
 static int feed(int fd, Manifest *m) {
         char piece[PIECE_SIZE];

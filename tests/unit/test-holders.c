@@ -320,11 +320,9 @@ static void test_best_come_first(void **state) {
         failed(h, 3);
         failed(h, 3);
         EXPECT_ORDER(h, 1, 4, 2, 3);
-        assert_int_equal(get(h, 3).n_failures, 2);
 
         /* One answer makes up for the failures, and the measured time is smoothed: (7 * 600 + 1400) / 8. */
         answered(h, 3, 1400, 12);
-        assert_int_equal(get(h, 3).n_failures, 0);
         assert_int_equal(get(h, 3).rtt_usec, 700);
         assert_int_equal(get(h, 3).seen_at, 12 * USEC_PER_SEC);
         EXPECT_ORDER(h, 3, 1, 4, 2);
@@ -351,15 +349,17 @@ static void test_answer_that_waited_measures_nothing(void **state) {
         _cleanup_(holders_free_p) Holders *h = make();
         (void) state;
 
-        LIST(h, 0, true, 10, 1, 2);
+        LIST(h, 0, true, 10, 1, 2, 3);
         answered(h, 1, 100, 11);
+        answered(h, 3, 200, 11);
         failed(h, 1);
         failed(h, 2);
+        EXPECT_ORDER(h, 3, 1, 2);
         answered(h, 1, USEC_INFINITY, 12);
         answered(h, 2, USEC_INFINITY, 12);
+        EXPECT_ORDER(h, 1, 3, 2);
         assert_int_equal(get(h, 1).rtt_usec, 100);
         assert_int_equal(get(h, 2).rtt_usec, 0);
-        assert_int_equal(get(h, 1).n_failures + get(h, 2).n_failures, 0);
         assert_true(get(h, 1).seen_at == get(h, 2).seen_at && get(h, 1).seen_at > 0);
 }
 
@@ -466,21 +466,20 @@ static void test_fewest_transfers_first_where_load_counts(void **state) {
         answered(h, 2, 200, 10);
         assert_true(holders_compare_load(h, &one, &two) < 0);
         holders_begin_transfer(h, &one);
-        assert_int_equal(get(h, 1).n_transfers, 1);
         assert_true(holders_compare_load(h, &one, &two) > 0);
         assert_true(holders_compare(h, &one, &two) < 0);
         holders_begin_transfer(h, &two);
         assert_true(holders_compare_load(h, &one, &two) < 0);
         holders_end_transfer(h, &one);
         holders_end_transfer(h, &one);
-        assert_int_equal(get(h, 1).n_transfers, 0);
+        assert_true(holders_compare_load(h, &one, &two) < 0);
         /* Who came back meanwhile owes nothing, and who is not in the table comes last. */
         LIST(h, 0, true, 20, 1);
         LIST(h, 0, true, 30, 1, 2);
         holders_end_transfer(h, &two);
-        assert_int_equal(get(h, 2).n_transfers, 0);
         holders_begin_transfer(h, &stranger);
         holders_begin_transfer(h, &one);
+        assert_true(holders_compare_load(h, &one, &two) > 0);
         assert_true(holders_compare_load(h, &one, &stranger) < 0);
 }
 

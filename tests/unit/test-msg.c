@@ -155,29 +155,28 @@ static void test_response_grammar(void **state) {
                 const char *text;
                 int result;
                 unsigned status;
-                const char *phrase;
                 MsgVersion version;
         } table[] = {
-                { "P2P-DI/1.0 200 OK\r\n\r\n", 0, 200, "OK", MSG_P2PDI_1_0 },
-                { "P2P-DI/1.0 204 No Active Peers\n\n", 0, 204, "No Active Peers", MSG_P2PDI_1_0 },
-                { "P2P-DI/1.0 200 \r\n\r\n", 0, 200, "", MSG_P2PDI_1_0 },
-                { "P2P-DI/1.0 200\r\nTTL: 1\r\n\r\n", 0, 200, "", MSG_P2PDI_1_0 },
-                { "P2P-DI/1.0 999 \xc3\xa4\r\n\r\nbody", 0, 999, "\xc3\xa4", MSG_P2PDI_1_0 },
-                { "HTTP/1.1 404 Not Found\r\n\r\n", 0, 404, "Not Found", MSG_HTTP_1_1 },
-                { "P2P-DI/2.0 505 x\r\n\r\n", 0, 505, "x", MSG_VERSION_OTHER },
-                { "\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 \r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 20 OK\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 2000 OK\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 099 OK\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 2x0 OK\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0  200 OK\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { " 200 OK\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 200 O\x01K\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 200 O\rK\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 200 OK\r\nTTL : 1\r\n\r\n", MSG_BAD, 0, NULL, 0 },
-                { "P2P-DI/1.0 200 OK\r\nTTL: 1\r\n", MSG_PARTIAL, 0, NULL, 0 },
+                { "P2P-DI/1.0 200 OK\r\n\r\n", 0, 200, MSG_P2PDI_1_0 },
+                { "P2P-DI/1.0 204 No Active Peers\n\n", 0, 204, MSG_P2PDI_1_0 },
+                { "P2P-DI/1.0 200 \r\n\r\n", 0, 200, MSG_P2PDI_1_0 },
+                { "P2P-DI/1.0 200\r\nTTL: 1\r\n\r\n", 0, 200, MSG_P2PDI_1_0 },
+                { "P2P-DI/1.0 999 \xc3\xa4\r\n\r\nbody", 0, 999, MSG_P2PDI_1_0 },
+                { "HTTP/1.1 404 Not Found\r\n\r\n", 0, 404, MSG_HTTP_1_1 },
+                { "P2P-DI/2.0 505 x\r\n\r\n", 0, 505, MSG_VERSION_OTHER },
+                { "\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 \r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 20 OK\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 2000 OK\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 099 OK\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 2x0 OK\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0  200 OK\r\n\r\n", MSG_BAD, 0, 0 },
+                { " 200 OK\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 200 O\x01K\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 200 O\rK\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 200 OK\r\nTTL : 1\r\n\r\n", MSG_BAD, 0, 0 },
+                { "P2P-DI/1.0 200 OK\r\nTTL: 1\r\n", MSG_PARTIAL, 0, 0 },
         };
 
         (void) state;
@@ -191,7 +190,6 @@ static void test_response_grammar(void **state) {
                 if (table[i].result != 0)
                         continue;
                 assert_int_equal(h.status, table[i].status);
-                assert_true(slice_equal(h.phrase, slice_of(table[i].phrase)));
                 assert_int_equal(h.version, table[i].version);
         }
 }

@@ -77,12 +77,11 @@ static void expect(const RfcIndex *x, const TrustConf *conf, const Now *now, con
         assert_true(n <= TRUST_TEXTS_MAX);
         describe(texts, n, text, sizeof(text));
         assert_string_equal(text, expected);
-        /* Asked for fewer, it is the best of them; asked for one, the same grade. */
+        /* Asked for fewer, it is the best of them. */
         for (size_t k = 0; k < n; k++) {
                 assert_int_equal(trust_texts(x, conf, NUMBER, now, fewer, k), n);
                 for (size_t i = 0; i < k; i++)
                         assert_true(digest_equal(&fewer[i].digest, &texts[i].digest));
-                assert_int_equal(trust_grade(x, conf, NUMBER, &texts[k].digest, now), texts[k].grade);
         }
 }
 
@@ -204,20 +203,6 @@ static void test_manifest_about_other_numbers_says_nothing(void **state) {
         expect(x, &(TrustConf){ .quorum = 2, .manifest = m }, &NOW, "A single 1/1+0");
 }
 
-static void test_text_that_nobody_states_has_a_grade(void **state) {
-        (void) state;
-        _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
-        _cleanup_(manifest_free_p) Manifest *m = make_manifest(NUMBER, 'C');
-        const TrustConf conf = { .quorum = 2 }, strict = { .quorum = 2, .manifest = m };
-        Digest c = digest('C'), d = digest('D');
-
-        assert_int_equal(trust_grade(x, &conf, NUMBER, &c, &NOW), GRADE_SINGLE);
-        assert_int_equal(trust_grade(x, &strict, NUMBER, &c, &NOW), GRADE_VERIFIED);
-        assert_int_equal(trust_grade(x, &strict, NUMBER, &d, &NOW), GRADE_DISPUTED);
-        hear_all(x, "10.0.0.1:1 A", NOW.boottime);
-        assert_int_equal(trust_grade(x, &conf, NUMBER, &c, &NOW), GRADE_DISPUTED);
-}
-
 static void test_only_the_living_are_heard(void **state) {
         (void) state;
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
@@ -245,12 +230,13 @@ static void test_quorum_of_64(void **state) {
         _cleanup_(rfc_index_free_p) RfcIndex *x = make_index(1000000);
         const TrustConf conf = { .quorum = GRADE_QUORUM_MAX };
         char said[40];
+        TrustText a;
 
         for (unsigned i = 1; i <= 64; i++) {
                 (void) snprintf(said, sizeof(said), "10.0.1.%u:1 A", i);
                 hear_all(x, said, NOW.boottime);
-                Digest a = digest('A');
-                assert_int_equal(trust_grade(x, &conf, NUMBER, &a, &NOW), i < 64 ? GRADE_SINGLE : GRADE_AGREED);
+                assert_int_equal(trust_texts(x, &conf, NUMBER, &NOW, &a, 1), 1);
+                assert_int_equal(a.grade, i < 64 ? GRADE_SINGLE : GRADE_AGREED);
         }
 }
 
@@ -341,7 +327,6 @@ int main(void) {
                 cmocka_unit_test(test_own_copy_is_no_vote),
                 cmocka_unit_test(test_manifest_beats_all),
                 cmocka_unit_test(test_manifest_about_other_numbers_says_nothing),
-                cmocka_unit_test(test_text_that_nobody_states_has_a_grade),
                 cmocka_unit_test(test_only_the_living_are_heard),
                 cmocka_unit_test(test_quorum_of_64),
                 cmocka_unit_test(test_peers_behind_one_address_never_agree),
