@@ -12,21 +12,24 @@ typedef struct Shape {
         size_t n_values, n_members;             /* no less than it has; members are values, too */
 } Shape;
 
+/* Where the string ends that begins there. */
+static size_t string_end(Slice s, size_t begin) {
+        size_t i = begin + 1;
+
+        while (i < s.size && s.data[i] != '"')
+                i += s.data[i] == '\\' ? 2 : 1;
+        return i;
+}
+
 static Shape shape_of(Slice s) {
         Shape shape = {};
         size_t depth = 0;
-        bool in_string = false;
 
         for (size_t i = 0; i < s.size; i++) {
                 char c = s.data[i];
 
-                if (in_string) {
-                        if (c == '\\')
-                                i++;
-                        else if (c == '"')
-                                in_string = false;
-                } else if (c == '"')
-                        in_string = true;
+                if (c == '"')
+                        i = string_end(s, i);
                 else if (c == '[' || c == '{') {
                         shape.n_values++;
                         depth++;
@@ -51,6 +54,56 @@ static bool is_bounded(Slice s) {
 
         return s.size > 0 && s.size <= VARLINK_MESSAGE_MAX && shape.depth <= VARLINK_DEPTH_MAX &&
                shape.n_values <= VARLINK_VALUES_MAX && shape.n_members <= VARLINK_MEMBERS_MAX;
+}
+
+/* Where the number ends that begins there; there itself: none does. */
+static size_t number_end(Slice s, size_t begin) {
+        size_t i = begin;
+
+        while (i < s.size && s.data[i] != '\0' && strchr("+-.0123456789Ee", s.data[i]))
+                i++;
+        return i;
+}
+
+/* A whole number that json_int_t does not hold. */
+static bool is_too_large(Slice number) {
+        const char *largest = "9223372036854775807";
+        const size_t n_digits = strlen(largest);
+
+        if (number.size > 0 && number.data[0] == '-') {
+                largest = "9223372036854775808";
+                number.data++;
+                number.size--;
+        }
+        for (size_t i = 0; i < number.size; i++)
+                if (number.data[i] < '0' || number.data[i] > '9')
+                        return false;
+        return number.size > n_digits || (number.size == n_digits && memcmp(number.data, largest, n_digits) > 0);
+}
+
+/*
+ * A whole number that is too large is JSON, and a parameter as wrong as any other that is no int; but jansson has an error
+ * for the whole text then. With an exponent for its last two digits it is one that is not whole, and hardly another.
+ * *ret: the text with these so written, owned by the caller; NULL: there are none. 0, -ENOMEM.
+ */
+static int rewrite_large_numbers(Slice s, char **ret) {
+        _cleanup_free_ char *text = NULL;
+
+        for (size_t i = 0, end; i < s.size; i = end) {
+                end = s.data[i] == '"' ? string_end(s, i) + 1 : MAX_OF(number_end(s, i), i + 1);
+                if (s.data[i] == '"' || !is_too_large((Slice){ s.data + i, end - i }))
+                        continue;
+                if (!text) {
+                        text = malloc(s.size);
+                        if (!text)
+                                return -ENOMEM;
+                        memcpy(text, s.data, s.size);
+                }
+                text[end - 2] = 'e';
+                text[end - 1] = '2';
+        }
+        *ret = TAKE_PTR(text);
+        return 0;
 }
 
 static bool message_take_flag(const json_t *value, bool *flag) {
@@ -89,6 +142,7 @@ static bool message_read(json_t *json, const char **method, json_t **parameters,
 
 int varlink_message_parse(Slice s, VarlinkMessage *ret) {
         VarlinkMessage m = { .fd = -1 };
+        _cleanup_free_ char *rewritten = NULL;
         const char *method = NULL;
         json_t *parameters = NULL;
         json_t *json;
@@ -97,6 +151,11 @@ int varlink_message_parse(Slice s, VarlinkMessage *ret) {
 
         if (!is_bounded(s))
                 return VARLINK_MESSAGE_BAD;
+        r = rewrite_large_numbers(s, &rewritten);
+        if (r < 0)
+                return r;
+        if (rewritten)
+                s.data = rewritten;
         r = json_memory_parse(s, &json);
         if (r != 0)
                 return r < 0 ? r : VARLINK_MESSAGE_BAD;

@@ -321,6 +321,8 @@ def test_what_comes_with_a_call_is_checked(a, source):
         ({"files": [{**described(one)["files"][0], "number": 0}]}, sealed(one), "files"),
         ({"files": [{**described(one)["files"][0], "size": -1}]}, sealed(one), "files"),
         ({"files": [{**described(one)["files"][0], "size": 2**63 - 1}, described(one)["files"][0]]}, sealed(one), "files"),
+        ({"files": [{**described(one)["files"][0], "size": 2**63}]}, sealed(one), "files"),
+        ({"files": [{**described(one)["files"][0], "number": 2**64}]}, sealed(one), "files"),
         ({"files": [{**described(one)["files"][0], "sha256": "x"}]}, sealed(one), "files"),
     ]
     with a.varlink() as v:

@@ -44,7 +44,7 @@ def invalid(varlink, method, parameters):
 @pytest.mark.parametrize("which", ["rs", "peer"])
 def test_methods_take_what_is_declared(net, which):
     """Each declared method is known, with these parameters of these types, and no others. None of them is run."""
-    n = 0
+    n = n_int = 0
     with net[which].varlink() as v:
         for interface in definitions(net[which]):
             for name, (takes, _) in interface.methods.items():
@@ -56,11 +56,15 @@ def test_methods_take_what_is_declared(net, which):
                     others = {q: good[q] for q in good if q != p}
                     optional = isinstance(kind, tuple) and kind[0] == "?"
                     assert invalid(v, method, {**others, p: interface.example(kind)[1]}) == p
+                    if kind in ("int", ("?", "int"), ("[]", "int"), ("?", ("[]", "int"))):
+                        large = 2**63 if "int" in (kind, kind[1]) else [2**63]
+                        assert invalid(v, method, {**good, p: large}) == p
+                        n_int += 1
                     assert invalid(v, method, {**others, p: None, UNKNOWN: 1}) == (UNKNOWN if optional else p)
                     # What is required and lacks is told behind what is unknown: so nothing else is wrong here.
                     if not optional:
                         assert invalid(v, method, others) == p
-    assert n > (5 if which == "peer" else 2)
+    assert n > (5 if which == "peer" else 2) and n_int > 0
 
 
 def sources():

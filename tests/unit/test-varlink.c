@@ -341,6 +341,24 @@ static const struct Conversation {
           ERR("InvalidParameter") "{\"parameter\":\"thing\"}}|" },
         { "{\"method\":\"org.test.Plain\",\"parameters\":{\"a\":1}}|",
           ERR("InvalidParameter") "{\"parameter\":\"a\"}}|" },
+        /* whole numbers that are no int: beyond 64 bits with a sign, to both sides; the last that are one */
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"numbers\":[7],\"number\":9223372036854775808}}|",
+          ERR("InvalidParameter") "{\"parameter\":\"number\"}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":-9223372036854775809}}|",
+          ERR("InvalidParameter") "{\"parameter\":\"number\"}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"numbers\":[1,18446744073709551616]}}|",
+          ERR("InvalidParameter") "{\"parameter\":\"numbers\"}}|" },
+        { "{\"method\":\"org.test.Plain\",\"parameters\":{\"a\":100000000000000000000000000000000000000}}|",
+          ERR("InvalidParameter") "{\"parameter\":\"a\"}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":9223372036854775807,"
+          "\"numbers\":[-9223372036854775808]}}|",
+          "{\"parameters\":{\"got\":{\"number\":9223372036854775807,\"numbers\":[-9223372036854775808]}}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"ratio\":10000000000000000000000}}|",
+          "{\"parameters\":{\"got\":{\"number\":7,\"ratio\":1e22}}}|" },
+        { "{\"method\":\"org.test.Echo\",\"parameters\":{\"number\":7,\"ratio\":0.10000000000000000000,"
+          "\"word\":\"\\\"99999999999999999999\"}}|",
+          "{\"parameters\":{\"got\":{\"number\":7,\"ratio\":0.10000000000000001,"
+          "\"word\":\"\\\"99999999999999999999\"}}}|" },
         /* names */
         { "{\"method\":\"Echo\"}|", ERR("InvalidParameter") "{\"parameter\":\"method\"}}|" },
         { "{\"method\":\"org.none.Echo\"}|", ERR("InterfaceNotFound") "{\"interface\":\"org.none\"}}|" },
@@ -376,6 +394,10 @@ static const struct Conversation {
         { "7|", "#" },
         { "{}|", "#" },
         { "{\"method\":7}|", "#" },
+        { "99999999999999999999|", "#" },
+        { "{\"method\":\"org.test.Plain\",\"parameters\":{\"a\":00000000000000000000}}|", "#" },
+        { "{\"method\":\"org.test.Plain\",\"parameters\":{\"a\":99999999999999999999-}}|", "#" },
+        { "{\"method\":\"org.test.Plain\",\"more\":99999999999999999999}|", "#" },
         { "{\"method\":\"org.test.Plain\"}x|", "#" },
         { "{\"method\":\"org.test.Plain\",\"method\":\"org.test.Plain\"}|", "#" },
         { "{\"method\":\"org.test.Plain\",\"colour\":1}|", "#" },
