@@ -30,6 +30,7 @@ struct Editor {
         EditorChoice choice;                    /* what is being fetched */
         size_t next_holder;
         unsigned n_tries;                       /* fetches begun in this round */
+        bool told_unnamed;                      /* that none can be verified */
         bool again;                             /* a round was asked for while one was under way */
 };
 

@@ -55,6 +55,10 @@ static void end_round(Editor *ed) {
                 set_timer(ed, ed->client->settings.background_interval);
 }
 
+static bool none_can_be_verified(const Editor *ed) {
+        return ed->conf.accept == GRADE_VERIFIED && !ed->conf.has_manifest;
+}
+
 /* ---- what is fetched ---- */
 
 static bool is_busy(const Editor *ed) {
@@ -170,20 +174,36 @@ void editor_fetched(Editor *ed, const Endpoint *holder, const EditorFetchResult 
 
 /* ---- what is asked ---- */
 
-/* Told once, when a peer begins to say so. */
-static void look_at(Editor *ed, const EditorStatement *s) {
+/* No peer is to blame, and there may be many who hold one: told once, until that changes. */
+static void tell_unnamed(Editor *ed, const EditorStatement *s) {
+        const LogFields f = fields(ed, &s->peer, &s->digest, "refused");
+        char holder[ENDPOINT_TEXT_SIZE];
+
+        if (ed->told_unnamed)
+                return;
+        ed->told_unnamed = true;
+        endpoint_to_text(&s->peer, holder);
+        log_entry(LOG_LEVEL_WARNING, LOG_EVENT_EDITOR_INDEX_REFUSED, &f,
+                  "The rfc-index.txt of %s is not taken, nor is another: no manifest names one, and Integrity.Accept= is verified.",
+                  holder);
+}
+
+/* What is wrong with it is told once, when a peer begins to say so. */
+static void look_at(Editor *ed, const EditorStatement *s, bool is_new) {
         Now now;
 
         now_of_event(ed->client->event, &now);
         Grade grade = editor_index_grade(ed->known, &ed->conf, &s->digest, s->created, &now, NULL);
         EditorAnswer a = editor_index_judge(&ed->conf, &ed->held, &s->digest, s->size, s->created, 0, grade, &now);
-        if (a == EDITOR_TOO_BIG || a == EDITOR_UNDATED || a == EDITOR_FUTURE)
+        if (is_new && (a == EDITOR_TOO_BIG || a == EDITOR_UNDATED || a == EDITOR_FUTURE))
                 tell_refused(ed, &s->peer, &s->digest, a);
+        else if (a == EDITOR_BELOW && none_can_be_verified(ed))
+                tell_unnamed(ed, s);
 }
 
 void editor_asked(Editor *ed, size_t place, const EditorStatement *s) {
-        if (s && editor_index_state(ed->known, s))
-                look_at(ed, s);
+        if (s)
+                look_at(ed, s, editor_index_state(ed->known, s));
         ed->asks[place] = editor_ask_free(ed->asks[place]);
         if (--ed->n_asking == 0)
                 choose(ed);
@@ -222,6 +242,7 @@ static void read_conf(Editor *ed) {
         if (named)
                 ed->conf.manifest = *named;
         documents_unlock(c->conf.documents);
+        ed->told_unnamed = ed->told_unnamed && none_can_be_verified(ed);
 }
 
 static void begin_round(Editor *ed) {

@@ -266,6 +266,38 @@ def test_accept_and_manifest_count_as_for_documents(world):
     assert held(a) == old
 
 
+def test_why_none_can_be_verified_is_told_once(world):
+    """The manifest names documents, and no rfc-index.txt: no peer's will ever do."""
+    told = r"is not taken, nor is another: no manifest names one, and Integrity\.Accept= is verified"
+    text = index()
+    p, q = world.keep(IndexPeer(text)), world.keep(IndexPeer(index("08/06/2026"), address="127.0.0.2"))
+    manifest = os.path.join(world.dir, "SHA256SUMS")
+    with open(manifest, "w", encoding="ascii") as f:
+        f.write(f"{hashlib.sha256(document(1)).hexdigest()}  rfc1.txt\n")
+    a = alone(world, p, q, Integrity_Accept="verified", Integrity_Manifest=manifest)
+    n = p.count("GET RFC-Editor-Index")
+    for i in (1, 2):
+        ask(a)
+        p.wait_requests("GET RFC-Editor-Index", n + i)
+    a.wait_log(told)
+    # One is named, and taken; then none again.
+    with open(manifest, "a", encoding="ascii") as f:
+        f.write(f"{hashlib.sha256(text).hexdigest()}  rfc-index.txt\n")
+    mark = a.mark()
+    a.reload()
+    a.wait_log(r"The manifest \S+ is read", mark)
+    ask(a)
+    a.wait_log(TAKEN, mark)
+    assert a.count_log(told) == 1
+    os.remove(manifest)
+    mark = a.mark()
+    a.reload()
+    a.wait_log(r"The manifest \S+ does not exist", mark)
+    ask(a)
+    a.wait_log(told, mark)
+    assert held(a) == text
+
+
 def test_the_administrators_own_wins_always(world):
     old, new = index("08/01/2026", 50), index("08/05/2026")
     p = world.keep(IndexPeer(new))
