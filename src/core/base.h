@@ -63,6 +63,13 @@ static inline usec_t usec_add(usec_t a, usec_t b) {
         return a > USEC_INFINITY - b ? USEC_INFINITY : a + b;
 }
 
+/* base, doubled n times, up to max; a base beyond it stays as it is. */
+static inline usec_t usec_doubled(usec_t base, unsigned n, usec_t max) {
+        while (n-- > 0 && base > 0 && base < max)
+                base = base > max / 2 ? max : 2 * base;
+        return base;
+}
+
 /* a - b, and 0 where b is later. */
 static inline usec_t usec_sub(usec_t a, usec_t b) {
         return a > b ? a - b : 0;

@@ -426,9 +426,8 @@ usec_t holders_fault(Holders *h, const Endpoint *e, const Now *now) {
         if (now->boottime >= p->forgiven_at)
                 p->n_faults = 0;
 
-        usec_t usec = MIN_OF(h->limits.quarantine_usec, h->limits.quarantine_max_usec);
-        for (unsigned i = 0; i < p->n_faults && usec < h->limits.quarantine_max_usec && usec > 0; i++)
-                usec = usec > h->limits.quarantine_max_usec / 2 ? h->limits.quarantine_max_usec : 2 * usec;
+        const usec_t max = h->limits.quarantine_max_usec;
+        usec_t usec = usec_doubled(MIN_OF(h->limits.quarantine_usec, max), p->n_faults, max);
 
         p->n_faults++;
         p->quarantined_until = usec_add(now->boottime, usec);

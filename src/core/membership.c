@@ -75,15 +75,6 @@ MembershipDo membership_next(Membership *m, const Now *now, usec_t *ret_at) {
         return MEMBERSHIP_REGISTER;
 }
 
-/* base << n, at most max (unless base is more already). */
-static usec_t doubled(usec_t base, unsigned n, usec_t max) {
-        usec_t usec = base;
-
-        while (n-- > 0 && usec < max)
-                usec = MIN_OF(2 * usec, max);
-        return usec;
-}
-
 static void back_off(Membership *m, uint32_t retry_after_sec, const Now *now, uint64_t jitter) {
         unsigned n = m->n_failures;
 
@@ -92,10 +83,10 @@ static void back_off(Membership *m, uint32_t retry_after_sec, const Now *now, ui
 
         if (retry_after_sec > 0) {
                 usec_t told = MIN_OF(retry_after_sec * USEC_PER_SEC, MEMBERSHIP_RETRY_AFTER_MAX_USEC);
-                usec_t usec = doubled(told, n, MEMBERSHIP_BACKOFF_MAX_USEC);
+                usec_t usec = usec_doubled(told, n, MEMBERSHIP_BACKOFF_MAX_USEC);
                 m->next_at = usec_add(now->boottime, usec + jitter % (usec / 2 + 1));
         } else {
-                usec_t usec = doubled(MEMBERSHIP_BACKOFF_MIN_USEC, n, MEMBERSHIP_BACKOFF_MAX_USEC);
+                usec_t usec = usec_doubled(MEMBERSHIP_BACKOFF_MIN_USEC, n, MEMBERSHIP_BACKOFF_MAX_USEC);
                 m->next_at = usec_add(now->boottime, usec / 2 + jitter % (usec / 2 + 1));
         }
 }

@@ -68,6 +68,17 @@ void library_complain(Library *l, LibraryComplaint *c, const char *name, const L
         l->handler.skipped(name, now->why, error, l->handler.userdata);
 }
 
+int library_missed(Library *l, int r) {
+        if (r < 0 && l->handler.missed)
+                l->handler.missed(l->handler.userdata);
+        return r;
+}
+
+void library_missed_unfit(Library *l, int error) {
+        if (error != -EFBIG && error != -EACCES && error != -EPERM)
+                (void) library_missed(l, error);
+}
+
 /* The catalogue saves work, it holds nothing that could not be had again: the library goes on without. */
 static void catalogue_result(Library *l, int r) {
         if (r == 0 || l->catalogue_failed)
@@ -309,6 +320,7 @@ int library_check(Library *l, uint32_t number) {
                 if (reading.error == -EFBIG)
                         reading.complaint.why = "is bigger than Store.MaxFileSize=";
                 library_complain(l, &d->complaint, name, &reading.complaint, reading.error);
+                library_missed_unfit(l, reading.error);
         } else if (r == LIBRARY_READ_GONE && !d->pinned) {      /* who wants to keep it wants it when it is back */
                 if (d->read_at > 0) {
                         d->read_at = 0;

@@ -87,9 +87,10 @@ static int refresh_from(Library *l, LibraryIndexOrigin origin, const char *name)
                 reading.complaint.why = "is bigger than 64 MiB";        /* RFC_META_BYTES_MAX */
                 reading.error = 0;
         }
-        if (r == LIBRARY_READ_UNFIT)
+        if (r == LIBRARY_READ_UNFIT) {
                 library_complain(l, &l->meta_complaints[origin], name, &reading.complaint, reading.error);
-        else if (r >= 0)
+                library_missed_unfit(l, reading.error);
+        } else if (r >= 0)
                 l->meta_complaints[origin] = (LibraryComplaint){ 0 };
         if (r != 0)
                 return r;

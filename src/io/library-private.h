@@ -123,6 +123,10 @@ int library_adopt(Library *l, uint32_t number, const LibraryStamp *stamp, const 
 void library_keep_care(Library *l, const LibraryDocument *d);
 /* Its file is not what it should be: out with it. It stays so until there is another file. */
 void library_mark_damaged(Library *l, LibraryDocument *d, const LibraryStamp *stamp, const Digest *expected);
+/* Tells the handler that something was missed, if r is an error; gives r. */
+int library_missed(Library *l, int r);
+/* The same for one that was found unfit: of rights, and of what it is, the watch will tell. */
+void library_missed_unfit(Library *l, int error);
 /* Tells the handler, unless it was told before. */
 void library_complain(Library *l, LibraryComplaint *c, const char *name, const LibraryComplaint *now, int error);
 

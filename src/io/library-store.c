@@ -244,7 +244,7 @@ static int accept_other(Library *l, uint32_t number) {
 
         if (d)
                 d->publishing = false;  /* it may be another one of ours: whole, and on disk but for its name */
-        r = library_check(l, number);
+        r = library_missed(l, library_check(l, number));
         if (r < 0)
                 return r;
         d = library_find(l, number);
@@ -378,7 +378,7 @@ static int withdraw(Library *l, const LibraryCommit *c) {
 
         if (c->result < 0)
                 take_back(l, c);
-        r = c->file->number == LIBRARY_EDITOR_INDEX ? 0 : library_check(l, c->file->number);
+        r = c->file->number == LIBRARY_EDITOR_INDEX ? 0 : library_missed(l, library_check(l, c->file->number));
         return c->result < 0 ? c->result : r < 0 ? r : -ENOENT;
 }
 
@@ -396,8 +396,9 @@ static int adopt(Library *l, LibraryCommit *c) {
         if (c->result < 0 || !there)
                 return withdraw(l, c);
         if (f->number == LIBRARY_EDITOR_INDEX)
-                return library_refresh_index(l);
-        return library_adopt(l, f->number, &c->stamp, &c->found, c->title ? TAKE_PTR(c->title) : TAKE_PTR(f->title));
+                return library_missed(l, library_refresh_index(l));
+        return library_missed(l, library_adopt(l, f->number, &c->stamp, &c->found,
+                                               c->title ? TAKE_PTR(c->title) : TAKE_PTR(f->title)));
 }
 
 void library_store_finish(Library *l, LibraryCommit *commits, size_t n) {

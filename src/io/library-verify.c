@@ -65,7 +65,7 @@ static int verify(Library *l, LibraryDocument *d, const Digest *wanted, LibraryV
         } else if (!digest_equal(&v.found, &v.expected))
                 damaged(l, d, &reading, &v);
         else if (d->damaged || !same || !digest_equal(&v.found, &d->digest)) {
-                r = library_adopt(l, number, &reading.stamp, &v.found, TAKE_PTR(title));
+                r = library_missed(l, library_adopt(l, number, &reading.stamp, &v.found, TAKE_PTR(title)));
                 if (r < 0)
                         return r;
         }

@@ -230,7 +230,7 @@ int library_load(const Library *l, uint32_t number, const LibraryStamp *stamp, c
 
 int library_recheck(Library *l, uint32_t number) {
         const LibraryDocument *d = library_find(l, number);
-        int r = d && d->unfinished ? 0 : library_check(l, number);
+        int r = d && d->unfinished ? 0 : library_missed(l, library_check(l, number));
 
         library_flush(l);
         return r;

@@ -92,6 +92,12 @@ typedef struct LibraryHandler {
          * be NULL.
          */
         void (*directory)(const char *path, int error, void *userdata);
+        /*
+         * Something could not be looked at, for a reason of which nobody tells when it is over: the disk failed, or memory
+         * or descriptors lacked. It is left out, or as it was before; a scan is due in a while. Not where what a scan or
+         * library_watch_process() gives says so. May be called by each scan, and be NULL.
+         */
+        void (*missed)(void *userdata);
         void *userdata;
 } LibraryHandler;
 

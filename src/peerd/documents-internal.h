@@ -51,12 +51,16 @@ struct Documents {
         bool trim_queued, told_full;    /* the disk worker's */
         atomic_bool reads_queued;
         bool encode_queued, scan_queued, scan_again;    /* the disk worker's */
+        bool missed;                    /* a scan is due for what was missed; the disk worker's, as is: */
+        unsigned n_missed;              /* such scans, in a row */
         usec_t encode_at;               /* boottime: not before; the disk worker's, the main loop's on the way to the timer */
         char *manifest_path;            /* owned; the disk worker's */
         usec_t retry_after;             /* goes with retry_message */
-        sd_event_source *watch, *watch_timer, *retry_timer, *reads_timer, *encode_timer;      /* main loop */
+        usec_t missed_after;            /* likewise */
+        sd_event_source *watch, *watch_timer, *retry_timer, *missed_timer, *reads_timer, *encode_timer; /* main loop */
         Message trim_message, reads_message;
         Message scan_message, scanned_message, encode_message, watch_message, watched_message, retry_message;
+        Message missed_message;
 };
 
 /* ---- own-index.c ---- */

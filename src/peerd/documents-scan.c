@@ -13,6 +13,12 @@
 #define SCAN_SLICE_USEC (20 * USEC_PER_MSEC)
 /* A scan that failed (no memory, no descriptors) goes on after this. */
 #define SCAN_RETRY_USEC (5 * USEC_PER_SEC)
+/*
+ * What a scan or the watch had to pass over is looked at again after the first, doubled each time up to the last. A disk that
+ * is broken for good costs a scan that often, and each read of a bad block may take it seconds.
+ */
+#define SCAN_MISSED_MIN_USEC (5 * USEC_PER_SEC)
+#define SCAN_MISSED_MAX_USEC (10 * USEC_PER_MINUTE)
 /* A library that is gone is looked for again after this. */
 #define SCAN_GONE_USEC (1 * USEC_PER_SEC)
 #define WATCH_RETRY_USEC (1 * USEC_PER_SEC)
@@ -130,18 +136,7 @@ static void on_directory(const char *path, int error, void *userdata) {
                 log_notice("The library %s is there again, or another directory in its place: reading it.", path);
 }
 
-LibraryHandler documents_library_handler(Documents *d) {
-        return (LibraryHandler){
-                .present = on_present,
-                .gone = on_gone,
-                .editor_index = on_editor_index,
-                .skipped = on_skipped,
-                .directory = on_directory,
-                .userdata = d,
-        };
-}
-
-/* ---- scanning and watching ---- */
+/* ---- scanning ---- */
 
 static void run_scanned(Message *m) {
         Documents *d = MESSAGE_OF(m, Documents, scanned_message);
@@ -184,6 +179,8 @@ static void run_scan(Message *m) {
                 retry_scan(d, SCAN_GONE_USEC);
         else
                 d->scan_queued = false;
+        if (k == 0 && !d->missed)
+                d->n_missed = 0;
         /* As long as it stays gone there is nothing new; and what went with it on_gone() has seen to. */
         if (k != LIBRARY_GONE || !atomic_load(&d->scanned))
                 (void) documents_refresh_own(d);        /* logged */
@@ -204,6 +201,52 @@ void documents_scan(Documents *d) {
         d->scan_message.run = run_scan;
         worker_post(d->conf.disk, &d->scan_message);
 }
+
+/* ---- what was missed ---- */
+
+static void run_missed(Message *m) {
+        Documents *d = MESSAGE_OF(m, Documents, missed_message);
+        d->missed = false;
+        documents_scan(d);
+}
+
+static int on_missed_timer(sd_event_source *s, uint64_t usec, void *userdata) {
+        Documents *d = userdata;
+        (void) s;
+        (void) usec;
+        d->missed_message.run = run_missed;
+        worker_post(d->conf.disk, &d->missed_message);
+        return 0;
+}
+
+static void run_wait_missed(Message *m) {
+        Documents *d = MESSAGE_OF(m, Documents, missed_message);
+        (void) loop_timer_set(d->missed_timer, usec_add(boottime_read(), d->missed_after));
+}
+
+static void on_missed(void *userdata) {
+        Documents *d = userdata;
+        if (d->missed)
+                return;
+        d->missed = true;
+        d->missed_after = usec_doubled(SCAN_MISSED_MIN_USEC, d->n_missed++, SCAN_MISSED_MAX_USEC);
+        d->missed_message.run = run_wait_missed;
+        mailbox_post(d->conf.main, &d->missed_message);
+}
+
+LibraryHandler documents_library_handler(Documents *d) {
+        return (LibraryHandler){
+                .present = on_present,
+                .gone = on_gone,
+                .editor_index = on_editor_index,
+                .skipped = on_skipped,
+                .directory = on_directory,
+                .missed = on_missed,
+                .userdata = d,
+        };
+}
+
+/* ---- watching ---- */
 
 /* The loop has let go of the descriptor, and takes it in anew: that needs memory, and is limited for each user. */
 static void watch_again(Documents *d) {
@@ -252,6 +295,8 @@ int documents_start(Documents *d) {
                 k = sd_event_source_set_enabled(d->watch, SD_EVENT_ONESHOT);
         if (k >= 0)
                 k = loop_timer_new(d->conf.event, on_retry, d, "scan", &d->retry_timer);
+        if (k >= 0)
+                k = loop_timer_new(d->conf.event, on_missed_timer, d, "missed", &d->missed_timer);
         if (k >= 0)
                 k = loop_timer_new(d->conf.event, on_watch_retry, d, "watch", &d->watch_timer);
         if (k >= 0)

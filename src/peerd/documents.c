@@ -60,6 +60,7 @@ Documents *documents_free(Documents *d) {
         event_source_free(d->watch);
         event_source_free(d->watch_timer);
         event_source_free(d->retry_timer);
+        event_source_free(d->missed_timer);
         event_source_free(d->reads_timer);
         event_source_free(d->encode_timer);
         if (d->library)

@@ -14,8 +14,9 @@ import time
 import pytest
 
 from fault import HANG_SEC, NEVER, RECOVERY_SEC, Refused, Wrong
+from p2pdi.base import until
 from p2pdi.wire import Closed, Wire
-from test_peerd import HELD, OWN
+from test_peerd import DROPPED, HELD, LEFT_OUT, OWN
 from test_peerd import Life as PeerLife
 from test_rsd import Life as RsdLife
 
@@ -110,6 +111,18 @@ def test_peerd_lacks(world, name, kinds, what):
         assert life.alice.content(number) == content
     life.verify()
     life.registered()
+
+
+def test_what_a_broken_disk_held_back_is_read_later(world):
+    """A document that was put there meanwhile: nothing tells that it can be read by now."""
+    life = PeerLife(world)
+    mark = life.alice.mark()
+    life.fault.arm(["file-read"], errno.EIO, last=NEVER, every=True)
+    life.alice.put(60, DROPPED)
+    life.alice.wait_log(LEFT_OUT, mark)
+    life.fault.disarm()
+    until(lambda: 60 in life.held(), "RFC 60, after a scan")
+    assert life.alice.count_log(LEFT_OUT, mark) == 1
 
 
 # ---- file systems that are full, or can't be written ----

@@ -16,7 +16,7 @@ PEER = "org.p2pdi.Peer."
 OWN = {101: document(101, 4000), 102: document(102, 300000), 103: document(103, 20000)}
 HELD = {1: document(1, 5000), 2: document(2, 150000), 3: document(3, 9000)}
 IMPORTED = document(50, 30000)
-# What can't be read is told, and looked at again when it changes.
+# What can't be read is told, and looked at again when it changes, or after a while.
 LEFT_OUT = r"rfc60\.txt is left out of the library: "
 DROPPED = document(60, 3000)
 # Of what could not be removed: it goes with the next scan, and there are names for a hundred.

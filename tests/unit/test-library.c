@@ -13,6 +13,7 @@
 #include <linux/seccomp.h>
 #include <openssl/evp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -90,6 +91,12 @@ static void on_directory(const char *path, int error, void *userdata) {
         assert_int_equal(buf_printf(&f->log, "directory %s;", error < 0 ? strerrorname_np(-error) : "there"), 0);
 }
 
+static void on_missed(void *userdata) {
+        Fixture *f = userdata;
+
+        assert_int_equal(buf_append_string(&f->log, "missed;"), 0);
+}
+
 static void on_skipped(const char *name, const char *why, int error, void *userdata) {
         Fixture *f = userdata;
         const char *base = strrchr(name, '/');
@@ -158,6 +165,7 @@ static void start(Fixture *f, int expected) {
                 .editor_index = on_editor_index,
                 .skipped = on_skipped,
                 .directory = on_directory,
+                .missed = on_missed,
                 .userdata = f,
         };
 
@@ -1254,6 +1262,105 @@ static bool forbid(unsigned call, unsigned argument, uint32_t bits, int error) {
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
+/* What is done while a call fails: in a thread of its own, and those that this one starts. */
+typedef struct Failing {
+        Fixture *fixture;
+        unsigned call, argument;        /* as for forbid() */
+        uint32_t bits;
+        int error;
+        int (*run)(Library *l);
+        bool forbidden;
+        int result;
+} Failing;
+
+static void *failing_main(void *userdata) {
+        Failing *g = userdata;
+
+        g->forbidden = forbid(g->call, g->argument, g->bits, g->error);
+        if (g->forbidden)
+                g->result = g->run(g->fixture->library);
+        return NULL;
+}
+
+static int run_failing(Failing g) {
+        pthread_t thread;
+
+        assert_int_equal(pthread_create(&thread, NULL, failing_main, &g), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        if (!g.forbidden) {
+                print_message("skipped: no seccomp filter to let calls fail\n");
+                skip();
+        }
+        return g.result;
+}
+
+static int scan_all(Library *l) {
+        int r;
+
+        do
+                r = library_scan(l, USEC_PER_SEC);
+        while (r == LIBRARY_MORE);
+        return r;
+}
+
+static int recheck_5(Library *l) {
+        return library_recheck(l, 5);
+}
+
+/* No event comes when a block can be read again: whoever is told has to look again by himself. */
+static void test_what_the_disk_fails_to_give_is_looked_at_again(void **state) {
+        Fixture *f = *state;
+        /* Documents are read in pieces of this size, and nothing else is. */
+        Failing bad = { .fixture = f, .call = __NR_read, .argument = 2, .bits = 128 << 10, .error = EIO, .run = scan_all };
+
+        put(f, "rfc5.txt", "five");
+        put(f, "rfc6.txt", "six");
+        put(f, "rfc-index.txt", "3005 Title. A. Author. May 1999. (Format: TXT)\n\n");
+        start(f, 0);
+        assert_int_equal(run_failing(bad), 0);
+        assert_told(f, "skipped rfc-index.txt cannot be read;missed;skipped rfc5.txt cannot be read;missed;"
+                       "skipped rfc6.txt cannot be read;missed;");
+        assert_int_equal(run_failing(bad), 0);
+        assert_told(f, "missed;missed;missed;");
+        assert_null(f->meta);
+        scan(f);
+        assert_told(f, "present 5 RFC 5;present 6 RFC 6;");
+        assert_non_null(f->meta);
+        scan(f);
+        assert_told(f, "");
+
+        put(f, "rfc5.txt", "other");
+        bad.run = recheck_5;
+        assert_int_equal(run_failing(bad), 0);
+        assert_told(f, "gone 5;skipped rfc5.txt cannot be read;missed;");
+        bad.run = library_watch_process;
+        assert_int_equal(run_failing(bad), 0);
+        assert_told(f, "missed;missed;");       /* its mode, and that it was closed */
+        assert_int_equal(pump(f), 0);
+        assert_told(f, "");
+        scan(f);
+        assert_told(f, "present 5 RFC 5;");
+}
+
+/* Neither does one when there are descriptors again. A scan and the watch give the error, and are called anew. */
+static void test_what_there_is_no_descriptor_for_is_looked_at_again(void **state) {
+        Fixture *f = *state;
+        Failing bad = { .fixture = f, .call = __NR_openat, .argument = 2, .bits = O_NOFOLLOW, .error = EMFILE };
+
+        start_and_scan(f);
+        put(f, "rfc5.txt", "five");
+        bad.run = library_watch_process;
+        assert_int_equal(run_failing(bad), -EMFILE);
+        bad.run = scan_all;
+        assert_int_equal(run_failing(bad), -EMFILE);
+        assert_told(f, "");
+        bad.run = recheck_5;
+        assert_int_equal(run_failing(bad), -EMFILE);
+        assert_told(f, "missed;");
+        scan(f);
+        assert_told(f, "present 5 RFC 5;");
+}
+
 static void test_a_batch_is_committed_together(void **state);
 
 static void assert_store_works(void **state) {
@@ -1287,7 +1394,7 @@ static void test_a_stored_one_that_was_not_taken_note_of_is_told_again(void **st
         start_and_scan(f);
         f->present_error = -ENOMEM;
         assert_int_equal(library_store_commit(begin_whole(f, 6, "whole", "whole"), NULL), -ENOMEM);
-        assert_told(f, "present 6 Said;");
+        assert_told(f, "present 6 Said;missed;");
         assert_int_equal(library_recheck(f->library, 6), 0);
         assert_told(f, "present 6 Said;");
 }
@@ -1537,6 +1644,8 @@ int main(void) {
                 LIBRARY_TEST(test_a_batch_may_stop_after_any_step),
                 LIBRARY_TEST(test_path_is_shown_whole),
                 LIBRARY_TEST(test_full_disk_is_told_and_leaves_nothing),
+                LIBRARY_TEST(test_what_the_disk_fails_to_give_is_looked_at_again),
+                LIBRARY_TEST(test_what_there_is_no_descriptor_for_is_looked_at_again),
                 LIBRARY_TEST(test_store_without_o_tmpfile),
                 LIBRARY_TEST(test_errors_of_the_disk_are_told_and_leave_nothing),
         };
