@@ -155,6 +155,22 @@ static void set_uploads(Server *s, PeerdMetric m, uint64_t *ret) {
         }
 }
 
+static void set_refused(Server *s, uint64_t *ret) {
+        static const PeerdRefusal refusals[_LISTENER_REFUSAL_MAX] = {
+                [LISTENER_ACCESS] = PEERD_REFUSAL_ACCESS,
+                [LISTENER_CONNECTIONS] = PEERD_REFUSAL_MAX_CONNECTIONS,
+                [LISTENER_PER_SOURCE] = PEERD_REFUSAL_MAX_CONNECTIONS_PER_SOURCE,
+                [LISTENER_RATE] = PEERD_REFUSAL_RATE_PER_SOURCE,
+                [LISTENER_DESCRIPTORS] = PEERD_REFUSAL_LIMIT_NOFILE,
+                [LISTENER_MEMORY] = PEERD_REFUSAL_MEMORY,
+        };
+        ServerCounters n;
+        server_count(s, &n);
+        ret[PEERD_REFUSAL_MALFORMED] = n.n_malformed;
+        for (unsigned i = 0; i < _LISTENER_REFUSAL_MAX; i++)
+                ret[refusals[i]] = n.n_refused[i];
+}
+
 static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
         const Peerd *p = j->visit.control->peerd;
         const ClientCounters *n = client_counters(p->client);
@@ -195,6 +211,9 @@ static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {
         case PEERD_METRIC_UPLOADS:
         case PEERD_METRIC_UPLOAD_BYTES:
                 set_uploads(p->server, m, ret);
+                break;
+        case PEERD_METRIC_REFUSED:
+                set_refused(p->server, ret);
                 break;
         case PEERD_METRIC_TRANSFERS:
                 set_uploads(p->server, m, ret);

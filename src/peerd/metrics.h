@@ -63,6 +63,16 @@
         X(NOT_HELD, "not-held")                                                                                        \
         X(FAILED, "failed")
 
+/* Limits have the name that P2PDI_LIMIT has in the journal: it is the setting, where there is one. */
+#define PEERD_REFUSALS(X)                                                                                              \
+        X(MALFORMED, "malformed")                                                                                      \
+        X(ACCESS, "Access")                                                                                            \
+        X(MAX_CONNECTIONS, "MaxConnections")                                                                           \
+        X(MAX_CONNECTIONS_PER_SOURCE, "MaxConnectionsPerSource")                                                       \
+        X(RATE_PER_SOURCE, "RatePerSource")                                                                            \
+        X(LIMIT_NOFILE, "LimitNOFILE")                                                                                 \
+        X(MEMORY, "memory")
+
 #define PEERD_DIRECTIONS(X)                                                                                            \
         X(UP, "up")                                                                                                    \
         X(DOWN, "down")
@@ -105,6 +115,8 @@
         X(UPLOADS, COUNTER, "p2pdi_peer_uploads_total", "", "result=" PEERD_UPLOAD_RESULTS(METRIC_VALUE),              \
           "Documents that other peers asked for, by how that ended.")                                                  \
         X(UPLOAD_BYTES, COUNTER, "p2pdi_peer_upload_bytes_total", "bytes", "", "Bytes of documents sent.")             \
+        X(REFUSED, COUNTER, "p2pdi_peer_refused_total", "", "reason=" PEERD_REFUSALS(METRIC_VALUE),                    \
+          "Requests and connections of others refused, by why.")                                                       \
         X(TRANSFERS, GAUGE, "p2pdi_peer_transfers", "", "direction=" PEERD_DIRECTIONS(METRIC_VALUE),                   \
           "Documents being sent and being fetched now.")                                                               \
         X(TRANSFER_DURATION, HISTOGRAM, "p2pdi_peer_transfer_duration_seconds", "seconds",                             \
@@ -179,6 +191,13 @@ typedef enum PeerdUploadResult {
 #undef PEERD_UPLOAD_ENUM
         _PEERD_UPLOAD_RESULT_MAX,
 } PeerdUploadResult;
+
+typedef enum PeerdRefusal {
+#define PEERD_REFUSAL_ENUM(id, name) PEERD_REFUSAL_##id,
+        PEERD_REFUSALS(PEERD_REFUSAL_ENUM)
+#undef PEERD_REFUSAL_ENUM
+        _PEERD_REFUSAL_MAX,
+} PeerdRefusal;
 
 typedef enum PeerdDirection {
 #define PEERD_DIRECTION_ENUM(id, name) PEERD_DIRECTION_##id,

@@ -68,6 +68,7 @@ void serve_count_refused(ServeClient *c, uint64_t transaction, unsigned status, 
         log_entry(LOG_LEVEL_WARNING, LOG_EVENT_MALFORMED, &f, "Request refused: %u %s.%s%s", status, phrase,
                   *why ? " " : "", why);
         c->n_refused++;
+        atomic_fetch_add(&c->thread->conf.counters->n_malformed, 1);
 }
 
 static bool is_http(MsgVersion version) {

@@ -19,7 +19,7 @@ typedef struct ServeThread ServeThread;
 
 /* Counted by all threads. */
 typedef struct ServeCounters {
-        atomic_uint_fast64_t n_uploads, n_upload_bytes, n_failed, n_active, n_not_held, n_unreadable;
+        atomic_uint_fast64_t n_uploads, n_upload_bytes, n_failed, n_active, n_not_held, n_unreadable, n_malformed;
         Histogram durations;            /* of documents sent whole */
 } ServeCounters;
 

@@ -36,6 +36,7 @@ struct Server {
         void (*on_stopped)(void *userdata);
         void *stopped_userdata;
         ServeCounters counters;
+        uint64_t n_refused[_LISTENER_REFUSAL_MAX];
         ServeReleased released;
         ServeConf serve;                /* of the threads */
         usec_t turn_at;                 /* boottime, when connections were taken in last */
@@ -103,7 +104,10 @@ static void after(void *userdata) {
                 serve_thread_hand_over(s->threads[i]);
 }
 
-static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, _unused_ void *userdata) {
+static void on_refused(int fd, const Endpoint *remote, ListenerRefusal why, void *userdata) {
+        Server *s = userdata;
+
+        s->n_refused[why]++;
         daemon_log_refused(remote, why);
         if (fd < 0)
                 return;
@@ -230,7 +234,9 @@ void server_count(Server *s, ServerCounters *ret) {
                 .n_active = atomic_load(&s->counters.n_active),
                 .n_not_held = atomic_load(&s->counters.n_not_held),
                 .n_unreadable = atomic_load(&s->counters.n_unreadable),
+                .n_malformed = atomic_load(&s->counters.n_malformed),
         };
+        memcpy(ret->n_refused, s->n_refused, sizeof(ret->n_refused));
 }
 
 const Histogram *server_upload_durations(const Server *s) {

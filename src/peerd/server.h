@@ -32,6 +32,8 @@ typedef struct ServerCounters {
         uint64_t n_active;              /* documents being sent now */
         uint64_t n_not_held;            /* asked for, and not in the library */
         uint64_t n_unreadable;          /* asked for, and this host could not open them */
+        uint64_t n_malformed;           /* requests that follow no protocol */
+        uint64_t n_refused[_LISTENER_REFUSAL_MAX];      /* connections */
 } ServerCounters;
 
 /*

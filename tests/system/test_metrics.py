@@ -98,7 +98,7 @@ def test_somebody_elses_parser_reads_it(busy, program):
     parser = pytest.importorskip("prometheus_client.openmetrics.parser",
                                  reason="python3-prometheus-client is not installed")
     families = {f.name: f for f in parser.text_string_to_metric_families(text(busy[program]))}
-    assert len(families) == {"p2pdi-rsd": 10, "p2pdi-peerd": 23}[program]
+    assert len(families) == {"p2pdi-rsd": 10, "p2pdi-peerd": 24}[program]
     for name, family in families.items():
         assert name.startswith(PREFIX[program]) and family.documentation.endswith(".")
         assert family.unit == next((u for u in ("seconds", "bytes") if name.endswith("_" + u)), "")
@@ -322,6 +322,41 @@ def test_upload_that_this_host_can_not_read(world):
         assert w.ask("GET RFC 7").status == 500
         resource.prlimit(a.pid, resource.RLIMIT_NOFILE, before)
     moved.expect({'uploads_total{result="not-held"}': 1, 'uploads_total{result="failed"}': 1})
+
+
+def test_refusals_of_a_peer(world):
+    """What follows no protocol, in whichever; a document that is not held is no refusal."""
+    a = world.peer("a", {})
+    moved = Moved(a)
+    with a.connect() as w:
+        assert w.ask("GET RFC 7").status == 404
+        assert w.ask("POST Register", {"Port": 2}).status == 404        # no word of a peer
+        w.send(b"nonsense\r\n\r\n")
+        assert w.reply().status == 400
+    with a.connect() as w:
+        w.send(b"DELETE /rfc/rfc7.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        w.receive()
+        assert w.buffer.startswith(b"HTTP/1.1 405 ")
+    moved.expect({'uploads_total{result="not-held"}': 1, 'refused_total{reason="malformed"}': 3})
+
+
+@pytest.mark.parametrize("ini, reason", [
+    ({"Server.MaxConnections": 1}, "MaxConnections"), ({"Server.MaxConnectionsPerSource": 1}, "MaxConnectionsPerSource"),
+    ({"Limits.RatePerSource": 1, "Limits.Burst": 1}, "RatePerSource"), ({"Access.Deny": "127.0.0.2"}, "Access"),
+])
+def test_limits_of_a_peer(world, ini, reason):
+    a = world.peer("a", {7: document(7)}, ini=ini)
+    moved = Moved(a)
+    with a.connect() as one:
+        assert one.ask("GET RFC 7").status == 200
+        with a.connect("127.0.0.2" if reason == "Access" else None) as w:
+            if reason == "Access":
+                w.expect_closed()
+            else:
+                w.send(request("GET RFC 7"))
+                assert w.reply().status in (429, 503)
+        moved.expect({label("refused_total", reason=reason): 1, 'uploads_total{result="ok"}': 1,
+                      "upload_bytes_total": len(document(7))})
 
 
 def test_document_on_its_way(world):
