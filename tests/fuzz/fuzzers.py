@@ -42,6 +42,8 @@ class Target(NamedTuple):
 # Heads end at 8 KiB, and that they do is to be seen.
 TARGETS = {
     "address": Target("lines", 256, "src/core/address.c"),
+    "call": Target("wire", 9000, "src/io/call.c src/io/call-answer.c src/io/call-line.c src/io/call-turn.c src/io/call-pool.c src/io/wire.c "
+                   "src/io/incoming.c src/io/outgoing.c src/io/deadline.c"),
     "ctl": Target("ctl", 4096, "src/ctl/call.c src/io/varlink-client.c src/ctl/get.c src/ctl/resolve.c src/ctl/verb-export.c src/ctl/verb-get.c "
                   "src/ctl/verb-import.c src/ctl/verb-keep.c src/ctl/verb-list.c src/ctl/verb-monitor.c src/ctl/verb-peers.c src/ctl/verb-search.c "
                   "src/ctl/verb-show.c src/ctl/verb-status.c src/ctl/verb-sync.c src/ctl/verb-verify.c src/ctl/verb-why.c"),
