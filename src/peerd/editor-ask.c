@@ -21,6 +21,7 @@ struct EditorAsk {
         RfcMeta *preamble;              /* owned; of one that is not known yet */
         size_t n_read;
         bool said;
+        int error;                      /* of this host, while it listened: nothing was heard then */
         EditorStatement statement;
 };
 
@@ -67,7 +68,9 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
         a->statement.size = reply->length;
         a->said = reply->length > RFC_META_BYTES_MAX ||
                   editor_index_said(a->editor->known, &a->peer, &reply->digest, &a->statement.created);
-        return a->said ? -ECANCELED : rfc_meta_new(&a->preamble);
+        if (!a->said)
+                a->error = rfc_meta_new(&a->preamble);
+        return a->said || a->error < 0 ? -ECANCELED : 0;
 }
 
 static int on_body(Call *call, Slice bytes, void *userdata) {
@@ -78,10 +81,8 @@ static int on_body(Call *call, Slice bytes, void *userdata) {
                 return 0;               /* the last byte of what is held here */
         size_t n = MIN_OF(bytes.size, PREAMBLE_MAX - a->n_read);
         a->n_read += n;
-        int k = rfc_meta_feed(a->preamble, (Slice){ bytes.data, n });
-        if (k < 0)
-                return k;
-        return rfc_meta_created(a->preamble) != 0 || a->n_read == PREAMBLE_MAX ? -ECANCELED : 0;
+        a->error = rfc_meta_feed(a->preamble, (Slice){ bytes.data, n });
+        return a->error < 0 || rfc_meta_created(a->preamble) != 0 || a->n_read == PREAMBLE_MAX ? -ECANCELED : 0;
 }
 
 static void on_end(Call *call, CallEnd end, int error, void *userdata) {
@@ -95,8 +96,10 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
         if (end == CALL_REFUSED || end == CALL_TIMEOUT)
                 holders_failed(c->holders, &a->peer);
         if (end == CALL_FAILED)
-                (void) log_errno(LOG_LEVEL_ERR, error, "Could not ask for an rfc-index.txt");
-        if (a->preamble && (end == CALL_OK || end == CALL_ABORTED)) {
+                a->error = error;
+        if (a->error < 0)
+                (void) log_errno(LOG_LEVEL_ERR, a->error, "Could not ask for an rfc-index.txt");
+        else if (a->preamble && (end == CALL_OK || end == CALL_ABORTED)) {
                 a->statement.created = rfc_meta_created(a->preamble);
                 a->said = true;
         }

@@ -31,6 +31,7 @@ struct EditorFetch {
         Call *call;
         bool storing;                   /* the worker was told to begin */
         bool fault;                     /* the answer is not what the peer said itself */
+        bool no_memory;                 /* for what came */
         uint64_t received;
         LIST_HEAD(, Piece) pieces;
         size_t ahead;                   /* bytes in them */
@@ -209,6 +210,7 @@ static int on_reply(Call *call, const Reply *reply, Slice bytes, void *userdata)
 static int on_body(Call *call, Slice bytes, void *userdata) {
         EditorFetch *f = userdata;
         Piece *p = malloc(sizeof(*p) + bytes.size);
+        f->no_memory = !p;
         if (!p)
                 return -ENOMEM;
         *p = (Piece){ .message = { .run = run_write }, .fetch = f, .size = bytes.size };
@@ -234,8 +236,8 @@ static void on_end(Call *call, CallEnd end, int error, void *userdata) {
                 return;
         }
         f->result = (EditorFetchResult){ .how = EDITOR_FETCH_GONE, .why = end == CALL_ABORTED ? "changed" : call_end_name(end) };
-        if (end == CALL_FAILED || (end == CALL_ABORTED && error < 0 && error != -ECANCELED))
-                f->result = (EditorFetchResult){ .how = EDITOR_FETCH_FAILED, .error = error < 0 ? error : -ENOMEM };
+        if (end == CALL_FAILED || f->no_memory)
+                f->result = (EditorFetchResult){ .how = EDITOR_FETCH_FAILED, .error = f->no_memory ? -ENOMEM : error };
         else if (f->fault)
                 quarantine(f, "its rfc-index.txt has another length than it said", NULL);
         else if (f->storing && (end == CALL_BROKEN || end == CALL_BAD))

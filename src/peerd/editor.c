@@ -258,7 +258,10 @@ static void begin_round(Editor *ed) {
         /* Until the library is read it is not known what is held. */
         if (!ed->held.own && documents_scanned(c->conf.documents)) {
                 size_t n;
-                if (client_dialable(c, &now, &peers, &n) == 0)
+                int k = client_dialable(c, &now, &peers, &n);
+                if (k < 0)
+                        (void) log_errno(LOG_LEVEL_ERR, k, "Could not ask for an rfc-index.txt");
+                else
                         ask_some(ed, peers, n);
         }
         if (ed->n_asking == 0)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A running peer on a host that fails: whatever it does, and whichever call of it fails, it goes on, says so, and does it the next time."""
 
+import datetime
 import os
 import socket
 
 import pytest
 
-from fault import HANG_SEC, Campaign, Fault, Refused, Wrong
+from fault import HANG_SEC, WORD_SEC, Campaign, Fault, Refused, Wrong
 from p2pdi.base import until
 from p2pdi.documents import document, sha256
 from p2pdi.varlink import Varlink, sealed
@@ -19,6 +20,8 @@ IMPORTED = document(50, 30000)
 # What can't be read is told, and looked at again when it changes, or after a while.
 LEFT_OUT = r"rfc60\.txt is left out of the library: "
 DROPPED = document(60, 3000)
+# How a round ends that has anybody's rfc-index.txt to tell of.
+ROUND_ENDS = r"rfc-index\.txt of \S+ is (not )?taken|rfc-index\.txt was not fetched|Could not \w+( for)? an rfc-index\.txt"
 # Of what could not be removed: it goes with the next scan, and there are names for a hundred.
 LEFT_MAX = 50
 QUICK = {
@@ -30,12 +33,14 @@ QUICK = {
 
 
 class Life:
-    """One peer that faults happen to, a registration server and a holder that they do not happen to, and what they do."""
+    """One peer that faults happen to, a registration server and a holder that they do not happen to, and what they do. Without an
+    rfc-index.txt of its own it takes the holder's."""
 
-    def __init__(self, world):
+    def __init__(self, world, own_index=True):
         self.world = world
         self.fault = Fault(world.dir)
         self.patience = HANG_SEC
+        self.day = datetime.date(1990, 1, 1)
         self.rs = world.rs()
         self.bob = world.peer("bob", HELD, self.rs, ini=QUICK)
         index = os.path.join(world.dir, "index.txt")
@@ -45,7 +50,7 @@ class Life:
         manifest = os.path.join(world.dir, "SHA256SUMS")
         with open(manifest, "w", encoding="ascii") as f:
             f.writelines(f"{sha256(content)}  rfc{n}.txt\n" for n, content in {**HELD, **OWN}.items())
-        ini = {**QUICK, "Index.MetadataFile": index, "Integrity.Manifest": manifest}
+        ini = {**QUICK, "Integrity.Manifest": manifest, **({"Index.MetadataFile": index} if own_index else {})}
         # By its name, so that it is looked up.
         self.alice = world.peer("alice", OWN, f"localhost:{self.rs.port}", ini=ini, place=world.place(), start=False)
         self.alice.environment = dict(self.fault.environment)
@@ -276,6 +281,29 @@ class Life:
         if 60 not in self.held():
             raise Refused(self.alice.log(mark))
 
+    def newer_index(self):
+        """The holder has an rfc-index.txt of a later day, and longer than what is read to learn of the day."""
+        self.day += datetime.timedelta(days=1)
+        mark = self.bob.mark()
+        beside = os.path.join(self.bob.dir, "new-index")
+        with open(beside, "w", encoding="ascii") as f:
+            f.write(f"(CREATED ON: {self.day:%m/%d/%Y}.)\n\n")
+            f.writelines(f"{n} Synthetic document {n}. A. Author. May 1999. (Format: TXT)\n\n" for n in range(1, 500))
+        os.rename(beside, os.path.join(self.bob.library, "rfc-index.txt"))
+        self.bob.wait_log("rfc-index.txt is read", mark)
+
+    def take_index(self):
+        mark = self.alice.mark()
+        self.refresh()
+        try:
+            said = self.alice.wait_log(ROUND_ENDS, mark, timeout=WORD_SEC).string
+        except AssertionError:
+            raise Refused("the round ended without a word") from None
+        if f"rfc-index.txt of {self.day} is taken" not in said:
+            raise Refused(said)
+        with Wire(self.alice.endpoint, timeout=self.patience) as w:
+            until(lambda: f"CREATED ON: {self.day:%m/%d/%Y}".encode() in w.ask("GET RFC-Editor-Index").body, "that it is held")
+
     def ops(self):
         return {
             "get": (self.without(2), self.get),
@@ -294,16 +322,17 @@ class Life:
             "reload": (lambda: None, self.reload),
             "rejoin": (lambda: None, self.rejoin),
             "drop-in": (self.dropped_out, self.drop_in),
+            "take-index": (self.newer_index, self.take_index),
         }
 
 
 OPS = ["get", "evict", "refresh", "sync", "import", "verify", "repair", "pin", "ask", "open", "monitor", "serve", "http", "reload",
-       "rejoin", "drop-in"]
+       "rejoin", "drop-in", "take-index"]
 
 
 @pytest.mark.parametrize("name", OPS)
 def test_goes_on(world, name):
-    life = Life(world)
+    life = Life(world, own_index=name != "take-index")
     prepare, act = life.ops()[name]
     try:
         life.campaign.run(name, prepare, act)
