@@ -99,6 +99,11 @@ int string_list_append(StringList *l, char *s) {
         return 0;
 }
 
+/* This host fails, and may not the next time: the configuration is not at fault, nobody shall wait for another one. */
+static bool host_failed(int error) {
+        return error == ENOMEM || error == EMFILE || error == ENFILE;
+}
+
 static char *path_of(const char *dir, const char *name) {
         char *path;
 
@@ -157,6 +162,8 @@ static int find_drop_ins_in(const char *dir, ConfReport *report, StringList *dro
         if (!d) {
                 if (errno == ENOENT || errno == ENOTDIR)
                         return 0;
+                if (host_failed(errno))
+                        return -errno;
                 return conf_report(report, true, dir, 0, "The directory can't be read: %s.", strerror(errno));
         }
         for (;;) {
@@ -291,8 +298,7 @@ int conf_read_file(const char *path, bool regular, ConfReport *report, Buf *byte
         buf_clear(bytes);
         if (r == BUF_FULL)
                 return conf_report(report, true, path, 0, "The file is larger than %zu bytes.", CONF_INI_FILE_MAX);
-        /* This host fails, and may not the next time: the file is not at fault, nobody shall wait for another one. */
-        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+        if (host_failed(-r))
                 return r;
         return conf_report(report, true, path, 0, "The file can't be read: %s.", strerror(-r));
 }
