@@ -303,35 +303,42 @@ static int may_write(const char *path, const char *suffix) {
         return 0;
 }
 
+/* open_file(), which names the cause. */
+static int open_or_tell(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) {
+        int r = open_file(path, user_version, schema, full_sync, ret);
+
+        if (r != -EROFS && r != -ENOENT)
+                return r;
+        /*
+         * Whatever keeps SQLite from opening a file for writing (too many open files, or rights), it opens it for reading
+         * then, and tells what comes of that. Either the cause can be seen again, or it was for a moment only.
+         */
+        r = may_write(path, "");
+        if (r == 0)
+                r = may_write(path, "-wal");
+        return r == 0 ? open_file(path, user_version, schema, full_sync, ret) : r;
+}
+
 int sqlite_open(const char *path, int user_version, const char *schema, bool full_sync, sqlite3 **ret) {
         int r;
 
         assert(user_version > 0);
 
-        r = open_file(path, user_version, schema, full_sync, ret);
-        if (r == -EROFS || r == -ENOENT) {
-                /*
-                 * Whatever keeps SQLite from opening a file for writing (too many open files, or rights), it opens it for
-                 * reading then, and tells what comes of that. Either the cause can be seen again, or it was for a moment only.
-                 */
-                r = may_write(path, "");
-                if (r == 0)
-                        r = may_write(path, "-wal");
-                if (r == 0)
-                        r = open_file(path, user_version, schema, full_sync, ret);
-        }
+        r = open_or_tell(path, user_version, schema, full_sync, ret);
         if (r != -EUCLEAN)
                 return r;
         /* All is lost that is moved aside: not by a single verdict. */
         r = read_through(path);
         if (r < 0)
                 return r;
-        r = open_file(path, user_version, schema, full_sync, ret);
+        r = open_or_tell(path, user_version, schema, full_sync, ret);
         if (r != -EUCLEAN)
                 return r;
         r = move_aside(path);
         if (r < 0)
                 return r;
-        r = open_file(path, user_version, schema, full_sync, ret);
+        r = open_or_tell(path, user_version, schema, full_sync, ret);
+        if (r == -EUCLEAN)
+                return -EIO;            /* it is new: what can't be read of it is not what was written */
         return r == 0 ? SQLITE_UTIL_DAMAGED : r;
 }
