@@ -111,7 +111,7 @@ void log_entry(LogLevel level, LogEvent event, const LogFields *fields, const ch
 const char *error_text(int error);
 /* "sentence: " and error_text(); gives error. */
 int log_errno(LogLevel level, int error, const char *format, ...) _printf_(3, 4);
-/* The last error that this thread has logged, for STATUS= of a daemon that ends because of it; empty: none. */
+/* The last error that this thread has logged, for STATUS= of a daemon that ends because of it; empty: none. What was got over is a warning. */
 const char *log_last_error(void);
 
 /* One transaction, at info: subject to the rate, else counted. */

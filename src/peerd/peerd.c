@@ -212,7 +212,7 @@ static int open_state(Peerd *p) {
                 return k;
         k = state_open(path, &p->state);
         if (k == STATE_DAMAGED)
-                log_error("%s was damaged: it was moved aside, and this peer registers anew.", path);
+                log_warning("%s was damaged: it was moved aside, and this peer registers anew.", path);
         if (k == -EBUSY)
                 log_error("%s is in use by another process.", path);
         else if (k < 0)

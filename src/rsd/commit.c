@@ -223,7 +223,7 @@ int commit_load(Rsd *r, const char *path) {
         r->boot_id = boot_id_get();
         int k = registry_db_open(path, &r->db);
         if (k == REGISTRY_DB_DAMAGED)
-                log_error("%s was damaged: it was moved aside, and all peers have to register anew.", path);
+                log_warning("%s was damaged: it was moved aside, and all peers have to register anew.", path);
         if (k == -EBUSY)
                 log_error("%s is in use by another process.", path);
         else if (k < 0)
