@@ -2,11 +2,18 @@
 """Daemons that start on a host that fails: each start goes well or ends with a status and a line that says what failed, and
 the next one is well, with all that was kept before."""
 
+import contextlib
 import errno
+import glob
+import os
+import select
+import socket
+import threading
 
 import pytest
 
 from fault import ALL, GONE, HARMLESS, KINDS, WAYS, Campaign, Refused, Wrong, some
+from test_outage import Mounts
 from test_peerd import Life as PeerLife
 from test_peerd import OWN
 from p2pdi.base import until
@@ -14,17 +21,22 @@ from p2pdi.wire import Closed
 from test_rsd import Life as RsdLife
 
 EX_CONFIG = 78
+# What only a start as a service reaches, or one with damage, is of these.
+SERVICE_KINDS = ["memory", "open", "descriptor", "file-read", "name", "stat", "socket-write"]
 NO_SERVER = "Could not register with all servers: "
 
 
 class Start:
-    """One daemon that is started again and again. kept() raises if it lost something."""
+    """One daemon that is started again and again. kept() raises if it lost something; before() comes before each start, and
+    heard() when it has ended, so that all that it said is in its log."""
 
-    def __init__(self, daemon, fault, campaign, kept):
+    def __init__(self, daemon, fault, campaign, kept, before=lambda: None, heard=lambda: None):
         self.daemon, self.fault, self.campaign, self.kept = daemon, fault, campaign, kept
+        self.before, self.heard = before, heard
 
     def one(self, kind, what, n):
         """Lets the n-th call of a start fail. False: there is none any more."""
+        self.before()
         self.fault.arm([kind], what, n, every=ALL)
         mark = self.daemon.started = self.daemon.mark()
         self.daemon.start(wait=False)
@@ -45,9 +57,10 @@ class Start:
         try:
             self.daemon.wait_ready()
         except AssertionError:
-            if not self.daemon.running:
-                return self.daemon.status
-            raise
+            if self.daemon.running:
+                raise
+            self.heard()
+            return self.daemon.status
         return None
 
     def judge(self, where, kind, what, site, ended, mark):
@@ -103,13 +116,92 @@ def test_rsd_starts(world, kind):
     all_starts(Start(life.rs, life.fault, life.campaign, life.come_back), kind)
 
 
+def has_library(life):
+    until(lambda: sorted(n for n in life.held() if n in OWN) == sorted(OWN), "the library")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_peerd_starts(world, kind):
     life = PeerLife(world)
 
     def kept():
-        until(lambda: sorted(n for n in life.held() if n in OWN) == sorted(OWN), "the library")
+        has_library(life)
         # Who could not reach a server at all said so, and waits for a reload.
         if not life.alice.count_log(NO_SERVER, life.alice.started):
             life.registered()
     all_starts(Start(life.alice, life.fault, life.campaign, kept), kind)
+
+
+# ---- as a service, with damaged databases ----
+
+class Service:
+    """A daemon that is started as the service manager would: a file and a drop-in below /run are its configuration, and the
+    journal, which is here, is its log."""
+
+    def __init__(self, daemon, name):
+        self.daemon = daemon
+        self.lock = threading.Lock()
+        self.closed = False
+        self.mounts = Mounts()
+        path = os.path.join(daemon.dir, "journal")
+        self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.journal.bind(path)
+        self.reader = threading.Thread(target=self.attend, daemon=True)
+        self.reader.start()
+        for command in (f"mount -t tmpfs none /run && mkdir -p /run/p2pdi/{name}.d /run/systemd/journal",
+                        f"cp {daemon.config} /run/p2pdi/{name} && echo '[Log]' >/run/p2pdi/{name}.d/50-log.ini",
+                        # What it says must fit into the queue, which may have room for ten.
+                        f"echo 'Level=warning' >>/run/p2pdi/{name}.d/50-log.ini",
+                        f"touch /run/systemd/journal/socket && mount --bind {path} /run/systemd/journal/socket"):
+            self.mounts.run("sh", "-c", command)
+        daemon.arguments = [f"--state-dir={daemon.state_dir}", f"--runtime-dir={daemon.runtime_dir}"]
+        daemon.wrapper = [*self.mounts.wrapper, "/bin/sh", "-c", 'JOURNAL_STREAM=$(stat -Lc %d:%i /dev/fd/2) exec "$0" "$@"']
+
+    def hear(self):
+        """What came becomes lines of its log."""
+        with self.lock, contextlib.suppress(BlockingIOError):
+            while entry := self.journal.recv(1 << 20, socket.MSG_DONTWAIT):
+                with self.daemon.changed:
+                    self.daemon.lines += [line[8:] for line in entry.decode("utf-8", "replace").split("\n") if line.startswith("MESSAGE=")]
+                    self.daemon.changed.notify_all()
+
+    def attend(self):
+        while not self.closed:
+            select.select([self.journal], [], [])
+            self.hear()
+
+    def damage(self):
+        """Nothing of its databases can be read, and there is room beside them."""
+        for path in glob.glob(os.path.join(self.daemon.state_dir, "*.db-*")) + glob.glob(os.path.join(self.daemon.state_dir, "*.damaged-*")):
+            os.unlink(path)
+        for path in glob.glob(os.path.join(self.daemon.state_dir, "*.db")):
+            with open(path, "wb") as f:
+                f.write(b"This is no database." * 1000)
+
+    def close(self):
+        self.closed = True
+        self.journal.shutdown(socket.SHUT_RD)
+        self.reader.join()
+        self.journal.close()
+        self.mounts.close()
+
+
+@pytest.mark.parametrize("kind", SERVICE_KINDS)
+def test_rsd_starts_as_a_service(world, kind):
+    life = RsdLife(world)
+    service = world.keep(Service(life.rs, "rs.ini"))
+    all_starts(Start(life.rs, life.fault, life.campaign, lambda: life.registered(9), service.damage, service.hear), kind)
+
+
+@pytest.mark.parametrize("kind", SERVICE_KINDS)
+def test_peerd_starts_as_a_service(world, kind):
+    life = PeerLife(world)
+    service = world.keep(Service(life.alice, "peer.ini"))
+
+    def kept():
+        has_library(life)
+        service.hear()
+        # The number that it had is lost with its database.
+        if not life.alice.count_log(NO_SERVER, life.alice.started):
+            until(life.own_id, "the registration")
+    all_starts(Start(life.alice, life.fault, life.campaign, kept, service.damage, service.hear), kind)
