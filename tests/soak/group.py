@@ -178,10 +178,11 @@ class Group:
         return {name: self.peer_id(peer) for name, peer in self.peers.items()}
 
     def quiet(self):
-        """Nothing is asked any more that nobody asks for."""
-        for peer in self.peers.values():
-            peer.write_config({"Index.PullIntervalSec": "infinity"})
-            peer.reload()
+        """Nothing is asked any more that nobody asks for; nor by the guest, if it is there."""
+        for peer in [*self.peers.values(), self.guest]:
+            if peer.running:
+                peer.write_config({"Index.PullIntervalSec": "infinity"})
+                peer.reload()
 
     # -- meanwhile --
 

@@ -157,6 +157,16 @@ def test_descriptors_that_are_connections_are_told_apart():
         assert n >= resting + 3 and group.rested(pid, n, 0) == group.rested(pid, n - 1, 0) == n
 
 
+@pytest.mark.parametrize("running", (True, False))
+def test_nobody_asks_when_it_is_to_be_quiet(running):
+    done = []
+
+    def peer(name, running=True):
+        return types.SimpleNamespace(running=running, write_config=lambda keys: None, reload=lambda: done.append(name))
+    group.Group.quiet(types.SimpleNamespace(peers={"bob": peer("bob")}, guest=peer("guest", running)))
+    assert done == ["bob"] + ["guest"] * running
+
+
 # ---- rounds ----
 
 class Life:
