@@ -220,9 +220,12 @@ static int document_announce(Library *l, LibraryDocument *d) {
                 document_keep(l, d);
         retitled = !d->title || strcmp(d->title, title.data) != 0;
         if (retitled) {
+                /* The buffer has room for 512 bytes; ten thousand of them are 4 MB more than what is in them. */
+                char *kept = strdup(title.data);
+                if (!kept)
+                        return -ENOMEM;
                 free(d->title);
-                d->title = title.data;
-                title = BUF_INIT(title.max);
+                d->title = kept;
         }
         if (d->announced && !d->changed && !retitled)
                 return 0;
