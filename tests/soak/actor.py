@@ -50,7 +50,7 @@ class Actor:
         self.rs = Peer(scene["rs"])
         self.peers = {name: Peer(said) for name, said in scene["peers"].items()}
         self.documents = {int(n): tuple(d) for n, d in scene["documents"].items()}
-        self.churned = set(scene["churned"])
+        self.churned, self.of_carol = set(scene["churned"]), set(scene["of_carol"])
         self.draw = random.Random(type(self).__name__)
         self.kinds, self.cut, self.told = {}, {}, []
         self.steps = 0

@@ -235,7 +235,7 @@ class Verify(Actor):
         with Varlink(self.peers["carol"].control, 60) as v:
             replies = self.call_more("Verify", v, "Peer.Verify")
         for r in replies:
-            expect("document" not in r or r["document"]["number"] in self.churned and r["document"]["result"] != "damaged", r)
+            expect("document" not in r or r["document"]["number"] not in self.of_carol and r["document"]["result"] != "damaged", r)
         expect(replies[-1]["progress"]["damaged"] == 0, replies[-1])
 
 
@@ -248,15 +248,21 @@ class Tool(Actor):
              ("bob", "cat", "{}"), ("dave", "why", "{}"), ("carol", "get", "{}"), ("bob", "pin", "{}"), ("bob", "unpin", "{}"),
              ("bob", "import", "{path}"))
 
+    def ctl(self, name, *verb):
+        with self.timed("p2pdi-ctl"):
+            return ctl(*verb, control=self.peers[name].control)
+
     def step(self):
         number = self.draw.choice(self.scene["of_bob"])
         name, *verb = self.draw.choice(self.VERBS)
-        with self.timed("p2pdi-ctl"):
-            r = ctl(*(v.format(number, path=self.documents[number][2]) for v in verb), control=self.peers[name].control)
+        r = self.ctl(name, *(v.format(number, path=self.documents[number][2]) for v in verb))
         if verb[0] == "why" and r.code == 1:    # it was not asked for yet
             return
         if verb[0] == "sync" and "under way already" in r.err:
             return
         expect(r.code == 0, r)
+        if verb[0] == "get" and number not in self.of_carol:    # else she holds more and more, and needs memory for it
+            r = self.ctl(name, "evict", str(number))
+            expect(r.code == 0, r)
         if verb[0] == "cat":
             self.check(number, r.out, "p2pdi-ctl cat")

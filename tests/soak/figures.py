@@ -116,6 +116,7 @@ class Process:
     samples: list
     judged: bool                # its memory tells something: there is no sanitizer
     at_rest: tuple = None       # descriptors at rest before and after, connections not counted
+    held: tuple = None          # documents before and after
 
     @property
     def trend(self):
@@ -155,7 +156,11 @@ def kind_rows(kinds, seconds):
                            f"{k.cut:,}", f"{k.failed:,}") for k in [*kinds, whole]]
 
 
-PROCESS_HEAD = ("DAEMON", "MB-BEGIN", "MB-MIDDLE", "MB-END", "KB/MIN", "FLAT", "FDS-MAX", "AT-REST", "THREADS", "CPU")
+PROCESS_HEAD = ("DAEMON", "MB-BEGIN", "MB-MIDDLE", "MB-END", "KB/MIN", "FLAT", "HELD", "FDS-MAX", "AT-REST", "THREADS", "CPU")
+
+
+def before_and_after(pair):
+    return "-" if pair is None else "{} {}".format(*pair)
 
 
 def process_row(p):
@@ -164,8 +169,8 @@ def process_row(p):
     flat = "-" if p.trend is None or not p.judged else "NO" if p.trend.grows else "yes"
     # One that was restarted begins at 0 again.
     cpu = sum(max(b[4] - a[4], 0) for a, b in zip(p.samples, p.samples[1:])) / max(last[0] - first[0], 1e-9)
-    return (p.name, *(f"{s[1] / 1024:.1f}" for s in (first, halfway, last)), str(p.trend or "-"), flat, str(max(s[2] for s in p.samples)),
-            "-" if p.at_rest is None else "{} {}".format(*p.at_rest), str(max(s[3] for s in p.samples)), f"{cpu:.0%}")
+    return (p.name, *(f"{s[1] / 1024:.1f}" for s in (first, halfway, last)), str(p.trend or "-"), flat, before_and_after(p.held),
+            str(max(s[2] for s in p.samples)), before_and_after(p.at_rest), str(max(s[3] for s in p.samples)), f"{cpu:.0%}")
 
 
 def process_rows(processes):

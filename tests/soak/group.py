@@ -218,6 +218,11 @@ def connections():
     return found
 
 
+def held(peer):
+    """Documents in its library."""
+    return sum(bool(re.fullmatch(r"rfc\d+\.txt", name)) for name in os.listdir(peer.library))
+
+
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 

@@ -87,7 +87,7 @@ class Soak:
             json.dump({"rs": told(g.rs, g.rs.endpoint), "peers": {name: told(p, p.address) for name, p in g.peers.items()},
                        "documents": {n: (os.path.getsize(g.corpus.path(n)), g.corpus.digests[programs.name_of(n)], g.corpus.path(n))
                                      for n in g.corpus.numbers},
-                       "churned": g.churned, "of_bob": g.of_bob, "of_eve": g.of_eve}, f)
+                       "churned": g.churned, "of_bob": g.of_bob, "of_carol": g.of_carol, "of_eve": g.of_eve}, f)
         return path
 
     def begin_clients(self):
@@ -126,6 +126,7 @@ class Soak:
         g.settle()
         ids = g.peer_ids()
         resting = {d.name: groups.at_rest(d.pid) for d in g.daemons}
+        held = {name: groups.held(peer) for name, peer in g.peers.items()}
         cpu_before = cpu_of_machine()
         self.begin_clients()
         begin = time.monotonic()
@@ -142,6 +143,7 @@ class Soak:
         self.busy = busy(cpu_before, cpu_of_machine())
         self.end_clients()
         self.problems += rounds.problems + lost(g, ids)
+        held = {name: (held[name], groups.held(peer)) for name, peer in g.peers.items()}
         g.quiet()
         end = time.monotonic() + groups.REST_SEC
         rested = {d.name: groups.rested(d.pid, resting[d.name], end) for d in g.daemons}
@@ -149,7 +151,7 @@ class Soak:
         dropped = {d.name: log_dropped(d) for d in g.daemons}
         self.problems += g.end() + self.watch.problems
         self.dropped = sum(dropped.values())
-        self.processes = [figures.Process(n, s, judged, (resting[n], rested[n])) for n, s in self.samples.items()]
+        self.processes = [figures.Process(n, s, judged, (resting[n], rested[n]), held.get(n)) for n, s in self.samples.items()]
         for p in self.processes:
             self.problems += p.problems
 
@@ -184,6 +186,7 @@ class Soak:
                 f"KB/MIN: a line through the second half, and its standard error. It grows if it is {figures.ERRORS_MIN} of them above 0, and more "
                 f"than {figures.GROWTH_MAX >> 20} MB an hour and {figures.GROWTH_PART_MAX:.0%} of it in that time.",
                 "-: not judged, since it did not run for long enough, or since a sanitizer keeps books of its own; that one tells of leaks at the end.",
+                "HELD: documents before and after: who holds more needs more memory, which is no leak.",
                 "AT-REST: descriptors before and after, no connections among them. CUT: those whose connection ended with the daemon; asked again."]
         text += ["", f"{len(self.problems)} problems" + (":" if self.problems else "."), *self.problems[:200]]
         text = "\n".join(text)

@@ -103,14 +103,15 @@ def test_too_little_is_no_trend():
 
 def test_processes_tell_what_is_wrong():
     def process(name, per_minute, judged=True, rest=(17, 17)):
-        return Process(name, [(2 * t, y, 40, 2, t / 10) for t, y in samples(per_minute, [0] * len(TIMES))], judged, rest)
+        return Process(name, [(2 * t, y, 40, 2, t / 10) for t, y in samples(per_minute, [0] * len(TIMES))], judged, rest,
+                       None if name == "rs" else (280, 281))
     eve = process("eve", 600, judged=False)
     assert process("rs", 0).problems == [] == eve.problems and figures.process_row(eve)[4:6] == ("+300.00 ± 0.00", "-")
     assert "bob grows by 27.6 MB an hour" in process("bob", 900).problems[0]
     assert process("bob", 0, rest=(17, 18)).problems == ["bob had 17 descriptors at rest before, and has 18 after it"]
     rows = figures.process_rows([process("rs", 0), process("bob", 900)])
-    assert rows[1][0:4] == ("rs", "19.5", "19.5", "19.5") and rows[1][5:] == ("yes", "40", "17 17", "2", "5%")
-    assert rows[2][5] == "NO" and len(figures.aligned(rows).split("\n")) == 3
+    assert rows[1][0:4] == ("rs", "19.5", "19.5", "19.5") and rows[1][5:] == ("yes", "-", "40", "17 17", "2", "5%")
+    assert rows[2][5:7] == ("NO", "280 281") and len(figures.aligned(rows).split("\n")) == 3
 
 
 def test_cpu_of_what_was_restarted_counts_on():
@@ -232,7 +233,7 @@ def test_who_ends_badly_is_told_and_comes_back(tmp_path, monkeypatch):
 
 def scene(holder, restarts=None, **more):
     peer = {"address": (holder.address, holder.port), "control": "", "library": "", "restarts": restarts and restarts.path}
-    return {"rs": peer, "peers": {"carol": peer, "eve": peer, "bob": peer}, "churned": [], "of_eve": [7], "of_bob": [7],
+    return {"rs": peer, "peers": {"carol": peer, "eve": peer, "bob": peer}, "churned": [], "of_eve": [7], "of_bob": [7], "of_carol": [7],
             "documents": {7: (4000, hashlib.sha256(document(7)).hexdigest(), "")}, **more}
 
 
