@@ -55,20 +55,24 @@ static int source_compare(Source *a, Source *b) {
 RB_GENERATE_INTERNAL(SourceTree, Source, link, source_compare, __attribute__((unused)) static)
 
 static const struct {
-        const char *name, *text;
+        const char *text;
         bool full;
 } refusals[_LISTENER_REFUSAL_MAX] = {
-        [LISTENER_ACCESS] = { "Access", "Connection refused: not allowed by [Access].", false },
-        [LISTENER_CONNECTIONS] = { "MaxConnections", "Connection refused: over MaxConnections.", true },
-        [LISTENER_PER_SOURCE] = { "MaxConnectionsPerSource",
-                                  "Connection refused: over MaxConnectionsPerSource.", false },
-        [LISTENER_RATE] = { "RatePerSource", "Connection refused: over RatePerSource.", false },
-        [LISTENER_DESCRIPTORS] = { "LimitNOFILE", "Connection refused: over LimitNOFILE.", true },
-        [LISTENER_MEMORY] = { "memory", "Connection refused: no memory to take it.", true },
+        [LISTENER_ACCESS] = { "Connection refused: not allowed by [Access].", false },
+        [LISTENER_CONNECTIONS] = { "Connection refused: over MaxConnections.", true },
+        [LISTENER_PER_SOURCE] = { "Connection refused: over MaxConnectionsPerSource.", false },
+        [LISTENER_RATE] = { "Connection refused: over RatePerSource.", false },
+        [LISTENER_DESCRIPTORS] = { "Connection refused: over LimitNOFILE.", true },
+        [LISTENER_MEMORY] = { "Connection refused: no memory to take it.", true },
 };
 
 const char *listener_refusal_name(ListenerRefusal r) {
-        return refusals[r].name;
+        static const char *const names[_LISTENER_REFUSAL_MAX] = {
+#define LISTENER_REFUSAL_NAME(id, name) [LISTENER_##id] = name,
+                LISTENER_REFUSALS(LISTENER_REFUSAL_NAME)
+#undef LISTENER_REFUSAL_NAME
+        };
+        return names[r];
 }
 
 const char *listener_refusal_text(ListenerRefusal r) {

@@ -42,17 +42,24 @@ typedef struct ListenerConf {
         bool client_speaks_first;
 } ListenerConf;
 
-/* Why a connection was refused: P2PDI_LIMIT of the journal. */
+/*
+ * X(id, name): why a connection was refused, by the name that it has as P2PDI_LIMIT in the journal and in metrics: it is the
+ * setting, where there is one. LISTENER_ACCESS: closed without a word.
+ */
+#define LISTENER_REFUSALS(X)                                                                                           \
+        X(ACCESS, "Access")                                                                                            \
+        X(CONNECTIONS, "MaxConnections")                                                                               \
+        X(PER_SOURCE, "MaxConnectionsPerSource")                                                                       \
+        X(RATE, "RatePerSource")                                                                                       \
+        X(DESCRIPTORS, "LimitNOFILE")                                                                                  \
+        X(MEMORY, "memory")
+
 typedef enum ListenerRefusal {
-        LISTENER_ACCESS,                /* closed without a word */
-        LISTENER_CONNECTIONS,
-        LISTENER_PER_SOURCE,
-        LISTENER_RATE,
-        LISTENER_DESCRIPTORS,
-        LISTENER_MEMORY,
+#define LISTENER_REFUSAL_ENUM(id, name) LISTENER_##id,
+        LISTENER_REFUSALS(LISTENER_REFUSAL_ENUM)
+#undef LISTENER_REFUSAL_ENUM
         _LISTENER_REFUSAL_MAX,
 } ListenerRefusal;
-/* "Access", "MaxConnections", "MaxConnectionsPerSource", "RatePerSource", "LimitNOFILE", "memory" */
 const char *listener_refusal_name(ListenerRefusal r);
 /* For the log: "Connection refused: over MaxConnections." */
 const char *listener_refusal_text(ListenerRefusal r);

@@ -156,19 +156,11 @@ static void set_uploads(Server *s, PeerdMetric m, uint64_t *ret) {
 }
 
 static void set_refused(Server *s, uint64_t *ret) {
-        static const PeerdRefusal refusals[_LISTENER_REFUSAL_MAX] = {
-                [LISTENER_ACCESS] = PEERD_REFUSAL_ACCESS,
-                [LISTENER_CONNECTIONS] = PEERD_REFUSAL_MAX_CONNECTIONS,
-                [LISTENER_PER_SOURCE] = PEERD_REFUSAL_MAX_CONNECTIONS_PER_SOURCE,
-                [LISTENER_RATE] = PEERD_REFUSAL_RATE_PER_SOURCE,
-                [LISTENER_DESCRIPTORS] = PEERD_REFUSAL_LIMIT_NOFILE,
-                [LISTENER_MEMORY] = PEERD_REFUSAL_MEMORY,
-        };
+        static_assert(PEERD_REFUSAL_ACCESS + _LISTENER_REFUSAL_MAX == _PEERD_REFUSAL_MAX, "they are the last");
         ServerCounters n;
         server_count(s, &n);
         ret[PEERD_REFUSAL_MALFORMED] = n.n_malformed;
-        for (unsigned i = 0; i < _LISTENER_REFUSAL_MAX; i++)
-                ret[refusals[i]] = n.n_refused[i];
+        memcpy(ret + PEERD_REFUSAL_ACCESS, n.n_refused, sizeof(n.n_refused));
 }
 
 static void values_of(const MetricsJob *j, PeerdMetric m, uint64_t *ret) {

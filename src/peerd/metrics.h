@@ -7,6 +7,7 @@
  */
 
 #include "core/metrics.h"
+#include "io/listener.h"
 
 #define PEERD_FORMATS(X)                                                                                               \
         X(TEXT, "text")
@@ -63,15 +64,10 @@
         X(NOT_HELD, "not-held")                                                                                        \
         X(FAILED, "failed")
 
-/* Limits have the name that P2PDI_LIMIT has in the journal: it is the setting, where there is one. */
+/* Those of connections are the last, as they stand in io/listener.h. */
 #define PEERD_REFUSALS(X)                                                                                              \
         X(MALFORMED, "malformed")                                                                                      \
-        X(ACCESS, "Access")                                                                                            \
-        X(MAX_CONNECTIONS, "MaxConnections")                                                                           \
-        X(MAX_CONNECTIONS_PER_SOURCE, "MaxConnectionsPerSource")                                                       \
-        X(RATE_PER_SOURCE, "RatePerSource")                                                                            \
-        X(LIMIT_NOFILE, "LimitNOFILE")                                                                                 \
-        X(MEMORY, "memory")
+        LISTENER_REFUSALS(X)
 
 #define PEERD_DIRECTIONS(X)                                                                                            \
         X(UP, "up")                                                                                                    \

@@ -26,15 +26,8 @@ static void count_refused(Rsd *r, RegistrarRefusal why) {
 }
 
 void rsd_count_refused_connection(Rsd *r, ListenerRefusal why) {
-        static const RsdRefusal refusals[_LISTENER_REFUSAL_MAX] = {
-                [LISTENER_ACCESS] = RSD_REFUSAL_ACCESS,
-                [LISTENER_CONNECTIONS] = RSD_REFUSAL_MAX_CONNECTIONS,
-                [LISTENER_PER_SOURCE] = RSD_REFUSAL_MAX_CONNECTIONS_PER_SOURCE,
-                [LISTENER_RATE] = RSD_REFUSAL_RATE_PER_SOURCE,
-                [LISTENER_DESCRIPTORS] = RSD_REFUSAL_LIMIT_NOFILE,
-                [LISTENER_MEMORY] = RSD_REFUSAL_MEMORY,
-        };
-        r->counters.refused[refusals[why]]++;
+        static_assert(RSD_REFUSAL_ACCESS + _LISTENER_REFUSAL_MAX == _RSD_REFUSAL_MAX, "they are the last");
+        r->counters.refused[RSD_REFUSAL_ACCESS + why]++;
 }
 
 void rsd_count_request(Rsd *r, Verb verb, const RegistrarOutcome *o, int error) {

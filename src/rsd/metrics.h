@@ -9,6 +9,7 @@
 #include "core/base.h"
 #include "core/buf.h"
 #include "core/metrics.h"
+#include "io/listener.h"
 
 #define RSD_PEER_STATES(X)                                                                                             \
         X(ACTIVE, "active")                                                                                            \
@@ -26,7 +27,7 @@
         X(REFUSED, "refused")                                                                                          \
         X(FAILED, "failed")
 
-/* Limits have the name that P2PDI_LIMIT has in the journal: it is the setting, where there is one. */
+/* Limits have the name that P2PDI_LIMIT has in the journal. Those of connections are the last, as they stand in io/listener.h. */
 #define RSD_REFUSALS(X)                                                                                                \
         X(UNKNOWN_COOKIE, "unknown-cookie")                                                                            \
         X(INACTIVE, "inactive")                                                                                        \
@@ -35,12 +36,7 @@
         X(MALFORMED, "malformed")                                                                                      \
         X(MAX_PEERS, "MaxPeers")                                                                                       \
         X(MAX_PEERS_PER_SOURCE, "MaxPeersPerSource")                                                                   \
-        X(ACCESS, "Access")                                                                                            \
-        X(MAX_CONNECTIONS, "MaxConnections")                                                                           \
-        X(MAX_CONNECTIONS_PER_SOURCE, "MaxConnectionsPerSource")                                                       \
-        X(RATE_PER_SOURCE, "RatePerSource")                                                                            \
-        X(LIMIT_NOFILE, "LimitNOFILE")                                                                                 \
-        X(MEMORY, "memory")
+        LISTENER_REFUSALS(X)
 
 /* X(id, type, name, unit, labels, help) */
 #define RSD_METRICS(X)                                                                                                 \
