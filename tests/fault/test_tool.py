@@ -80,9 +80,13 @@ class Tool:
 
 
 def same(text):
-    """Whatever time passes is not the same; nor what is written anew since it could not be compared with what is there."""
-    text = re.sub(r"of which \d+ were there", "of which - were there", re.sub(r" +", " ", text))
-    return re.sub(r"([0-9.]+(us|ms|s|min|h) *)+", "- ", text)
+    """Whatever time passes is not the same."""
+    return re.sub(r"([0-9.]+(us|ms|s|min|h) *)+", "- ", re.sub(r" +", " ", text))
+
+
+def but_for_what_was_there(text):
+    """A document is written anew where what is there could not be compared with it."""
+    return re.sub(r"of which \d+ were there", "of which - were there", text)
 
 
 VERBS = {
@@ -97,7 +101,7 @@ VERBS = {
     "verify": ["verify"],
     "import": ["import", "FILE"],
     "import-directory": ["import", "DIRECTORY"],
-    "export": ["export", "--to=OUT", "101-102"],
+    "export": ["export", "--to=OUT"],
     "export-again": ["export", "--to=OUT", "101-102"],
     "log-level": ["log-level"],
     "cat-config": ["cat-config", "peer", "--config=CONFIG"],
@@ -130,6 +134,7 @@ def test_says_what_failed(tool, name):
             return f.read()
 
     tool.problems.clear()
+    shutil.rmtree(tool.out, ignore_errors=True)
     tool.run(arguments)
     begin()
     wanted = tool.run(arguments)
@@ -140,7 +145,10 @@ def test_says_what_failed(tool, name):
             return "this is no failure"
         if same(r.text) != same(wanted.text) or (name.startswith("export") and {n: exported(n) for n in OWN} != OWN):
             return "something else is told"
-        if same(r.err) != same(wanted.err) and not re.search(WORDS, r.err):
+        said, expected = same(r.err), same(wanted.err)
+        if name == "export-again":
+            said, expected = but_for_what_was_there(said), but_for_what_was_there(expected)
+        if said != expected and not re.search(WORDS, r.err):
             return "something else is noted"
         return None
     for kind in KINDS:
